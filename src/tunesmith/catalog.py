@@ -1,0 +1,71 @@
+"""A folder is a register: the file `methods/ia3.py` is the method `ia3`, and nothing central is edited."""
+
+import importlib
+import pkgutil
+from functools import cached_property, reduce
+from importlib.metadata import entry_points
+from operator import or_
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from tunesmith.errors import TunesmithError, unknown
+
+
+class Part(BaseModel):
+    """A piece of a plan that checks itself and acts; its fields are its settings.
+
+    A concrete part has `name: Literal["x"] = "x"` in the file `x.py` of its folder, is never subclassed,
+    and documents each field with a docstring below it (the plan reference is made from them).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    prefer: ClassVar[str] = ""
+    """When to prefer this part; quoted by the docs, `tunesmith parts` and the advisor."""
+    source: ClassVar[str] = ""
+    """Paper or formula behind it."""
+
+    def objection(self, plan: Any) -> str | None:
+        """Why this part cannot work in that plan, with what to change; None when it can."""
+        return None
+
+
+P = TypeVar("P", bound=Part)
+
+
+class Catalog(Generic[P]):
+    """The parts of one kind: the modules of a package, and entry points of the same group name."""
+
+    def __init__(self, package: str, kind: str) -> None:
+        self.package, self.kind = package, kind
+
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        folder = importlib.import_module(self.package).__path__
+        own = {m.name: f"{self.package}.{m.name}" for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")}
+        return {e.name: e.value for e in entry_points(group=self.package)} | own
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._modules)
+
+    def find(self, name: str) -> type[P]:
+        """The class of that name. Raises TunesmithError with the nearest name when there is none."""
+        if name not in self._modules:
+            raise TunesmithError(unknown(self.kind, name, self._modules))
+        module = importlib.import_module(self._modules[name].split(":")[0])
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Part) and value.model_fields.get("name", None):
+                if value.model_fields["name"].default == name and value.__module__ == module.__name__:
+                    return cast(type[P], value)
+        raise TunesmithError(f"{module.__name__} holds no {self.kind} named '{name}'")
+
+    def union(self, *, without: tuple[str, ...] = ()) -> Any:
+        """The annotation for a field that takes any part of this kind: a word, or {name: word, settings…}."""
+        classes = [self.find(name) for name in self.names() if name not in without]
+        return Annotated[reduce(or_, classes), Field(discriminator="name"), BeforeValidator(_spell_out)]  # type: ignore[arg-type]
+
+
+def _spell_out(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value

@@ -1,0 +1,38 @@
+"""One row of a data file, with the place it came from."""
+
+from dataclasses import dataclass, field
+
+Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
+"""What a cell may hold. Tables of text (CSV, TSV, plain text, XLSX text cells) give `str` only: "007" stays "007"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row on its way from file to model; `id` is its line in the ledger."""
+
+    id: int
+    source: str
+    """File name as the user gave it."""
+    row: int
+    """Number of the row in its source, from 1, the header not counted."""
+    line: int
+    """Number of the line in its file on which the row starts, from 1; 0 where a format has no lines."""
+    cells: dict[str, Cell] = field(repr=False)
+    weight: float = 1.0
+    """Weight of this row in the loss (`balance: {how: weights}`); 1 unless a step sets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which columns mean what. Steps and checks work by role, so that they fit every task."""
+
+    texts: tuple[str, ...]
+    """Columns that the model reads as text, in order (two for pairs)."""
+    label: str | None = None
+    """Column of the answer; None where a file carries none (rows to predict)."""
+    numeric_label: bool = False
+    """True for regression: the label is a number, and not a class to stratify by."""
+    group: str | None = None
+    """Column whose equal values must not be split between train and test."""
+    side: tuple[str, ...] = ()
+    """Further columns that the model reads."""

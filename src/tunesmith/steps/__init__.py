@@ -1,0 +1,29 @@
+"""Steps: rows -> rows, one a file. Each says when it runs, and every row it takes away is told to the ledger."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from tunesmith.catalog import Catalog, Part
+from tunesmith.data import Record, Roles
+from tunesmith.data.ledger import Ledger
+
+Scope = Literal["every_row", "pool", "train"]
+
+
+class Step(Part):
+    """A piece of data preparation. Steps of one scope run in the order of the plan; scopes run in this order:
+
+    - `every_row`: a pure function of one row; applied to all rows, held-out ones too, and again at prediction time.
+    - `pool`: looks at all rows of the training file before it is split; never sees given validation or test files.
+    - `train`: the training split alone, after splitting.
+    """
+
+    scope: ClassVar[Scope]
+
+    @abstractmethod
+    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> list[Record]:
+        """The rows that go on. A row that does not is marked in the ledger with its fate and reason."""
+
+
+STEPS: Catalog[Step] = Catalog("tunesmith.steps", "step")
