@@ -1,0 +1,152 @@
+"""Ask a model: answers for rows, file to file with resuming, and metrics on a labelled file."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data import Record
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.table import Table, read
+from tunesmith.errors import TunesmithError
+from tunesmith.evaluate.judge import Judge, answers_of
+from tunesmith.files import append_line, digest_bytes, digest_json, read_json, write_bytes, write_json
+from tunesmith.model import Model
+from tunesmith.prepare import label_sets, run_steps
+from tunesmith.progress import Progress, Stop
+
+CHUNK = 512
+"""Rows between two points at which an interrupted prediction can go on."""
+
+
+def cleaned(model: Model, table: Table, *, labelled: bool) -> list[Record]:
+    """A file's rows after the steps that every row goes through, as in training."""
+    ledger = Ledger()
+    roles = model.plan.task.roles(labelled=labelled)
+    records = ledger.add(table)
+    if labelled and model.plan.task.kind == "multilabel":
+        records = label_sets(records, roles, model.plan.task.separator)  # type: ignore[attr-defined]
+    return run_steps(model.plan, "every_row", records, roles, ledger)
+
+
+def answers_for(model: Model, table: Table) -> dict[str, list[Any]]:
+    """The columns that prediction adds, for all rows of a table."""
+    return _answered(model, cleaned(model, table, labelled=False))
+
+
+def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
+    encoded = model.encode(records, model.plan.task.roles(labelled=False))
+    predicted, scores = model.plan.task.answer(model.logits(encoded), model.facts)
+    return model.plan.task.columns(predicted, scores, model.facts)
+
+
+def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
+    """Metrics with intervals on a labelled file; rows whose label the model does not know are counted."""
+    table = read(path, model.plan.data.format)
+    records = cleaned(model, table, labelled=True)
+    encoded = model.encode(records, model.plan.task.roles())
+    with progress.bar("answering", len(records), "rows") as bar:
+        logits = model.logits(encoded, tick=bar.advance)
+    truth = model.plan.task.truth(encoded, model.facts)
+    answers = answers_of(model.plan.task, logits, truth, model.facts)
+    unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0
+    warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
+    return {"metrics": Judge(model.plan, model.facts).full(answers), "rows": len(records), "warnings": warnings}
+
+
+def predict_file(  # noqa: PLR0913 - what addresses the job
+    model: Model, path: Path, out: Path, prefix: str, progress: Progress, stop: Stop
+) -> dict[str, Any]:
+    """Answer a file chunk by chunk; each chunk is durable before the next, and a second call goes on after the last."""
+    table = read(path, model.plan.data.format)
+    if out.suffix not in _WRITERS:
+        raise TunesmithError(f"--out: cannot write '{out.suffix}' files. Known: {', '.join(sorted(_WRITERS))}")
+    if out.resolve() == path.resolve():
+        raise TunesmithError("--out: is the input file itself; choose another name")
+    records = cleaned(model, table, labelled=False)
+    _refuse_reserved(model, table, prefix)
+    key = digest_json([table.sha256, model.base.digest, model.plan.model_dump(mode="json"), _weights(model), prefix])
+    journal = out.with_name(f".{out.name}.partial")
+    done = _begun(journal, key)
+    with progress.bar("answering", len(records), "rows", done) as bar:
+        for start in range(done, len(records), CHUNK):
+            stop.check(f"after {start} of {len(records)} rows")
+            part = _answered(model, records[start : start + CHUNK])
+            append_line(journal, {prefix + k: v for k, v in part.items()})
+            bar.advance(len(records[start : start + CHUNK]))
+    _assemble(table, journal, out)
+    journal.unlink()
+    return {"out": str(out), "rows": len(records), "resumed_at": done}
+
+
+def _weights(model: Model) -> str:
+    return digest_json(
+        {n: digest_bytes(p.detach().cpu().contiguous().numpy().tobytes()) for n, p in model.net.state_dict().items()}
+    )
+
+
+def _refuse_reserved(model: Model, table: Table, prefix: str) -> None:
+    names = {prefix + n for n in ("prediction", "confidence", *(f"p:{label}" for label in model.facts.labels))}
+    if taken := sorted(names & set(table.columns)):
+        raise TunesmithError(
+            f"{table.source}: the input has a column '{taken[0]}' of its own. Pass --prefix NAME_ to name ours apart"
+        )
+
+
+def _begun(journal: Path, key: str) -> int:
+    """Rows that are already answered in a journal of the same job; a journal of another job is started anew."""
+    if journal.is_file():
+        lines = journal.read_text(encoding="utf-8").split("\n")
+        if lines and lines[0] and json.loads(lines[0]).get("key") == key:
+            whole = [line for line in lines[1:-1]]  # what follows the last newline was cut off by a kill
+            write_bytes(journal, "".join(line + "\n" for line in [lines[0], *whole]).encode())
+            return sum(len(json.loads(line)["prediction" if "prediction" in json.loads(line) else _first(line)]) for line in whole)
+    write_bytes(journal, (json.dumps({"key": key}) + "\n").encode())
+    return 0
+
+
+def _first(line: str) -> str:
+    return next(iter(json.loads(line)))
+
+
+def _assemble(table: Table, journal: Path, out: Path) -> None:
+    added: dict[str, list[Any]] = {}
+    for line in journal.read_text(encoding="utf-8").splitlines()[1:]:
+        for name, values in json.loads(line).items():
+            added.setdefault(name, []).extend(values)
+    rows = [cells | {n: v[i] for n, v in added.items()} for i, (_, cells) in enumerate(table.rows)]
+    _WRITERS[out.suffix](out, [*table.columns, *added], rows)
+
+
+def _write_csv(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="\t" if out.suffix == ".tsv" else ",", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[row[c] for c in columns] for row in rows])
+    write_bytes(out, stream.getvalue().encode())
+
+
+def _write_jsonl(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    write_bytes(out, "".join(json.dumps({c: row[c] for c in columns}, ensure_ascii=False) + "\n" for row in rows).encode())
+
+
+def _write_json(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    write_json(out, [{c: row[c] for c in columns} for row in rows])
+
+
+def _write_parquet(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tunesmith.files import replacing
+
+    with replacing(out) as temporary:
+        pq.write_table(pa.table({c: [row[c] for row in rows] for c in columns}), temporary)
+
+
+_WRITERS = {
+    ".csv": _write_csv, ".tsv": _write_csv, ".jsonl": _write_jsonl, ".json": _write_json, ".parquet": _write_parquet,
+}  # fmt: skip
+_ = read_json

@@ -1,0 +1,1 @@
+"""Bases: load a pretrained model safely, and know the families of architectures."""

@@ -1,0 +1,98 @@
+"""Load a base: tokenizer, and transformers' own Auto class with a fresh head."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from tunesmith.bases.family import Family, bare_name, family_of
+from tunesmith.bases.find import Found
+from tunesmith.errors import TunesmithError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the load reports and progress bars of transformers; what matters of them we check ourselves."""
+    from transformers.utils import logging as hf
+
+    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
+    hf.set_verbosity_error()
+    hf.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf.set_verbosity(level)
+        if bars:
+            hf.enable_progress_bar()
+
+
+def load_tokenizer(found: Found) -> Any:
+    """The base's tokenizer, local files only; a decoder without a padding token gets one it knows."""
+    from transformers import AutoTokenizer
+
+    logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise TunesmithError(f"base: {found.name} has no tokenizer that loads: {error}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise TunesmithError(f"base: the tokenizer of {found.name} has neither padding, unknown nor end token")
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_net(
+    found: Found, *, outputs: int, layers: int | None = None, pad_token_id: int | None = None, **config: Any
+) -> "nn.Module":
+    """`AutoModelForSequenceClassification` with `outputs` answers and a head drawn from torch's global generator.
+
+    `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
+    Raises TunesmithError when weights outside the head are missing from the files.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    family = family_of(found.model_type)
+    total = _depth(found)
+    if layers is not None and not 1 <= layers <= total:
+        raise TunesmithError(f"base.layers: {layers} is not between 1 and {total}, the blocks of {found.name}")
+    cut = {} if layers is None else {"num_hidden_layers": layers}
+    with quiet():
+        try:
+            net, info = AutoModelForSequenceClassification.from_pretrained(
+                found.folder, num_labels=outputs, output_loading_info=True, local_files_only=True,
+                trust_remote_code=False, use_safetensors=True, dtype="float32", **cut, **config,
+            )  # fmt: skip
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise TunesmithError(f"base: {found.name} does not load: {error}") from error
+    _refuse_missing(found, family, info["missing_keys"])
+    if pad_token_id is not None:
+        net.config.pad_token_id = pad_token_id  # decoders find the last token of a row by it
+    net.config.tunesmith_base = found.public_name
+    return cast("nn.Module", net)
+
+
+def _refuse_missing(found: Found, family: Family, keys: Sequence[str]) -> None:
+    missing = sorted(k for k in keys if not family.is_head(bare_name(k)))
+    if missing:
+        raise TunesmithError(f"base: {found.name} lacks weights outside the head: {', '.join(missing[:5])}")
+
+
+def _depth(found: Found) -> int:
+    config = found.config
+    return int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
+
+
+def max_positions(found: Found) -> int:
+    """Longest input in tokens, special tokens included. RoBERTa's table has padding_idx + 1 unused places."""
+    config = found.config
+    positions = int(config.get("max_position_embeddings") or 10**6)
+    return positions - int(config.get("pad_token_id") or 0) - 1 if "roberta" in found.model_type else positions

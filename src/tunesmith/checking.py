@@ -1,0 +1,62 @@
+"""`data check`: what is in a file and what is wrong with it, before anything is trained."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunesmith.bases.find import Found
+from tunesmith.data import Roles
+from tunesmith.data.fingerprint import check
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.roles import infer_label, infer_text, text_of
+from tunesmith.data.table import Table, read
+from tunesmith.errors import TunesmithError
+from tunesmith.plan import Plan
+
+
+def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, Any]:
+    """{rows, columns, roles, notes, findings, tokens}: the reply of `data check`."""
+    table = read(path, plan.data.format if plan else None)
+    ledger = Ledger()
+    records = ledger.add(table)
+    roles = plan.task.resolved(table).roles() if plan else _guessed(table)
+    findings = [asdict(f) for f in check(records, roles)]
+    tokens = None
+    if found is not None:
+        tokens, finding = _tokens(found, [text_of(r, roles.texts[0]) for r in records], roles)
+        findings = ([finding] if finding else []) + findings
+    return {
+        "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
+        "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
+        "notes": list(table.notes), "malformed": len(table.bad), "tokens": tokens, "findings": findings,
+    }  # fmt: skip
+
+
+def _guessed(table: Table) -> Roles:
+    text = infer_text(table.columns, table)
+    try:
+        label = infer_label([c for c in table.columns if c != text], table)
+    except TunesmithError:
+        label = None  # a file without labels can be checked, too
+    return Roles((text,), label)
+
+
+def _tokens(found: Found, texts: list[str], roles: Roles) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    import numpy as np
+
+    from tunesmith.bases.fit import fit
+    from tunesmith.bases.load import load_tokenizer
+
+    tokenizer = load_tokenizer(found)
+    fits = fit(tokenizer, texts)
+    lengths = [len(row) for row in tokenizer(texts, padding=False, truncation=False, verbose=False)["input_ids"]]
+    about = asdict(fits) | {
+        "base": found.name, "median": float(np.median(lengths)), "p95": float(np.quantile(lengths, 0.95)),
+        "max": max(lengths), "over_256": sum(n > 256 for n in lengths),
+    }  # fmt: skip
+    warning = fits.warning(found.name)
+    finding = None
+    if warning:
+        finding = {"kind": "base_language", "rows": len(texts), "column": roles.texts[0], "severity": "warning",
+                   "remedy": warning}  # fmt: skip
+    return about, finding

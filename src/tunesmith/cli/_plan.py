@@ -1,0 +1,26 @@
+"""Shared by verbs that take a plan: a YAML file, `path=value` words, or both."""
+
+import argparse
+from pathlib import Path
+
+from tunesmith.plan import Plan
+from tunesmith.plan_text import read_plan
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Words of a plan."""
+    parser.add_argument(
+        "plan", nargs="*", metavar="PLAN|path=value",
+        help="a plan file and settings, such as: plan.yaml train.epochs=5   or: task=classify base=minilm data=x.csv",
+    )  # fmt: skip
+    parser.add_argument("--online", action="store_true", help="allow fetching the base from the hub")
+
+
+def plan_of(words: list[str]) -> Plan:
+    """The plan of a command's words. The first word without '=' is the file."""
+    files = [w for w in words if "=" not in w]
+    if len(files) > 1:
+        from tunesmith.errors import TunesmithError
+
+        raise TunesmithError(f"one plan file at most; got {', '.join(files)}. Settings are written path=value")
+    return read_plan(Path(files[0]) if files else None, [w for w in words if "=" in w])

@@ -1,0 +1,172 @@
+"""What a data set is (digest) and what is doubtful about it (findings), before anything is trained."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from typing import Any, Literal
+
+from tunesmith.data import _suspicions
+from tunesmith.data.format import excerpt
+from tunesmith.data.overlap import answer, groups, label_twins, overlap, rows_shown
+from tunesmith.data.record import Cell, Record, Roles
+from tunesmith.data.roles import label_of, text_of
+
+Severity = Literal["info", "warning", "error"]
+TINY_CLASS, IMBALANCE, LONG_CHARACTERS = 5, 10.0, 10_000
+LEAK_SHARE, LEAK_ROWS = 0.5, 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data that a person should know, and what can be done."""
+
+    kind: str
+    rows: int
+    """How many rows it concerns."""
+    column: str | None
+    severity: Severity
+    remedy: str
+    """What was found, an example with its place, and what to do."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json` and data.json."""
+        return asdict(self)
+
+
+def digest(records: Sequence[Record]) -> str:
+    """sha256 of the rows' content, in order; file names, places and weights do not count."""
+    total = hashlib.sha256()
+    for record in records:
+        total.update(json.dumps(record.cells, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    return total.hexdigest()
+
+
+def check(records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = ()) -> list[Finding]:
+    """All findings, the severe ones first. `held_out`: rows of given validation or test files, to look for leaks."""
+    records, missing = _complete(records, roles)
+    found = [*missing, *_same_inputs(records, roles), *_leaks(records, held_out, roles)]
+    found += _suspicions_of_texts(records, roles)
+    if roles.label is not None and not roles.numeric_label and _is_plain_label(records, roles.label):
+        found += _label_findings(records, roles, roles.label)
+    order: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+    return sorted(found, key=lambda f: order[f.severity])
+
+
+def _input(roles: Roles) -> str | None:
+    return next(iter((*roles.texts, *roles.side)), None)
+
+
+def _complete(records: Sequence[Record], roles: Roles) -> tuple[Sequence[Record], list[Finding]]:
+    """The rows that have all texts and a label, and findings on the others, which would stop a training."""
+    found, lacking = [], set[int]()
+    for column in (*roles.texts, *([roles.label] if roles.label else [])):
+        blank = [r for r in records if _is_missing(r.cells.get(column), empty_too=column == roles.label)]
+        if blank:
+            told = f"{len(blank)} rows have no value (first: {rows_shown(blank)}). Fill it in, or leave the rows out"
+            found.append(Finding("missing_value", len(blank), column, "error", told))
+            lacking |= {id(r) for r in blank}
+    return [r for r in records if id(r) not in lacking] if lacking else records, found
+
+
+def _is_missing(value: Cell, empty_too: bool) -> bool:
+    return (
+        value is None
+        or (isinstance(value, float) and isnan(value))
+        or (empty_too and isinstance(value, str) and not value.strip())
+    )
+
+
+def _is_plain_label(records: Sequence[Record], column: str) -> bool:
+    return not any(isinstance(r.cells.get(column), list | dict) for r in records)
+
+
+def _same_inputs(records: Sequence[Record], roles: Roles) -> list[Finding]:
+    found = []
+    same = groups(records, roles)
+    clash = [rows for rows in same if len({answer(r, roles) for r in rows}) > 1]
+    if repeats := sum(len(rows) - len({answer(r, roles) for r in rows}) for rows in same):
+        told = f"{repeats} rows repeat another row up to case and spaces (first: {rows_shown(same[0])}). "
+        found.append(Finding("duplicates", repeats, _input(roles), "warning", told + "Add the step dedup"))
+    if clash:
+        rows = sum(map(len, clash))
+        told = f"{len(clash)} texts carry different labels (first: {rows_shown(clash[0])}). "
+        fix = "Correct the labels, or add the step {name: dedup, conflicts: drop}"
+        found.append(Finding("conflicts", rows, roles.label, "warning", told + fix))
+    return found
+
+
+def _leaks(records: Sequence[Record], held_out: Sequence[Record], roles: Roles) -> list[Finding]:
+    pairs = overlap(records, held_out, roles)
+    if not pairs:
+        return []
+    told = f"{len(pairs)} held-out rows are also training rows (first: {rows_shown(pairs[0])}). "
+    return [Finding("overlap", len(pairs), _input(roles), "error", told + "Remove them from one of the files")]
+
+
+def _suspicions_of_texts(records: Sequence[Record], roles: Roles) -> list[Finding]:
+    found = []
+    for column in roles.texts:
+        texts = [text_of(record, column) for record in records]
+        for kind, severity, remedy, test in _suspicions.TESTS:
+            if hits := [record for record, text in zip(records, texts, strict=True) if test(text)]:
+                told = f"{len(hits)} rows (first: {rows_shown(hits)}). {remedy}"
+                found.append(Finding(kind, len(hits), column, severity, told))
+        shares = _suspicions.scripts(texts)
+        told = "Script: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        found.append(Finding("script", len(texts), column, "info", f"{told}. Choose a base that was trained on it"))
+    return found
+
+
+def _label_findings(records: Sequence[Record], roles: Roles, column: str) -> list[Finding]:
+    labels = [label_of(record, column) for record in records]
+    counts = Counter(labels)
+    found = []
+    for twins in label_twins(counts):
+        rows = sum(counts[t] for t in twins)
+        told = f"{' and '.join(repr(excerpt(t)) for t in twins)} are probably one label. Spell them alike"
+        found.append(Finding("label_twins", rows, column, "warning", told))
+    if tiny := {label: n for label, n in counts.items() if n < TINY_CLASS}:
+        shown = ", ".join(f"'{excerpt(label)}' ({n})" for label, n in list(tiny.items())[:5])
+        told = f"{len(tiny)} classes with fewer than {TINY_CLASS} rows: {shown}. Add rows, or join classes"
+        found.append(Finding("tiny_classes", sum(tiny.values()), column, "warning", told))
+    if len(counts) > 1 and (ratio := max(counts.values()) / min(counts.values())) > IMBALANCE:
+        told = f"the largest class has {ratio:.0f} times the rows of the smallest. "
+        fix = "Judge by macro_f1, and try the step {name: balance, how: weights}"
+        found.append(Finding("imbalance", len(labels), column, "warning", told + fix))
+    return found + _label_words(records, roles, labels) + _telling_columns(records, roles, labels)
+
+
+def _label_words(records: Sequence[Record], roles: Roles, labels: Sequence[str]) -> list[Finding]:
+    """Classes whose name stands in most of their texts and seldom in others: the answer may be in the question."""
+    found, counts = [], Counter(labels)
+    texts = [" ".join(text_of(r, c) for c in roles.texts).casefold() for r in records]
+    for label in sorted(counts):
+        if counts[label] < LEAK_ROWS or not (pattern := _suspicions.word(label)):
+            continue
+        inside = [bool(pattern.search(text)) for text in texts]
+        own = sum(hit for hit, other in zip(inside, labels, strict=True) if other == label)
+        others = sum(inside) - own
+        if own >= LEAK_SHARE * counts[label] and others * counts[label] < 0.2 * own * (len(labels) - counts[label]):
+            told = f"the word '{excerpt(label)}' stands in {own} of {counts[label]} texts of its class. "
+            found.append(Finding("label_in_text", own, roles.texts[0], "warning", told + "Is the answer in the text?"))
+    return found
+
+
+def _telling_columns(records: Sequence[Record], roles: Roles, labels: Sequence[str]) -> list[Finding]:
+    """Columns beside text and label that tell the label: values that always go with one, identifiers that rise with it.
+
+    Such a column is a leak when the model reads it, and a hint that rows were sorted by label when it does not.
+    """
+    found = []
+    for column in records[0].cells if records else ():
+        if column == roles.label or column in roles.texts:
+            continue
+        if share := _suspicions.tells([str(r.cells.get(column)) for r in records], labels):
+            used = column in roles.side
+            told = f"'{excerpt(column)}' alone tells {share:.0%} of the labels. "
+            fix = "Take it out of the columns that the model reads" if used else "Do not let the model read it"
+            found.append(Finding("telling_column", len(labels), column, "warning" if used else "info", told + fix))
+    return found

@@ -1,0 +1,75 @@
+"""Is this machine ready: versions that work together, device, bases, disk."""
+
+import shutil
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+
+def examine() -> dict[str, Any]:
+    """{ok, checks: [{name, ok, found, remedy}]}."""
+    checks = [_python(), *_libraries(), _torchvision(), _device(), _base(), _disk()]
+    return {"ok": all(c["ok"] for c in checks), "checks": checks}
+
+
+def _check(name: str, ok: bool, found: str, remedy: str = "") -> dict[str, Any]:
+    return {"name": name, "ok": ok, "found": found, "remedy": "" if ok else remedy}
+
+
+def _python() -> dict[str, Any]:
+    import platform
+    import sys
+
+    return _check("python", sys.version_info >= (3, 11), platform.python_version(), "Install Python 3.11 or newer")
+
+
+def _libraries() -> list[dict[str, Any]]:
+    from packaging.requirements import Requirement
+
+    out = []
+    for line in requires("tunesmith") or []:
+        need = Requirement(line)
+        if need.marker and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            have = version(need.name)
+        except PackageNotFoundError:
+            out.append(_check(need.name, False, "not installed", f"pip install '{need}'"))
+            continue
+        fits = need.specifier.contains(have, prereleases=True)
+        out.append(_check(need.name, fits, have, f"this version is outside {need.specifier}: pip install '{need}'"))
+    return out
+
+
+def _torchvision() -> dict[str, Any]:
+    """torchvision's PyPI build is for CUDA; beside a CPU torch it does not import and breaks transformers' processors."""
+    try:
+        found = version("torchvision")
+    except PackageNotFoundError:
+        return _check("torchvision", True, "not installed (not needed)")
+    import torch
+
+    works = torch.cuda.is_available()
+    return _check("torchvision", works, found, "it breaks transformers beside a CPU torch: pip uninstall torchvision")
+
+
+def _device() -> dict[str, Any]:
+    from tunesmith.machine import machine
+
+    about = machine()
+    return _check("device", True, f"{about['device']}: {about['cpu']}, {about['threads']} threads, {about['memory_gb']} GiB")
+
+
+def _base() -> dict[str, Any]:
+    from tunesmith.bases.find import find
+    from tunesmith.errors import TunesmithError
+
+    try:
+        return _check("base minilm", True, f"sha256 {find('minilm').files['model.safetensors'][:12]}, as expected")
+    except TunesmithError as error:
+        return _check("base minilm", False, "not usable", str(error))
+
+
+def _disk() -> dict[str, Any]:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    return _check("disk", free > 2, f"{free:.0f} GB free here", "a full fine-tuning run of a small base needs about 1 GB")

@@ -1,0 +1,49 @@
+"""Answers for many rows: evaluation mode, no gradients, rows of similar length together."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from tunesmith.engine.batches import collate, pieces
+from tunesmith.engine.network import Network
+from tunesmith.tasks import Array, Encoded
+
+MAX_TOKENS = 8192
+
+
+def answer_rows(
+    net: Network, encoded: Encoded, pad_id: int, *, equal: bool, tick: Callable[[int], None] = lambda _: None
+) -> Array:
+    """Logits (N, C) float32 in the order of the rows. `tick` is told how many rows are done after each piece.
+    The network stays in evaluation mode."""
+    lengths = np.array([len(ids) for ids in encoded.ids], dtype=np.int64)
+    net.eval()
+    out: Array | None = None
+    with torch.inference_mode():
+        for rows in pieces(range(len(encoded)), lengths, MAX_TOKENS, equal=equal):
+            logits = net(collate(encoded, rows, pad_id)).cpu().numpy()
+            if out is None:
+                out = np.empty((len(encoded), logits.shape[1]), dtype=np.float32)
+            out[rows] = logits
+            tick(len(rows))
+    return out if out is not None else np.empty((0, 1), dtype=np.float32)
+
+
+def pooled_states(net: Network, encoded: Encoded, pad_id: int, trunk: torch.nn.Module) -> Array:
+    """Mean of the trunk's last states over the tokens of each row, (N, H): what the frozen base knows of a text."""
+    lengths = np.array([len(ids) for ids in encoded.ids], dtype=np.int64)
+    trunk.eval()
+    out: Array | None = None
+    with torch.inference_mode():
+        for rows in pieces(range(len(encoded)), lengths, MAX_TOKENS):
+            batch = collate(encoded, rows, pad_id)
+            device = next(trunk.parameters()).device
+            inputs = {k: v.to(device) for k, v in batch.inputs.items()}
+            states_BTH = trunk(**inputs).last_hidden_state
+            mask_BT1 = inputs["attention_mask"].unsqueeze(-1)
+            mean_BH = ((states_BTH * mask_BT1).sum(1) / mask_BT1.sum(1)).float().cpu().numpy()
+            if out is None:
+                out = np.empty((len(encoded), mean_BH.shape[1]), dtype=np.float32)
+            out[rows] = mean_BH
+    return out if out is not None else np.empty((0, 1), dtype=np.float32)

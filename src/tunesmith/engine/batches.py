@@ -1,0 +1,98 @@
+"""Batches: which rows make a step (the seed alone decides), and how a step is cut into forward passes.
+
+Shape letters: B rows, T tokens of the longest row. Cutting a batch into pieces of similar length changes nothing but
+the time it takes: the loss of a step is one weighted mean over all its rows, whatever piece they are in.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.tasks import Encoded
+
+if TYPE_CHECKING:
+    import torch
+
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class Batch:
+    """Some rows as tensors."""
+
+    rows: list[int]
+    inputs: "dict[str, torch.Tensor]"
+    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64."""
+    side: "torch.Tensor | None"
+    """(B, S) float32."""
+    targets: "torch.Tensor | None"
+    weights: "torch.Tensor"
+    """(B,) float32."""
+
+
+def order(num_rows: int, seed: int, epoch: int) -> Ints:
+    """The rows of an epoch in training order: a function of seed and epoch, so that resuming needs no state."""
+    return np.random.default_rng([seed, epoch, 1]).permutation(num_rows)
+
+
+def step_rows(num_rows: int, batch: int, seed: int, step: int) -> Ints:
+    """Rows of optimizer step `step` (from 0). The last batch of an epoch may be short; no row is left out."""
+    per_epoch = steps_per_epoch(num_rows, batch)
+    epoch, place = divmod(step, per_epoch)
+    return order(num_rows, seed, epoch)[place * batch : (place + 1) * batch]
+
+
+def steps_per_epoch(num_rows: int, batch: int) -> int:
+    """Optimizer steps that visit every row once."""
+    return -(-num_rows // batch)
+
+
+def pieces(rows: Sequence[int] | Ints, lengths: Ints, max_tokens: int, *, equal: bool = False) -> Iterator[list[int]]:
+    """Cut rows, sorted by length, into pieces of at most `max_tokens` places after padding (never less than a row).
+
+    A piece also ends where padding would exceed a quarter of it: short rows do not wait for a long one. With
+    `equal`, all rows of a piece have one length, for methods whose answer would depend on padding.
+    """
+    piece: list[int] = []
+    real = 0
+    for row in sorted((int(r) for r in rows), key=lambda r: (int(lengths[r]), r)):
+        length = int(lengths[row])
+        places = (len(piece) + 1) * length
+        wasteful = len(piece) >= 8 and places > 1.34 * (real + length)
+        differs = equal and piece and length != int(lengths[piece[-1]])
+        if piece and (places > max_tokens or wasteful or differs):
+            yield piece
+            piece, real = [], 0
+        piece.append(row)
+        real += length
+    if piece:
+        yield piece
+
+
+def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
+    """The rows as right-padded tensors on the CPU."""
+    import torch
+
+    width = max(len(encoded.ids[r]) for r in rows)
+    ids_BT = np.full((len(rows), width), pad_id, dtype=np.int64)
+    mask_BT = np.zeros((len(rows), width), dtype=np.int64)
+    types_BT = np.zeros((len(rows), width), dtype=np.int64)
+    for i, r in enumerate(rows):
+        length = len(encoded.ids[r])
+        ids_BT[i, :length] = encoded.ids[r]
+        mask_BT[i, :length] = 1
+        if encoded.types is not None:
+            types_BT[i, :length] = encoded.types[r]
+    inputs = {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
+    if encoded.types is not None:
+        inputs["token_type_ids"] = torch.from_numpy(types_BT)
+    return Batch(
+        rows=list(rows),
+        inputs=inputs,
+        side=None if encoded.side is None else torch.from_numpy(encoded.side[list(rows)]),
+        targets=None if encoded.targets is None else torch.from_numpy(encoded.targets[list(rows)]),
+        weights=torch.from_numpy(encoded.weights[list(rows)]),
+    )

@@ -1,0 +1,73 @@
+"""The network: transformers' own Auto class, wrapped by the method, and a linear path for side features if there are any.
+
+    logits = head(pooled state) + side W        side: (B, S)    W: (S, C), zero at the start
+
+which is what concatenating the side vector to the pooled state before the last linear layer computes, without
+changing a module that other tools know.
+"""
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import nn
+
+from tunesmith.bases.family import Family, plain
+
+if TYPE_CHECKING:
+    from tunesmith.engine.batches import Batch
+    from tunesmith.methods import Method
+
+
+class Network(nn.Module):
+    """Auto class (maybe inside PEFT wrappers) + side path."""
+
+    def __init__(self, auto: nn.Module, side_width: int, outputs: int) -> None:
+        super().__init__()
+        self.auto = auto
+        self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
+        if self.side is not None:
+            nn.init.zeros_(self.side.weight)
+
+    def forward(self, batch: "Batch") -> torch.Tensor:
+        """Logits (B, C) in float32."""
+        device = next(self.parameters()).device
+        logits_BC = self.auto(**{k: v.to(device) for k, v in batch.inputs.items()}).logits
+        if self.side is not None:
+            assert batch.side is not None, "the network wants side features"
+            logits_BC = logits_BC + self.side(batch.side.to(device))
+        return cast(torch.Tensor, logits_BC).float()
+
+
+def trainable(net: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that may move now, by name."""
+    return {name: p for name, p in net.named_parameters() if p.requires_grad}
+
+
+def training_mode(net: Network, method: "Method", family: Family) -> None:
+    """Train mode, except for what never moves: frozen bottom blocks and the embeddings below them run as they will
+    at prediction time. This is our meaning of "frozen", and what makes their output cacheable."""
+    net.train()
+    still = method.still(net.auto, family)
+    for block in family.block_list(net.auto)[:still]:
+        block.eval()
+    if still and not any(p.requires_grad for n, p in net.auto.named_parameters() if family.is_embedding(n)):
+        for path in family.embeddings:
+            plain(net.auto).get_submodule(path).eval()
+
+
+def override_dropout(net: nn.Module, share: float) -> int:
+    """Set every dropout of the network; returns how many there were."""
+    found = [m for m in net.modules() if isinstance(m, nn.Dropout)]
+    for module in found:
+        module.p = share
+    for module in net.modules():  # fused attention keeps its own number
+        for name in ("dropout_prob", "attention_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, share)
+    return len(found)
+
+
+def count(net: nn.Module) -> dict[str, int]:
+    """{trainable, total, head}: parameters of the network as it is trained."""
+    total = sum(p.numel() for p in net.parameters())
+    return {"trainable": sum(p.numel() for p in trainable(net).values()), "total": total}

@@ -1,0 +1,96 @@
+"""What stands beside a result: trivial baselines on the same rows, and paired tests against them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from tunesmith.data import Record, Roles
+from tunesmith.data.roles import text_of
+from tunesmith.evaluate.judge import Judge
+from tunesmith.evaluate.significance import paired_bootstrap
+from tunesmith.metrics import METRICS, Answers
+from tunesmith.model import Model
+from tunesmith.plan import Plan
+from tunesmith.prepare import Prepared
+from tunesmith.tasks import Array, Encoded
+
+Found = dict[str, dict[str, Answers]]
+"""{baseline: {split: answers}}."""
+
+
+def baselines(
+    plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded], answers: Mapping[str, Answers]
+) -> Found:
+    """Answers of the plan's baselines on every held-out split, learnt from the same training rows."""
+    found: Found = {}
+    for name in plan.evaluate.baselines:
+        predicted = _of(name, plan, prepared, model, encoded)
+        found[name] = {
+            split: Answers(each.kind, each.truth, *predicted[split], each.labels, each.positive)
+            for split, each in answers.items()
+        }
+    return found
+
+
+def _of(
+    name: str, plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded]
+) -> dict[str, tuple[Array, Array | None]]:
+    from tunesmith.evaluate import baselines as own
+
+    task, num = plan.task, len(model.facts.labels)
+    train_truth = task.truth(encoded["train"], model.facts)
+    splits = [s for s in encoded if s != "train"]
+    if name == "majority":
+        made = [own.majority(task.kind, train_truth, len(encoded[s]), num) for s in splits]
+    elif name == "tfidf":
+        texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
+        made = own.tfidf(task.kind, texts["train"], train_truth, [texts[s] for s in splits], num)
+    else:
+        states = frozen_states(model, encoded)
+        made = own.probe(task.kind, states["train"], train_truth, [states[s] for s in splits], num)
+    return dict(zip(splits, made, strict=True))
+
+
+def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:
+    """Texts, or pairs of texts, for the word-count baseline; side columns are written before the text."""
+
+    def side(record: Record) -> str:
+        return "".join(f"{c}_{record.cells.get(c)} " for c in roles.side)
+
+    first = [side(r) + text_of(r, roles.texts[0]) for r in records]
+    if len(roles.texts) == 1:
+        return list(first)
+    return list(zip(first, [text_of(r, roles.texts[1]) for r in records], strict=True))
+
+
+def frozen_states(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
+    """Mean last states of the untuned base: a fresh copy, so that no method is in the way. (N, H) by split."""
+    from tunesmith.engine.answers import pooled_states
+    from tunesmith.engine.network import Network
+    from tunesmith.model import fresh
+
+    net = Network(fresh(model.plan, model.facts, model.base, model.tokenizer), 0, 1)
+    trunk = net.auto.get_submodule(model.family.trunk)
+    return {s: pooled_states(net, e, model.tokenizer.pad_token_id, trunk) for s, e in encoded.items()}
+
+
+def paired(by: Judge, mine: Answers, others: Mapping[str, Answers], split: str) -> dict[str, Any]:
+    """{baseline: {split, metric, difference, p, test}} on the main metric: model minus baseline, row by row."""
+    name = by.plan.metric_names[0]
+    metric = METRICS.find(name)()
+    out = {}
+    for baseline, theirs in others.items():
+        found = asdict(
+            paired_bootstrap(
+                metric, mine, theirs, resamples=by.plan.evaluate.resamples, seed=by.plan.train.seed,
+                level=by.plan.evaluate.level,
+            )
+        )  # fmt: skip
+        clean = {k: (v if v is None or np.isfinite(v) else None) for k, v in found.items()}
+        out[baseline] = {
+            "split": split, "metric": name, "difference": {k: clean[k] for k in ("value", "low", "high")},
+            "p": clean["p"], "test": "paired bootstrap",
+        }  # fmt: skip
+    return out

@@ -1,0 +1,88 @@
+"""The judge: answers of a model -> metrics with intervals, on known labels, with an account of unknown ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tunesmith.errors import TunesmithError
+from tunesmith.evaluate.intervals import intervals
+from tunesmith.metrics import METRICS, Answers, Metric
+from tunesmith.plan import Plan
+from tunesmith.tasks import Array, Facts, Task
+
+Table = dict[str, dict[str, float | None]]
+"""{metric: {value, low, high}}; null where undefined (a rank correlation of constant answers)."""
+
+
+def metrics_of(names: Sequence[str], *, labels: int) -> list[Metric]:
+    """The metrics of those names. Raises TunesmithError for one that needs two classes where there are more."""
+    found = [METRICS.find(name)() for name in names]
+    wrong = [name for name, m in zip(names, found, strict=True) if m.two_classes_only and labels != 2]
+    if wrong:
+        raise TunesmithError(
+            f"evaluate.metrics: {', '.join(wrong)} compare a positive with a negative class; these data have {labels} "
+            "classes. Use macro_f1, macro_precision, macro_recall"
+        )
+    return found
+
+
+def answers_of(task: Task, logits_NC: Array, truth: Array, facts: Facts) -> Answers:
+    """What the network's logits answer, ready for metrics."""
+    predicted, scores = task.answer(logits_NC, facts)
+    positive = getattr(task, "positive_index", lambda facts: None)(facts)
+    return Answers(task.kind, truth, predicted, scores, facts.labels, positive)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges answers as a plan asks."""
+
+    plan: Plan
+    facts: Facts
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The plan's metrics."""
+        return metrics_of(self.plan.metric_names, labels=len(self.facts.labels))
+
+    def quick(self, logits_NC: Array, truth: Array) -> dict[str, float]:
+        """Plain values, during training."""
+        answers = answers_of(self.plan.task, logits_NC, truth, self.facts)
+        one = np.ones((1, len(truth)))
+        return {m.name: float(m.measure(answers, one)[0]) for m in self.metrics}
+
+    def full(self, answers: Answers) -> Table:
+        """Values with bootstrap intervals."""
+        evaluate = self.plan.evaluate
+        found = intervals(
+            self.metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level
+        )
+        return {name: _plain(each) for name, each in found.items()}
+
+    def slices(self, answers: Answers, values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+        """Metrics by the value of a column: {value: {rows, metric: {value, low, high}}}, largest slices first."""
+        column = np.array(["" if v is None else str(v) for v in values])
+        names, counts = np.unique(column, return_counts=True)
+        largest = sorted(zip(counts, names, strict=True), key=lambda pair: (-pair[0], pair[1]))[:30]
+        return {str(name): {"rows": int(count), **self.full(_part(answers, column == name))} for count, name in largest}
+
+
+def _part(answers: Answers, rows: Array) -> Answers:
+    return Answers(
+        answers.kind, answers.truth[rows], answers.predicted[rows],
+        None if answers.scores is None else answers.scores[rows], answers.labels, answers.positive,
+    )  # fmt: skip
+
+
+def _plain(interval: Any) -> dict[str, float | None]:
+    def finite(x: float) -> float | None:
+        return float(x) if np.isfinite(x) else None
+
+    return {"value": finite(interval.value), "low": finite(interval.low), "high": finite(interval.high)}
+
+
+def better(names: Sequence[str]) -> Mapping[str, str]:
+    """{metric: higher | lower}."""
+    return {name: METRICS.find(name).better for name in names}

@@ -1,0 +1,45 @@
+"""predictions.parquet: what the model answered on every held-out row, so that any later test can be made from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.data.roles import text_of
+from tunesmith.files import replacing
+from tunesmith.metrics import Answers
+from tunesmith.model import Model
+from tunesmith.prepare import Prepared
+
+
+def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dict[str, Answers]) -> None:
+    """One line for each validation and test row: split, source, row, line, text, truth, prediction, probabilities."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = {k: [] for k in ("split", "source", "row", "line", "text", "truth")}
+    for split, each in answers.items():
+        records = prepared.splits[split]
+        columns["split"] += [split] * len(records)
+        columns["source"] += [r.source for r in records]
+        columns["row"] += [r.row for r in records]
+        columns["line"] += [r.line for r in records]
+        columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.texts) for r in records]
+        columns["truth"] += _truth(each, [r.cells.get(prepared.roles.label or "") for r in records])
+        added = model.plan.task.columns(each.predicted, each.scores, model.facts)
+        for name, values in added.items():
+            columns.setdefault(name, []).extend(values)
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
+    if answers.kind == "numbers":
+        return [float(v) for v in answers.truth]
+    if answers.kind == "multilabel":
+        return [
+            json.dumps([answers.labels[c] for c in np.flatnonzero(row)], ensure_ascii=False) for row in answers.truth
+        ]
+    # a label that training never saw keeps its own name
+    return [answers.labels[int(i)] if i >= 0 else str(cell) for i, cell in zip(answers.truth, cells, strict=True)]

@@ -1,0 +1,63 @@
+"""The report: one self-contained page that a person who has never seen a confusion matrix can read.
+
+It is made from the files of the run folder alone, so that it can be drawn again at any time; the same files give the
+same bytes. No script, no network: a content security policy in the page forbids both.
+"""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tunesmith.evaluate import report_data, report_training
+from tunesmith.evaluate.report_blocks import Section
+from tunesmith.evaluate.report_confidence import confidence
+from tunesmith.evaluate.report_mistakes import classes, confusions, mistakes
+from tunesmith.evaluate.report_read import Results, read
+from tunesmith.evaluate.report_results import results_section, slices, warnings
+from tunesmith.evaluate.report_verdict import question, verdict
+from tunesmith.files import write_text
+
+PAGE = "report.html"
+
+
+def write_report(run: Path) -> Path:
+    """Draw `report.html` of a run folder; returns its path."""
+    page = run / PAGE
+    write_text(page, render(read(run)))
+    return page
+
+
+def sections(results: Results) -> list[Section]:
+    """The parts of the page, in order; those with nothing to say are left out."""
+    everything = [
+        warnings(results),
+        results_section(results),
+        report_data.data_section(results),
+        report_data.balance(results),
+        report_training.curves(results),
+        confusions(results),
+        classes(results),
+        confidence(results),
+        mistakes(results),
+        slices(results),
+        report_training.learnt(results),
+        report_training.cost(results),
+        report_training.proof(results),
+        report_training.settings(results),
+        report_training.provenance(results),
+    ]
+    return [section for section in everything if section.blocks]
+
+
+def render(results: Results) -> str:
+    """The page as text."""
+    # Everything that comes from data is escaped by default; pictures are built from escaped parts.
+    world = Environment(
+        loader=PackageLoader("tunesmith.evaluate"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    created = str(results.provenance.get("created") or "")[:16].replace("T", " ")
+    return world.get_template("report.html").render(
+        name=results.name, question=question(results), verdict=verdict(results), sections=sections(results),
+        created=created, warned=bool(results.warnings),
+    )  # fmt: skip

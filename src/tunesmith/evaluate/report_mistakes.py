@@ -1,0 +1,163 @@
+"""Sections on mistakes: confusion matrix, table of classes, scatter of numbers, the most confident errors."""
+
+import numpy as np
+
+from tunesmith.evaluate.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class
+from tunesmith.evaluate.plots import Bars, Frame, columns, number, scatter
+from tunesmith.evaluate.report_blocks import (
+    Block,
+    Cell,
+    Figure,
+    Figures,
+    Mistake,
+    Mistakes,
+    Note,
+    Points,
+    Section,
+    Table,
+    cell,
+    count,
+    fixed,
+    percent,
+)
+from tunesmith.evaluate.report_heat import SHOWN, heat, most_confused
+from tunesmith.evaluate.report_read import Part, Results
+from tunesmith.metrics import Ints
+
+MANY = 25
+LONGEST = 400
+"""Letters of a text that are shown."""
+
+
+def confusions(results: Results) -> Section:
+    """Which class is taken for which; for numbers, answers against the truth."""
+    part = results.part
+    if part is None or not len(part):
+        return Section("confusion", "What is mixed up")
+    if results.kind == "numbers":
+        return Section("confusion", "Answers against the truth", _numbers(part))
+    if results.kind == "multilabel" or part.answers.kind != "classes":
+        return Section("confusion", "What is mixed up")
+    labels, matrix = confusion(part.answers)
+    how = (
+        "Each line holds the rows that truly belong to one class, each column an answer; the number is how many rows. "
+        "On the diagonal the answer is right. A dark cell elsewhere shows two classes that the model mixes up. "
+        "Colour is the share of the line."
+    )
+    title = f"Confusion matrix, {results.split}"
+    if len(labels) > SHOWN:
+        title += f": the {SHOWN} classes of {len(labels)} with the most mistakes"
+    blocks: list[Block] = [Figure(title, heat(labels, matrix), how, wide=len(labels) > 5)]
+    pairs = most_confused(labels, matrix)
+    if pairs:
+        blocks.append(Points("Most often mixed up", [(_pair(p), _times(p)) for p in pairs]))
+    else:
+        blocks.append(Note("No row was answered wrongly.", "good"))
+    return Section("confusion", "What is mixed up", blocks)
+
+
+def _pair(pair: tuple[str, str, int, int]) -> str:
+    return f"“{pair[0]}” answered as “{pair[1]}”"
+
+
+def _times(pair: tuple[str, str, int, int]) -> str:
+    return f"{pair[2]} of {count(pair[3], 'row')} ({percent(pair[2] / pair[3])})"
+
+
+def _numbers(part: Part) -> list[Block]:
+    truth_N, answer_N = (side.astype(np.float64) for side in (part.answers.truth, part.answers.predicted))
+    known = np.isfinite(truth_N) & np.isfinite(answer_N)
+    truth_N, answer_N = truth_N[known], answer_N[known]
+    if not len(truth_N):
+        return []
+    error_N = answer_N - truth_N
+    dots = scatter(truth_N.tolist(), answer_N.tolist(), Frame("truth", "answer"), "Answers against true values")
+    how = "Each dot is a row. On the dashed line the answer equals the truth; above it the answer is too high."
+    edges = np.histogram_bin_edges(error_N, bins=min(30, max(5, int(len(error_N) ** 0.5))))
+    counts = np.histogram(error_N, edges)[0]
+    frame = Frame("answer minus truth", "rows", mark=0.0, mark_label="exact")
+    bars = columns(Bars(edges.tolist(), counts.tolist()), frame, "How far answers lie from the truth")
+    lean = float(error_N.mean())
+    high = "high" if lean > 0 else "low"
+    how_bars = (
+        f"How many rows are how far off; a narrow hill around 0 is good. On average the answers are "
+        f"{number(float(f'{abs(lean):.2g}'))} too {high}; half of them lie within "
+        f"{number(float(f'{np.median(np.abs(error_N)):.2g}'))} of the truth."
+    )
+    return [Figures([Figure("Answer and truth", dots, how), Figure("Errors", bars, how_bars)])]
+
+
+def classes(results: Results) -> Section:
+    """How well each class or label is found, the hardest first."""
+    part = results.part
+    if part is None or results.kind == "numbers" or not len(part):
+        return Section("per-class", "Class by class")
+    noun = "label" if results.kind == "multilabel" else "class"
+    level = float(results.measured.get("level", 0.95))
+    found = sorted(per_class(part.answers, level), key=lambda row: (row.f1, -row.support))
+    thresholds = results.facts.get("thresholds") or []
+    labels = part.answers.labels
+    limits = dict(zip(labels, thresholds, strict=True)) if len(thresholds) == len(labels) else {}
+    rows = [[*_class(row), *([cell(limits.get(row.label))] if limits else [])] for row in found]
+    header = [noun.capitalize(), "Rows", "Found (recall)", "Right (precision)", "F1", *(["Threshold"] if limits else [])]
+    told = (
+        f"Found: of the rows that truly are of this {noun}, the share that was answered so. Right: of the rows answered "
+        f"so, the share that truly is. F1 joins the two. Hardest first; below each share its {results.percent} interval."
+    )
+    table = Table(f"{results.split.capitalize()}, by {noun}", header, rows, folded=len(rows) > MANY)
+    return Section("per-class", f"{noun.capitalize()} by {noun}", [Note(told), table])
+
+
+def _class(row: ClassRow) -> list[Cell]:
+    return [
+        Cell(row.label), cell(row.support), _share(row.recall, row.recall_interval),
+        _share(row.precision, row.precision_interval), Cell(fixed(row.f1), "", row.f1),
+    ]  # fmt: skip
+
+
+def _share(share: float, interval: tuple[float, float] | None) -> Cell:
+    if interval is None:  # nothing was answered, or nothing is true
+        return Cell("–", "no rows")
+    return Cell(percent(share), f"{percent(interval[0])[:-2]} to {percent(interval[1])}")
+
+
+def mistakes(results: Results) -> Section:
+    """Wrong answers that the model was surest of: often it is the file that is wrong."""
+    part = results.part
+    if part is None or not len(part):
+        return Section("mistakes", "Most confident errors")
+    rows = _wrong(part)
+    if not len(rows):
+        return Section("mistakes", "Most confident errors", [Note("No row was answered wrongly.", "good")])
+    told = {
+        "classes": "The wrong answers that the model was surest of. Read them first: some are wrong labels in the file, "
+        "not wrong answers, and correcting those is the cheapest gain there is.",
+        "multilabel": "The rows with the clearest wrong label, surest first. Some are wrong labels in the file.",
+        "numbers": "The answers that lie farthest from the truth. Some are typing errors in the file.",
+    }[results.kind]
+    shown = [_mistake(part, int(row)) for row in rows]
+    return Section("mistakes", "Most confident errors", [Note(told), Mistakes(f"{len(shown)} rows", shown)])
+
+
+def _wrong(part: Part) -> Ints:
+    answers = part.answers
+    if answers.kind == "classes" and answers.scores is None:  # how sure it was is not known: the first ones
+        return np.flatnonzero(answers.truth != answers.predicted)[:20]
+    return most_confident_errors(answers, 20)
+
+
+def _mistake(part: Part, row: int) -> Mistake:
+    answers, text = part.answers, part.texts[row]
+    text = f"{text[:LONGEST]}…" if len(text) > LONGEST else text
+    truth, answer = answers.truth[row], answers.predicted[row]
+    if answers.kind == "numbers":
+        return Mistake(text, number(float(answer)), number(float(truth)), part.places[row])
+    if answers.kind == "multilabel":
+        return Mistake(text, _set(answers.labels, answer), _set(answers.labels, truth), part.places[row])
+    sure = "" if answers.scores is None else f" ({percent(float(answers.scores[row, answer]))} sure)"
+    name = UNKNOWN if truth < 0 else answers.labels[truth]
+    return Mistake(text, f"{answers.labels[answer]}{sure}", name, part.places[row])
+
+
+def _set(labels: tuple[str, ...], ones_C: Ints) -> str:
+    return ", ".join(labels[i] for i in np.flatnonzero(ones_C)) or "(none)"

@@ -1,0 +1,198 @@
+"""The walk from a data file to a measured model that reloads. The whole Python API."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.bases.find import Found, find
+from tunesmith.data.table import Table, read
+from tunesmith.errors import TunesmithError
+from tunesmith.files import write_json, write_text
+from tunesmith.plan import Plan
+from tunesmith.plan_text import dump_plan, make_plan, read_plan
+from tunesmith.prepare import Prepared, prepare
+from tunesmith.progress import Progress, Stop
+from tunesmith.run import Run, claim, identity, lease, place
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run, as `train` returns it."""
+
+    path: Path
+    reply: dict[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, float | None]]]:
+        """{split: {metric: {value, low, high}}}."""
+        return dict(self.reply["metrics"])
+
+    @property
+    def report(self) -> Path:
+        """The page to open."""
+        return self.path / "report.html"
+
+    def predict(self, texts: Sequence[str]) -> list[Any]:
+        """Answers for some texts, in order."""
+        return ask(self.path, [{"text": t} for t in texts])
+
+
+def train(  # noqa: PLR0913 - the sections of a plan, by name
+    task: Any = None,
+    base: Any = None,
+    data: Any = None,
+    method: Any = None,
+    *,
+    plan: Plan | Path | str | None = None,
+    steps: Any = None,
+    settings: dict[str, Any] | None = None,
+    evaluate: dict[str, Any] | None = None,
+    run: str | Path | None = None,
+    online: bool = False,
+    fork: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Fine-tune, measure, save and prove a model. `settings` is the plan's section `train`.
+
+    The same call resumes an unfinished run and returns the stored result of a finished one.
+    """
+    asked = {"task": task, "base": base, "data": data, "method": method, "steps": steps, "train": settings,
+             "evaluate": evaluate, "run": str(run) if run else None}  # fmt: skip
+    asked = {k: v for k, v in asked.items() if v is not None}
+    if plan is None:
+        plan = make_plan(asked)
+    elif asked:
+        raise TunesmithError("give either a plan or its sections, not both")
+    elif not isinstance(plan, Plan):
+        plan = read_plan(Path(plan))
+    return train_plan(plan, online=online, fork=fork, progress=progress or Progress())
+
+
+def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress: Progress) -> Trained:
+    """`train` for a plan that is already one."""
+    began = time.monotonic()
+    found = find(plan.base.name, online=online)
+    refuse_unfit(plan, found)
+    with Stop() as stop:
+        prepared = prepare(plan)
+        stop.check("before training")
+        who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
+        run = place(prepared.plan, who, fork=fork)
+        with lease(run):
+            claim(run, who)
+            if (reply := run.reply) is not None:
+                return Trained(run.path, reply | {"status": "already_done"})
+            from tunesmith.job import carry_out
+
+            reply = carry_out(run, prepared, found, progress, stop, began)
+            write_json(run.file("reply.json"), reply)
+    return Trained(run.path, reply)
+
+
+def refuse_unfit(plan: Plan, found: Found) -> None:
+    """What cannot work with this base is refused before any weight is loaded."""
+    from tunesmith.bases.family import family_of
+    from tunesmith.bases.load import max_positions
+
+    family = family_of(found.model_type)
+    if text := plan.method.base_objection(family):
+        raise TunesmithError(f"method: {text}")
+    room = max_positions(found) - plan.method.extra_tokens()
+    limit = getattr(plan.task, "max_tokens", 0)
+    if limit > room:
+        raise TunesmithError(
+            f"task.max_tokens: {limit} is more than the {room} places that {plan.base.name} has "
+            f"(virtual tokens of the method taken off). Set task.max_tokens={room}"
+        )
+
+
+def load(path: str | Path, *, online: bool = False) -> Any:
+    """A model: a run folder, its model/ folder, or a version such as tickets@3."""
+    from tunesmith.model import CARD
+    from tunesmith.model import load as load_model
+
+    return load_model(model_folder(path, CARD), online=online)
+
+
+def model_folder(path: str | Path, card: str) -> Path:
+    """Where a run, a model folder or a registered version keeps its model."""
+    text = str(path)
+    folder = Path(path)
+    if "@" in text and not folder.exists():
+        from tunesmith.registry.store import Store
+
+        store = Store()
+        folder = store.open(store.resolve(text))
+    for candidate in (folder / "model", folder):
+        if (candidate / card).is_file():
+            return candidate
+    raise TunesmithError(f"{path} is neither a run, nor a model folder, nor a registered version (name@number)")
+
+
+def ask(path: str | Path, rows: Sequence[dict[str, Any]], *, online: bool = False) -> list[Any]:
+    """Answers for rows given as dictionaries; a single-text task also takes {"text": …}."""
+    from tunesmith.asking import answers_for
+
+    model = load(path, online=online)
+    column = model.plan.task.text
+    rows = [{column: r["text"]} if column not in r and set(r) == {"text"} else r for r in rows]
+    columns = tuple(dict.fromkeys(k for r in rows for k in r))
+    table = Table("rows", columns, [(0, dict(r)) for r in rows], (), "")
+    return answers_for(model, table)["prediction"]
+
+
+def predict(  # noqa: PLR0913 - what addresses the job
+    path: str | Path, data: str | Path, out: str | Path, *, prefix: str = "", online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """File to file: the input columns unchanged plus the answers. Resumes where an interrupted call stopped."""
+    from tunesmith.asking import predict_file
+
+    progress = progress or Progress()
+    with Stop() as stop:
+        return predict_file(load(path, online=online), Path(data), Path(out), prefix, progress, stop)
+
+
+def evaluate(path: str | Path, data: str | Path, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """Metrics with intervals of a model on a labelled file."""
+    from tunesmith.asking import evaluate_file
+
+    return evaluate_file(load(path, online=online), Path(data), progress or Progress())
+
+
+def register(path: str | Path, name: str) -> Any:
+    """Accept a finished run into the registry as the next version of a name."""
+    from tunesmith.registry.store import Store
+
+    run = Run(Path(path))
+    reply = run.reply
+    if reply is None:
+        raise TunesmithError(f"{path} is not a finished run: only a run whose reload proof held can be a version")
+    who = json_file(run.file("run.json"))
+    lineage = {"base": who["base"], "data": who["data"], "plan": reply["plan_sha256"], "parent": None}
+    return Store().register(run.model, name, lineage=lineage, metrics=reply["metrics"])
+
+
+def json_file(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of ours."""
+    from tunesmith.files import read_json
+
+    return dict(read_json(path))
+
+
+def check(data: str | Path, *, plan: Plan | None = None, base: str | None = None, online: bool = False) -> dict[str, Any]:
+    """What is in a data file and what is wrong with it."""
+    from tunesmith.checking import check_file
+
+    found = find(base, online=online) if base else None
+    return check_file(Path(data), plan, found)
+
+
+__all__ = [
+    "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "load", "make_plan", "predict", "prepare", "read",
+    "read_plan", "register", "train", "train_plan",
+]  # fmt: skip
+_ = (os, write_text, dump_plan)

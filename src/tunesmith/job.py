@@ -1,0 +1,310 @@
+"""The job of one run: facts, training, judgement, saving, proof. Each part can be repeated, so a kill costs little."""
+
+import platform
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+
+from tunesmith.bases.find import Found
+from tunesmith.bases.fit import fit
+from tunesmith.data.roles import text_of
+from tunesmith.errors import TunesmithError
+from tunesmith.evaluate import compared
+from tunesmith.evaluate.judge import Judge, answers_of, better
+from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
+from tunesmith.metrics import Answers
+from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, weights
+from tunesmith.plan import Plan
+from tunesmith.plan_text import dump_plan
+from tunesmith.prepare import Prepared
+from tunesmith.progress import Progress, Stop
+from tunesmith.run import Run
+from tunesmith.tasks import Array, Encoded, Facts
+from tunesmith.train.checkpoint import State
+
+WATT_PER_CORE = 10.0
+"""Assumed draw of a busy core; the energy figure is an estimate and says so."""
+
+
+@dataclass
+class Work:
+    """What the parts of a job share."""
+
+    run: Run
+    prepared: Prepared
+    found: Found
+    progress: Progress
+    stop: Stop
+    began: float
+    warnings: list[str]
+
+    @property
+    def plan(self) -> Plan:
+        return self.prepared.plan
+
+
+def carry_out(  # noqa: PLR0913 - one argument for each thing that a job needs
+    run: Run, prepared: Prepared, found: Found, progress: Progress, stop: Stop, began: float
+) -> dict[str, Any]:
+    """Do the whole job in a claimed run folder; returns the reply of `train`."""
+    work = Work(run, prepared, found, progress, stop, began, list(prepared.notes))
+    model, encoded = begin(work)
+    resumed = (run.path / "checkpoints").is_dir() and any((run.path / "checkpoints").glob("step-*"))
+    state = learn(work, model, encoded)
+    model = decide(model, encoded["validation"])
+    results = judge(work, model, encoded)
+    keep(work, model, encoded, results, state)
+    from tunesmith.prove import prove_apart
+
+    progress.say("proving: a fresh process opens the model and must answer the same")
+    proof = prove_apart(run)
+    reply = _reply(work, model, results, state, proof, "resumed" if resumed else "done")
+    _provenance(work, model, state, proof, reply)
+    from tunesmith.evaluate.card import write_card
+    from tunesmith.evaluate.report import write_report
+
+    write_report(run.path)
+    write_card(run.path)
+    return reply
+
+
+def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
+    """Facts, tokens and a fresh network; everything known of the data is written down before training."""
+    from tunesmith.bases.load import load_tokenizer
+
+    plan, prepared = work.plan, work.prepared
+    tokenizer = load_tokenizer(work.found)
+    facts = plan.task.study(prepared.splits["train"], prepared.roles)
+    encoded = {}
+    for name, rows in prepared.splits.items():
+        encoded[name] = plan.task.encode(rows, prepared.roles, tokenizer, facts)
+        for record, lost in zip(rows, encoded[name].lost, strict=True):
+            if lost:
+                prepared.ledger.truncated(record.id, lost)
+    _write_data(work, tokenizer, encoded, facts)
+    model = build(plan, facts, work.found, tokenizer)
+    if plan.method.start:
+        _start_from(model, plan.method.start)
+    if plan.train.dropout is not None:
+        from tunesmith.engine.network import override_dropout
+
+        override_dropout(model.net, plan.train.dropout)
+    return model, encoded
+
+
+def _start_from(model: Model, where: str) -> None:
+    """Copy the learnt weights of another run of the same method; a head for other labels stays fresh."""
+    from pathlib import Path
+
+    from tunesmith.train.checkpoint import newest_good, read_best
+
+    folder = Path(where) / "checkpoints"
+    found, _ = newest_good(folder)
+    if found is None:
+        raise TunesmithError(f"method.start: {where} holds no checkpoint of a run")
+    step = found.state.best_step
+    tensors = found.weights if step is None else read_best(folder, step)[0]
+    own = weights(model)
+    head = {n for n in own if model.family.is_head(n.removeprefix("auto."))}
+    refit = {n: own[n].detach().clone() for n in head if n in tensors and own[n].shape != tensors[n].shape}
+    try:
+        restore(model, tensors | refit)
+    except TunesmithError as error:
+        raise TunesmithError(f"method.start: {where}: {error}") from error
+
+
+def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
+    prepared, run = work.prepared, work.run
+    lengths = [len(ids) for e in encoded.values() for ids in e.ids]
+    lost = [n for e in encoded.values() for n in e.lost]
+    texts = [text_of(r, prepared.roles.texts[0]) for r in prepared.splits["train"]]
+    fits = fit(tokenizer, texts)
+    if warning := fits.warning(work.plan.base.name):
+        work.warnings.append(warning)
+        work.progress.say(f"warning: {warning}")
+    tokens = {
+        "median": float(np.median(lengths)), "p95": float(np.quantile(lengths, 0.95)), "max": max(lengths),
+        "truncated_rows": sum(n > 0 for n in lost), "tokens_lost": sum(lost),
+        "unknown_share": fits.unknown_share, "pieces_per_word": fits.pieces_per_word,
+    }  # fmt: skip
+    from tunesmith.data.fingerprint import check
+
+    findings = [asdict(f) for f in check(prepared.splits["train"], prepared.roles)]
+    write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
+    write_json(run.file("facts.json"), facts.model_dump(mode="json"))
+    write_text(run.plan, dump_plan(work.plan))
+    prepared.ledger.to_parquet(run.file("ledger.parquet"))
+
+
+def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
+    """Train, or go on training, or take the finished training up again."""
+    from tunesmith.train.log import logger
+    from tunesmith.train.loop import Job, Loop
+
+    judge = Judge(work.plan, model.facts)
+    truth = work.plan.task.truth(encoded["validation"], model.facts)
+    job = Job(
+        model, encoded["train"], encoded["validation"], lambda logits: judge.quick(logits, truth), work.run.path,
+        log=logger(work.plan.train.log, work.run.path), progress=work.progress, stop=work.stop,
+    )  # fmt: skip
+    state = Loop(job).run()
+    work.warnings += [w for w in state.warnings if w not in work.warnings]
+    return state
+
+
+class Choose:
+    """Thresholds for tasks (they may not import `evaluate` themselves)."""
+
+    @staticmethod
+    def threshold(scores_N: Array, positive_N: Array, metric: str) -> float:
+        """Best threshold of a two-class score."""
+        from tunesmith.evaluate.decide import best_threshold
+        from tunesmith.metrics import METRICS
+
+        return best_threshold(scores_N, positive_N, METRICS.find(metric)()).threshold
+
+    @staticmethod
+    def label_thresholds(scores_NC: Array, truth_NC: Array, *, each: bool) -> Array:
+        """Thresholds for each label; rare labels share one, and so do all where `each` is false."""
+        from tunesmith.evaluate.decide import best_thresholds
+
+        many = {} if each else {"min_positives": len(truth_NC) + 1}
+        return best_thresholds(scores_NC, truth_NC, **many)
+
+
+def decide(model: Model, validation: Encoded) -> Model:
+    """The model with the decision thresholds that its validation rows suggest."""
+    task = model.plan.task
+    logits = model.logits(validation)
+    _, scores = task.answer(logits, model.facts)
+    if scores is None:
+        return model
+    return model.with_facts(task.tuned(scores, task.truth(validation, model.facts), model.facts, Choose))
+
+
+def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, Any]:
+    """Metrics with intervals on validation and test, baselines beside them, paired tests between the two."""
+    by = Judge(work.plan, model.facts)
+    logits = {name: model.logits(e) for name, e in encoded.items() if name != "train"}
+    answers: dict[str, Answers] = {
+        name: answers_of(work.plan.task, values, work.plan.task.truth(encoded[name], model.facts), model.facts)
+        for name, values in logits.items()
+    }
+    work.progress.say("judging: intervals and baselines")
+    main = "test" if "test" in answers else "validation"
+    baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers)
+    work.stop.check("before the results were written")
+    results = {
+        "metrics": {name: by.full(each) for name, each in answers.items()},
+        "baselines": {b: {s: by.full(a) for s, a in found.items()} for b, found in baselines.items()},
+        "paired": compared.paired(by, answers[main], {b: f[main] for b, f in baselines.items()}, main),
+        "slices": _slices(work, by, answers[main], main),
+        "better": better(work.plan.metric_names),
+        "level": work.plan.evaluate.level,
+        "main": work.plan.metric_names[0],
+    }
+    return {"tables": results, "answers": answers, "logits": logits}
+
+
+def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, Any]:
+    rows = work.prepared.splits[split]
+    out = {}
+    for column in work.plan.evaluate.slices:
+        if rows and column not in rows[0].cells:
+            raise TunesmithError(f"evaluate.slices: no column named '{column}'. Columns: {', '.join(rows[0].cells)}")
+        out[column] = by.slices(answers, [r.cells.get(column) for r in rows])
+    return out
+
+
+def keep(
+    work: Work, model: Model, encoded: dict[str, Encoded], results: dict[str, Any], state: State
+) -> None:
+    """Write the model, the golden batch, predictions, metrics and what the method learnt."""
+    from tunesmith.evaluate.predictions import write_predictions
+    from tunesmith.golden import write_golden
+
+    run = work.run
+    write_folder(run.model, lambda folder: save(model, folder))
+    split = "validation"
+    chosen = rows_for_golden(encoded[split])
+    records = [work.prepared.splits[split][i] for i in chosen]
+    write_golden(run.file("golden"), model, encoded[split], chosen, records)
+    write_predictions(run.file("predictions.parquet"), model, work.prepared, results["answers"])
+    write_json(run.file("metrics.json"), results["tables"])
+    write_json(run.file("facts.json"), model.facts.model_dump(mode="json"))
+    learnt = [asdict(each) for each in model.plan.method.learnt(model.net.auto, model.family, model.tokenizer)]
+    write_json(run.file("learnt.json"), learnt)
+    write_json(run.file("warnings.json"), work.warnings)
+
+
+def _reply(  # noqa: PLR0913
+    work: Work, model: Model, results: dict[str, Any], state: State, proof: dict[str, Any], status: str
+) -> dict[str, Any]:
+    from tunesmith.engine.network import count
+
+    model.net.train()  # parameters are counted as they were trained
+    tables = results["tables"]
+    return {
+        "run": str(work.run.path),
+        "status": status,
+        "metrics": tables["metrics"],
+        "baselines": tables["baselines"],
+        "paired": tables["paired"],
+        "seconds": {
+            "train": round(state.seconds, 3), "train_cpu": round(state.cpu_seconds, 3),
+            "total": round(time.monotonic() - work.began, 3),
+        },
+        "memory_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "parameters": count(model.net),
+        "weights_sha256": digest_weights(model),
+        "golden_sha256": digest_file(work.run.file("golden") / "golden.safetensors"),
+        "plan_sha256": digest_file(work.run.plan),
+        "equality": proof["equality"],
+        "proof": proof,
+        "warnings": work.warnings,
+    }  # fmt: skip
+
+
+def digest_weights(model: Model) -> str:
+    """sha256 over names and bytes of everything that was trained."""
+    parts = [
+        f"{name}:{digest_bytes(p.detach().cpu().contiguous().numpy().tobytes())}" for name, p in sorted(weights(model).items())
+    ]
+    return digest_bytes("\n".join(parts).encode())
+
+
+def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], reply: dict[str, Any]) -> None:
+    from tunesmith.machine import machine, versions
+
+    write_json(
+        work.run.file("provenance.json"),
+        {
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "command": [a if i else "tunesmith" for i, a in enumerate(sys.argv)],
+            "versions": versions() | {"python": platform.python_version()},
+            "machine": machine(),
+            "seconds": reply["seconds"],
+            "memory_peak_mb": reply["memory_peak_mb"],
+            "energy_wh": round(state.cpu_seconds * WATT_PER_CORE / 3600, 3),
+            "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
+            "parameters": reply["parameters"],
+            "base": {"name": work.found.name, "public_name": work.found.public_name, "digest": work.found.digest},
+            "equality": proof["equality"],
+            "weights_sha256": reply["weights_sha256"],
+            "golden_sha256": reply["golden_sha256"],
+            "seed": work.plan.train.seed,
+            "best_step": state.best_step,
+            "steps": state.step,
+            "reason": state.reason,
+            "ecosystem": ecosystem(work.plan),
+            "proof": proof,
+        },
+    )
+
+
+_ = read_json

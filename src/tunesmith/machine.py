@@ -1,0 +1,58 @@
+"""What this machine is, as far as it can change a result: processor, threads, versions."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("tunesmith", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
+_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "fma", "asimd", "sve")
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what computes."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor, its features, threads, memory, device."""
+    import psutil
+    import torch
+
+    return {
+        "cpu": _cpu(),
+        "features": _features(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def kernel_key() -> dict[str, Any]:
+    """What must be the same for two computations to be equal bit for bit."""
+    about = machine()
+    return {k: about[k] for k in ("cpu", "features", "threads", "device")} | {"versions": versions()}
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _features() -> list[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return [f for f in _FEATURES if f in flags]

@@ -1,0 +1,130 @@
+"""Methods: how the backbone learns. One a file: what is frozen, what is added, what can be folded back.
+
+A method gets a transformers model (the library's own Auto class) and its family, and returns the network that is
+trained: the same object with some weights frozen, or the same object wrapped by PEFT. The head (pooler included) is
+the task's and is trainable under every method, unless the method says otherwise on its own page.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith.bases.family import Family
+from tunesmith.catalog import Catalog, Part
+from tunesmith.errors import TunesmithError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Ecosystem = Literal["plain", "tunesmith"]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a method learnt, for the report: a table with a caption."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | float, ...], ...]
+
+
+class Method(Part):
+    """How the backbone learns."""
+
+    start: str | None = None
+    """Run folder (or version) whose learnt weights of the same method and shape this one starts from."""
+
+    rate: ClassVar[float]
+    """Default learning rate (`train.lr: auto`) for AdamW."""
+    mergeable: ClassVar[bool] = False
+    """Whether `fold` can turn the result into the base's own architecture with equal outputs."""
+    ecosystem: ClassVar[Ecosystem] = "plain"
+    """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
+
+    def base_objection(self, family: Family) -> str | None:
+        """Why this method cannot work with that family, known before anything loads; None when it can."""
+        return None
+
+    @abstractmethod
+    def apply(self, net: "nn.Module", family: Family) -> "nn.Module":
+        """Freeze and add: the network to train. At the start it must answer as `net` does, where the method can."""
+
+    def auto_rate(self) -> float:
+        """What `train.lr: auto` means with these settings."""
+        return self.rate
+
+    def can_fold(self) -> bool:
+        """Whether `fold` works with these settings."""
+        return self.mergeable
+
+    def needs_equal_lengths(self, family: Family) -> bool:
+        """Whether a batch must hold rows of one length, because padding would change the answer."""
+        return False
+
+    def extra_tokens(self) -> int:
+        """How many positions virtual tokens take from the base's limit."""
+        return 0
+
+    def groups(self, net: "nn.Module") -> Mapping[str, float]:
+        """Learning-rate factor by parameter name, for those that differ from 1 (LoRA+, layer-wise decay)."""
+        return {}
+
+    def thaw(self, net: "nn.Module", family: Family, epoch: int) -> None:
+        """Called at the start of each epoch (from 0), also on resume: change what is frozen."""
+
+    def thaws(self) -> bool:
+        """Whether `thaw` ever changes anything, so that the optimizer must know all weights that may move."""
+        return False
+
+    def still(self, net: "nn.Module", family: Family) -> int:
+        """How many bottom blocks never move in this run: they run in evaluation mode, and may be cached."""
+        moving = [family.block_of(n) for n, p in net.named_parameters() if p.requires_grad and not family.is_head(n)]
+        blocks = [b for b in moving if b is not None]
+        if len(blocks) < len(moving):  # something outside the blocks moves: embeddings, prompts
+            return 0
+        return min(blocks, default=len(family.block_list(net)))
+
+    def extra_loss(self, net: "nn.Module") -> "Tensor | None":
+        """A term for the training loss alone (never part of a reported loss), e.g. AdaLoRA's orthogonality."""
+        return None
+
+    def before_step(self, net: "nn.Module", step: int, total: int) -> None:
+        """Called in update `step` (1 to `total`): gradients are ready, the optimizer moves next (masks act here)."""
+
+    def after_step(self, net: "nn.Module", step: int, total: int) -> None:
+        """Called in update `step` (1 to `total`): the optimizer moved, gradients are there (AdaLoRA's budget)."""
+
+    def state(self, net: "nn.Module") -> "dict[str, Tensor]":
+        """Tensors beside the trainable weights that a bit-exact resume needs (masks, AdaLoRA's averages)."""
+        return {}
+
+    def restore(self, net: "nn.Module", state: "Mapping[str, Tensor]") -> None:
+        """Put back what `state` returned."""
+
+    def needs_rows(self) -> int:
+        """How many training rows `prepare` wants to see before step 1 (Fisher scores); 0 = none."""
+        return 0
+
+    def prepare(self, net: "nn.Module", family: Family, losses: "Iterable[Tensor]") -> None:
+        """Look at row losses (each a scalar with a graph) before the first step, to choose what moves."""
+
+    @abstractmethod
+    def save(self, net: "nn.Module", folder: Path) -> None:
+        """Write what changed in the ecosystem's format (safetensors only)."""
+
+    @abstractmethod
+    def load(self, net: "nn.Module", family: Family, folder: Path) -> "nn.Module":
+        """The trained network, for answering, from a fresh base `net` and what `save` wrote. Strict: all keys match."""
+
+    def fold(self, net: "nn.Module") -> "nn.Module":
+        """The plain transformers model that answers the same. Raises TunesmithError where not `mergeable`."""
+        raise TunesmithError(f"method '{getattr(self, 'name', '?')}' cannot be merged into its base")
+
+    def learnt(self, net: "nn.Module", family: Family, tokenizer: Any) -> list[Learnt]:
+        """What to show of the result: nearest tokens of virtual tokens, norms and ranks by layer."""
+        return []
+
+
+METHODS: Catalog[Method] = Catalog("tunesmith.methods", "method")

@@ -1,0 +1,211 @@
+"""The one door to PEFT: wrap, save, load, merge. What PEFT 0.21 gets wrong or says in vain is handled here.
+
+Heads (pooler included) are trained copies in `modules_to_save`; targets are regular expressions that name blocks, so
+that `output.dense` never means `attention.output.dense`; loading is strict, where PEFT only warns; merging works on
+composite heads, where PEFT's own `merge_and_unload` crashes for IA3 and VeRA.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from tunesmith.bases.family import Family, plain
+from tunesmith.bases.load import quiet
+from tunesmith.errors import TunesmithError
+from tunesmith.methods import _weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = "adapter_model.safetensors"
+HEAD_RATE = 1e-3
+"""Highest learning rate that a head of two dense layers trains well with, also where vectors need a larger one."""
+
+
+def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.Module":
+    """PEFT around the network, head trainable; or, where PEFT is inside already, one more tuner in the same base."""
+    import peft
+
+    import tunesmith.peft as ours
+
+    maker = getattr(ours if config == "BottleneckConfig" else peft, config)
+    with quiet():
+        if hasattr(plain(net), "peft_config") or hasattr(net, "get_base_model"):
+            made = maker(**settings)
+            peft.inject_adapter_in_model(made, plain(net), adapter_name=f"part{len(adapters(net)) + 1}")
+            _activate_all(net)
+            return net
+        made = maker(
+            task_type="SEQ_CLS",
+            modules_to_save=[h.split(".")[-1] for h in family.head],
+            base_model_name_or_path=base_name(net),
+            **settings,
+        )
+        return cast("nn.Module", peft.PeftModelForSequenceClassification(net, made))
+
+
+def adapters(net: "nn.Module") -> list[str]:
+    """Names under which PEFT holds tuners in this network; `default` unless methods were stacked."""
+    return list(getattr(plain(net), "peft_config", {}))
+
+
+def _activate_all(net: "nn.Module") -> None:
+    """Adding a tuner to a base makes PEFT switch off the tuners and the trained head that were there before."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import ModulesToSaveWrapper
+
+    for module in plain(net).modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            module.set_adapter("default")
+        elif isinstance(module, BaseTunerLayer):
+            own = {name for attribute in module.adapter_layer_names for name in getattr(module, attribute, {})}
+            module.set_adapter(sorted(own))
+
+
+def base_name(net: "nn.Module") -> str | None:
+    """What a saved adapter calls its base: a public name where the loader gave one, else the folder or hub id."""
+    base = plain(net)
+    return getattr(base.config, "tunesmith_base", None) or getattr(base, "name_or_path", None) or None
+
+
+def settings_of(net: "nn.Module") -> Any:
+    """PEFT's configuration of the network."""
+    return net.peft_config["default"]  # type: ignore[index]
+
+
+def tensors_of(net: "nn.Module") -> "dict[str, Tensor]":
+    """What PEFT would write for this network, by PEFT's keys."""
+    import peft
+
+    with quiet():
+        return dict(peft.get_peft_model_state_dict(net, save_embedding_layers=False))
+
+
+def save(
+    net: "nn.Module",
+    folder: Path,
+    tensors: "Mapping[str, Tensor] | None" = None,
+    changes: Mapping[str, Any] | None = None,
+) -> None:
+    """adapter_model.safetensors and adapter_config.json; `tensors` and `changes` replace what the network says."""
+    from safetensors.torch import save_file
+
+    tensors = tensors_of(net) if tensors is None else tensors
+    config = copy.deepcopy(settings_of(net))
+    config.inference_mode = True
+    config.base_model_name_or_path = base_name(net)
+    if config.modules_to_save:
+        config.modules_to_save = list(dict.fromkeys(config.modules_to_save))
+    for key, value in (changes or {}).items():
+        setattr(config, key, value)
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    save_file(whole, str(folder / WEIGHTS), metadata={"format": "pt"})
+    config.save_pretrained(str(folder))
+
+
+def load(net: "nn.Module", folder: Path, kind: str) -> "nn.Module":
+    """A fresh base with the saved adapter and head on it, to answer. Raises TunesmithError unless all keys match."""
+    import peft
+    from safetensors.torch import load_file
+
+    for name in ("adapter_config.json", WEIGHTS):
+        if not (folder / name).is_file():
+            raise TunesmithError(f"{folder} holds no saved adapter: {name} is missing")
+    with quiet():
+        config = peft.PeftConfig.from_pretrained(str(folder))
+        if str(getattr(config.peft_type, "value", config.peft_type)) != kind:
+            raise TunesmithError(f"{folder} holds a {config.peft_type} adapter, and this plan's method saves {kind}")
+        config.inference_mode = True
+        wrapped = peft.PeftModelForSequenceClassification(net, config)
+        tensors = load_file(str(folder / WEIGHTS))
+        compare(folder / WEIGHTS, tensors_of(wrapped), tensors)
+        peft.set_peft_model_state_dict(wrapped, tensors)
+    return cast("nn.Module", wrapped.eval().requires_grad_(False))
+
+
+def compare(path: Path, own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tensor]") -> None:
+    """Raise TunesmithError unless a file holds exactly the tensors that the network has."""
+    missing, odd = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing or odd:
+        parts = [f"{len(missing)} missing, such as {missing[0]}"] * bool(missing)
+        parts += [f"{len(odd)} unexpected, such as {odd[0]}"] * bool(odd)
+        raise TunesmithError(f"{path}: the tensors do not fit this base and method: {'; '.join(parts)}")
+    for name, tensor in tensors.items():
+        if own[name].shape != tensor.shape:
+            raise TunesmithError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, this base and method have {tuple(own[name].shape)}"
+            )
+
+
+def folded(net: "nn.Module") -> "nn.Module":
+    """The plain transformers model with every tuner merged in float32 and the trained head put back. Uses up `net`."""
+    base = plain(net)
+    _unwrap(base)
+    base.__dict__.pop("peft_config", None)
+    return base.eval().requires_grad_(False)
+
+
+def _unwrap(module: "nn.Module") -> None:
+    for name, child in list(module.named_children()):  # a list: children are replaced while we walk
+        bare = _merged(child)
+        if bare is not child:
+            setattr(module, name, bare)
+        _unwrap(bare)
+
+
+def _merged(module: "nn.Module") -> "nn.Module":
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import ModulesToSaveWrapper
+
+    if isinstance(module, ModulesToSaveWrapper):
+        return module.modules_to_save[module.active_adapters[0]]
+    if not isinstance(module, BaseTunerLayer):
+        return module
+    _merged(module.base_layer)  # type: ignore[arg-type]
+    base = module.get_base_layer()
+    kept = {name: parameter.dtype for name, parameter in base.named_parameters()}
+    try:
+        with quiet(), torch.no_grad():
+            base.float()
+            module.merge(safe_merge=True)
+    except ValueError as error:
+        raise TunesmithError(f"cannot merge: {error}") from error
+    for name, parameter in base.named_parameters():
+        parameter.data = parameter.data.to(kept[name])
+    return base
+
+
+def check_layers(net: "nn.Module", family: Family, names: Sequence[str]) -> list[str]:
+    """Full paths inside a block of linear layers given by their last names. Raises TunesmithError for one unknown."""
+    from torch import nn
+
+    paths = [path for path, m in family.block_list(net)[0].named_modules() if isinstance(m, nn.Linear)]
+    paths = [path.removesuffix(".base_layer") for path in paths if ".lora_" not in path and ".bottleneck_" not in path]
+    chosen: list[str] = []
+    for name in names:
+        hits = [path for path in paths if path == name or path.endswith(f".{name}")]
+        if not hits:
+            raise TunesmithError(
+                f"method.targets: no layer of a {family.name} block is named '{name}'. Known: {', '.join(paths)}"
+            )
+        chosen += [path for path in hits if path not in chosen]
+    return chosen
+
+
+def top_blocks(net: "nn.Module", family: Family, top: int | None, field: str = "method.top") -> range:
+    """Numbers of the top blocks, all of them for None. Raises TunesmithError when there are fewer."""
+    total = len(family.block_list(net))
+    if top is not None and top > total:
+        raise TunesmithError(f"{field}: {top} blocks asked for, but this {family.name} has {total}")
+    return range(total - (total if top is None else top), total)
+
+
+def head_factor(net: "nn.Module", rate: float) -> dict[str, float]:
+    """Rate factors that keep the head at HEAD_RATE under a method whose own tensors want a larger rate."""
+    family = _weights.family_in(net)
+    if rate <= HEAD_RATE:
+        return {}
+    return {n: HEAD_RATE / rate for n, p in net.named_parameters() if p.requires_grad and family.is_head(n)}

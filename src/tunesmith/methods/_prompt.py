@@ -1,0 +1,99 @@
+"""Shared by methods that learn virtual tokens: sizes, starting points, and which words the result is near.
+
+PEFT puts virtual tokens before the input. A head that reads the first position (BERT's pooler) then reads virtual
+token 0 and never sees [CLS]. So virtual token 0 starts as the embedding of the tokenizer's first special token: at
+the start the head reads a [CLS] that sees the other virtual tokens and the row, and the file format is PEFT's own.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from tunesmith.bases.family import Family, plain
+from tunesmith.bases.load import quiet
+from tunesmith.errors import TunesmithError
+from tunesmith.methods import Learnt, _weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def vocabulary(net: "nn.Module") -> "Tensor":
+    """Embeddings of all tokens (V, E) of the base; E is smaller than its width for some ELECTRA models."""
+    return cast("Tensor", plain(net).get_input_embeddings().weight.detach())  # type: ignore[operator]
+
+
+def sizes(net: "nn.Module", tokens: int) -> dict[str, int]:
+    """What PEFT wants to know of a base for virtual tokens. Raises TunesmithError when they do not fit."""
+    config = _weights.config(net)
+    limit = int(getattr(config, "max_position_embeddings", 0) or 10**9)
+    if tokens > limit - 8:
+        raise TunesmithError(f"method.tokens: {tokens} virtual tokens leave no room for text in {limit} positions")
+    return {
+        "num_virtual_tokens": tokens,
+        "token_dim": int(vocabulary(net).shape[1]),
+        "num_layers": int(config.num_hidden_layers),
+        "num_attention_heads": int(config.num_attention_heads),
+        "num_transformer_submodules": 1,
+    }
+
+
+def encoder(net: "nn.Module") -> Any:
+    """PEFT's module that makes the virtual tokens."""
+    return net.prompt_encoder["default"]  # type: ignore[index]
+
+
+def virtual(net: "nn.Module") -> "Tensor":
+    """The virtual tokens (P, E) as they are now."""
+    from tunesmith.methods import _peft
+
+    return _peft.tensors_of(net)["prompt_embeddings"].detach()
+
+
+def on_meta(net: "nn.Module") -> bool:
+    """Whether the network has shapes and no numbers, as when parameters are only counted."""
+    return bool(vocabulary(net).is_meta)
+
+
+def first_token(net: "nn.Module") -> "Tensor":
+    """Embedding (E) of the token that real rows begin with ([CLS], <s>, BOS); the mean of all where there is none."""
+    tokenizer, words = beside(net), vocabulary(net)
+    number = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+    return words.mean(dim=0) if number is None else words[number]
+
+
+def beside(net: "nn.Module") -> Any:
+    """The tokenizer in the base's own folder, or in the local cache of its hub id. Never asks the network."""
+    from transformers import AutoTokenizer
+
+    folder = getattr(plain(net), "name_or_path", "")
+    with quiet():
+        try:
+            assert folder
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (AssertionError, OSError, ValueError) as error:
+            raise TunesmithError(
+                f"base: no tokenizer beside {Path(folder).name or 'a network made in memory'}, and virtual tokens "
+                "start from its words. Save the tokenizer into the base's folder"
+            ) from error
+
+
+def words_of(net: "nn.Module", text: str, count: int) -> "Tensor":
+    """Embeddings (count, E) of a text's tokens, repeated or cut to `count`."""
+    ids = beside(net)(text, add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise TunesmithError(f"method.text: '{text}' has no tokens to start from")
+    return vocabulary(net)[[ids[i % len(ids)] for i in range(count)]]
+
+
+def nearest(net: "nn.Module", family: Family, tokenizer: Any, count: int = 3) -> list[Learnt]:
+    """For each virtual token its most similar words by cosine, with the similarity."""
+    from torch.nn.functional import normalize
+
+    tokens, words = virtual(net).float().cpu(), vocabulary(net).float().cpu()
+    values, ids = (normalize(tokens, dim=1) @ normalize(words, dim=1).T).topk(count, dim=1)
+    rows = []
+    for number, (near, cosines) in enumerate(zip(ids.tolist(), values.tolist(), strict=True)):
+        names = " ".join(str(tokenizer.convert_ids_to_tokens(i)) for i in near)
+        rows.append((number, names, float(cosines[0]), float(tokens[number].norm())))
+    caption = "Words nearest to each virtual token (cosine; below about 0.5 the token has left the words)"
+    return [Learnt(caption, ("token", "nearest words", "cosine", "length"), tuple(rows))]

@@ -1,0 +1,76 @@
+"""Gradual thawing: the head learns first, then one more block every epoch, from the top.
+
+    epoch   0     1     2     3
+    head    moves moves moves moves
+    top     .     moves moves moves
+    next    .     .     moves moves
+
+Howard & Ruder 2018 (ULMFiT), https://arxiv.org/abs/1801.06146, with their discriminative rates as `decay`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from tunesmith.methods import Method, _peft, _weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tunesmith.bases.family import Family
+
+
+class Gradual(Method):
+    """Blocks thaw from the top, one every `every` epochs; embeddings stay fixed."""
+
+    name: Literal["gradual"] = "gradual"
+    every: PositiveInt = 1
+    """Epochs between two blocks; the first block thaws after so many epochs with the head alone."""
+    depth: PositiveInt | None = None
+    """How many blocks thaw at most; null: all."""
+    decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Each block learns at this share of the rate of the block above it, e.g. 0.95; null: all at one rate."""
+
+    rate: ClassVar[float] = 5e-5
+    mergeable: ClassVar[bool] = True
+    prefer: ClassVar[str] = "full tuning forgets what the base knew, and there are epochs enough to thaw"
+    source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
+
+    def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
+        _peft.top_blocks(net, family, self.depth, "method.depth")
+        _weights.only(net, family, lambda name, parameter: False)
+        return net
+
+    def thaw(self, net: "nn.Module", family: "Family", epoch: int) -> None:
+        first = len(family.block_list(net)) - min(epoch // self.every, self.depth or len(family.block_list(net)))
+
+        def awake(name: str, _: "nn.Parameter") -> bool:
+            block = family.block_of(name)
+            return block is not None and block >= first
+
+        _weights.only(net, family, awake)
+
+    def thaws(self) -> bool:
+        return True
+
+    def still(self, net: "nn.Module", family: "Family") -> int:
+        return len(family.block_list(net)) - (self.depth or len(family.block_list(net)))
+
+    def groups(self, net: "nn.Module") -> Mapping[str, float]:
+        if self.decay is None:
+            return {}
+        family = _weights.family_in(net)
+        top = len(family.block_list(net)) - 1
+        blocks = {name: family.block_of(name) for name, _ in net.named_parameters()}
+        return {name: self.decay ** (top - block + 1) for name, block in blocks.items() if block is not None}
+
+    def save(self, net: "nn.Module", folder: Path) -> None:
+        _weights.save(net, folder)
+
+    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
+        return _weights.load(net, folder)
+
+    def fold(self, net: "nn.Module") -> "nn.Module":
+        return net

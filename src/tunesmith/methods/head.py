@@ -1,0 +1,48 @@
+"""Head only: the base is a fixed reader, and only what stands on it learns."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from tunesmith.methods import Method, _weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tunesmith.bases.family import Family
+
+
+class Head(Method):
+    """The backbone is frozen; the head, pooler included, learns."""
+
+    name: Literal["head"] = "head"
+    pooler: bool = True
+    """Whether dense layers before the last linear layer (BERT's pooler, RoBERTa's dense) learn, too."""
+
+    rate: ClassVar[float] = 1e-3
+    mergeable: ClassVar[bool] = True
+    prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base runs once per row and is cached"
+    source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"
+
+    def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
+        _weights.only(net, family, lambda name, parameter: False)
+        if not self.pooler:
+            last = _last_linear(net, family)
+            for name, parameter in _weights.named(net, family).items():
+                parameter.requires_grad_(name.startswith(f"{last}."))
+        return net
+
+    def save(self, net: "nn.Module", folder: Path) -> None:
+        _weights.save(net, folder)
+
+    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
+        return _weights.load(net, folder)
+
+    def fold(self, net: "nn.Module") -> "nn.Module":
+        return net
+
+
+def _last_linear(net: "nn.Module", family: "Family") -> str:
+    from torch import nn
+
+    last = net.get_submodule(family.head[-1])
+    return [f"{family.head[-1]}.{path}".rstrip(".") for path, m in last.named_modules() if isinstance(m, nn.Linear)][-1]

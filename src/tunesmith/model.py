@@ -1,0 +1,191 @@
+"""Model: plan + facts + network + processor. The thing that is trained, saved, opened again and asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunesmith.bases.family import Family, family_of, plain
+from tunesmith.bases.find import Found, find
+from tunesmith.data import Record, Roles
+from tunesmith.errors import TunesmithError
+from tunesmith.files import read_json, write_json
+from tunesmith.plan import Plan
+from tunesmith.plan_text import make_plan
+from tunesmith.tasks import Array, Encoded, Facts
+
+if TYPE_CHECKING:
+    from tunesmith.engine.network import Network
+
+CARD = "tunesmith.json"
+SIDE = "side.safetensors"
+FORMAT = 1
+
+
+@dataclass
+class Model:
+    """A network that answers a task."""
+
+    plan: Plan
+    facts: Facts
+    base: Found
+    net: "Network"
+    tokenizer: Any
+
+    @property
+    def family(self) -> Family:
+        """Where things are in this architecture."""
+        return family_of(self.base.model_type)
+
+    @property
+    def equal_lengths(self) -> bool:
+        """Whether rows of different length must not share a forward pass."""
+        return self.plan.method.needs_equal_lengths(self.family)
+
+    def encode(self, records: Sequence[Record], roles: Roles) -> Encoded:
+        """Rows as this network reads them."""
+        return self.plan.task.encode(records, roles, self.tokenizer, self.facts)
+
+    def logits(self, encoded: Encoded, tick: Callable[[int], None] = lambda _: None) -> Array:
+        """Logits (N, C) float32."""
+        from tunesmith.engine.answers import answer_rows
+
+        return answer_rows(self.net, encoded, self.tokenizer.pad_token_id, equal=self.equal_lengths, tick=tick)
+
+    def with_facts(self, facts: Facts) -> "Model":
+        """The same model with other facts (thresholds)."""
+        return replace(self, facts=facts)
+
+
+def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
+    """A fresh model with the method applied, ready to train. Deterministic in `plan.train.seed`."""
+    import torch
+
+    from tunesmith.engine.network import Network
+
+    torch.manual_seed(plan.train.seed)
+    auto = fresh(plan, facts, base, tokenizer)
+    auto = plan.method.apply(auto, family_of(base.model_type))
+    net = Network(auto, facts.side.width if facts.side else 0, plan.task.outputs(facts))
+    return Model(plan, facts, base, net, tokenizer)
+
+
+def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
+    """The base as transformers' Auto class with a new head, labels and padding token set."""
+    from tunesmith.bases.load import load_net
+
+    names: dict[str, Any] = {}
+    if facts.labels:
+        names = {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
+    return load_net(
+        base, outputs=plan.task.outputs(facts), layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id,
+        problem_type=plan.task.problem_type, **names,
+    )  # fmt: skip
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write what changed in the ecosystem's formats, the tokenizer, and our card; safetensors only."""
+    from safetensors.torch import save_file
+
+    from tunesmith.bases.load import quiet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        model.plan.method.save(model.net.auto, folder)
+        model.tokenizer.save_pretrained(folder)
+    if model.net.side is not None:
+        save_file({"weight": model.net.side.weight.detach().contiguous()}, str(folder / SIDE))
+    write_json(folder / CARD, _card(model))
+
+
+def _card(model: Model) -> dict[str, Any]:
+    import tunesmith
+
+    return {
+        "format": FORMAT,
+        "tunesmith": tunesmith.__version__,
+        "plan": model.plan.model_dump(mode="json"),
+        "facts": model.facts.model_dump(mode="json"),
+        "base": {"name": model.base.name, "public_name": model.base.public_name, "digest": model.base.digest},
+        "ecosystem": ecosystem(model.plan),
+    }
+
+
+def ecosystem(plan: Plan) -> str:
+    """plain: other tools open the saved model alone. tunesmith: it needs us, for the method or for side features."""
+    vector = getattr(plan.task, "vector", False)
+    return "tunesmith" if vector else type(plan.method).ecosystem
+
+
+def load(folder: Path, *, online: bool = False) -> Model:
+    """Open a saved model for answering. Refuses another base than the one it was trained on."""
+    from tunesmith.bases.load import load_tokenizer
+    from tunesmith.engine.network import Network
+
+    if not (folder / CARD).is_file():
+        raise TunesmithError(f"{folder} is no model of Tunesmith: it has no {CARD}")
+    card = read_json(folder / CARD)
+    if card["format"] != FORMAT:
+        raise TunesmithError(f"{folder}: written in format {card['format']}; this version reads format {FORMAT}")
+    plan, facts = make_plan(card["plan"]), Facts.model_validate(card["facts"])
+    base = find(plan.base.name, online=online)
+    if base.digest != card["base"]["digest"]:
+        raise TunesmithError(
+            f"{folder}: trained on base {plan.base.name} with digest {card['base']['digest'][:12]}, "
+            f"but the one here has {base.digest[:12]}. Answers would differ: refused"
+        )
+    tokenizer = load_tokenizer(replace(base, folder=folder))
+    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_of(base.model_type), folder)
+    net = Network(auto, facts.side.width if facts.side else 0, plan.task.outputs(facts))
+    _load_side(net, folder)
+    net.eval().requires_grad_(False)
+    return Model(plan, facts, base, net, tokenizer)
+
+
+def _load_side(net: "Network", folder: Path) -> None:
+    if net.side is None:
+        return
+    from safetensors.torch import load_file
+
+    net.side.load_state_dict(load_file(str(folder / SIDE)), strict=True)
+
+
+def weights(model: Model) -> dict[str, Any]:
+    """Everything that may move in this run, by name: what a checkpoint holds."""
+    from tunesmith.engine.network import trainable
+
+    if model.plan.method.thaws():
+        return dict(model.net.named_parameters())
+    return dict(trainable(model.net))
+
+
+def restore(model: Model, tensors: dict[str, Any]) -> None:
+    """Put checkpointed weights back, strictly: no name may be missing, added or of another shape."""
+    import torch
+
+    own = weights(model)
+    if set(own) != set(tensors):
+        odd = sorted(set(own) ^ set(tensors))
+        raise TunesmithError(f"the weights do not belong to this plan: {len(odd)} names differ, such as {odd[0]}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            if parameter.shape != tensors[name].shape:
+                raise TunesmithError(
+                    f"the weights do not belong to this plan: {name} has shape {tuple(tensors[name].shape)}, "
+                    f"expected {tuple(parameter.shape)}"
+                )
+            parameter.copy_(tensors[name])
+
+
+def trunk_of(model: Model) -> Any:
+    """The headless base inside the network, as the method left it."""
+    return plain(model.net.auto).get_submodule(model.family.trunk)
+
+
+def rows_for_golden(encoded: Encoded, count: int = 16) -> list[int]:
+    """Rows for the golden batch: spread over the lengths, shortest and longest included."""
+    by_length = np.argsort([len(ids) for ids in encoded.ids], kind="stable")
+    picks = np.unique(np.linspace(0, len(by_length) - 1, min(count, len(by_length))).round().astype(int))
+    return [int(by_length[p]) for p in picks]

@@ -1,0 +1,248 @@
+"""The plan: what was asked, as one frozen value that checks itself before anything loads."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from tunesmith.data.table import Format
+from tunesmith.methods import METHODS, Method
+from tunesmith.metrics import METRICS
+from tunesmith.steps import STEPS, Step
+from tunesmith.tasks import TASKS, Task
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A named group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Base(Section):
+    """The pretrained model to start from."""
+
+    name: str
+    """Alias (minilm), local folder, or hub id."""
+    layers: PositiveInt | None = None
+    """Keep only the lowest n blocks: smaller and faster, at some loss of quality."""
+
+
+class Source(Section):
+    """A training file with a weight."""
+
+    file: str
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of its rows in the loss."""
+
+
+def _file(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+class Data(Section):
+    """Where rows come from and how they are divided."""
+
+    train: Annotated[
+        tuple[Annotated[Source, BeforeValidator(_file)], ...], BeforeValidator(_as_list), Field(min_length=1)
+    ]
+    """File to learn from; or a list of files, each with a weight if wanted."""
+    validation: Share | str = 0.1
+    """Share of the training rows, or a file: picks the best checkpoint and thresholds."""
+    test: Share | str | None = 0.1
+    """Share of the training rows, or a file; judged once, never trained or tuned on. null: no test."""
+    group: str | None = None
+    """Column whose equal values stay on one side of the split (machine, customer, document)."""
+    overlap: Literal["remove", "refuse"] = "remove"
+    """What happens to training rows whose text stands in validation or test, too."""
+    format: Format = Format()
+    """How to read the files, where it cannot be seen from them."""
+
+
+class Train(Section):
+    """How the training runs."""
+
+    epochs: PositiveInt | Literal["auto"] = "auto"
+    """Passes over the training rows. auto: more for small data, 3 to 20."""
+    lr: Rate | Literal["auto"] = "auto"
+    """Peak learning rate; auto: the method's own default."""
+    head_lr: Rate | None = None
+    """Learning rate of the head, where it should differ."""
+    batch: PositiveInt = 32
+    """Rows in one optimizer step. What fits in memory is a matter of `micro_tokens`, not of this."""
+    micro_tokens: PositiveInt = 2048
+    """Tokens in one forward pass: a batch is split into such pieces, sorted by length, and their gradients add up to
+    exactly the big batch's (gradient accumulation)."""
+    optimizer: Literal["adamw", "sgd", "adafactor", "lion", "adamw8bit"] = "adamw"
+    """lion needs the extra [optim], adamw8bit the extra [quant]."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Not applied to biases and norms."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """For sgd."""
+    clip: Rate | None = 1.0
+    """Largest gradient norm."""
+    schedule: Literal[
+        "linear", "cosine", "restarts", "polynomial", "step", "constant", "inverse_sqrt", "plateau"
+    ] = "linear"
+    """Course of the learning rate after warm-up. restarts: cosine with `cycles`; plateau: falls when stuck."""
+    warmup: NonNegativeFloat | str = 0.06
+    """Share of the run (0.06), or '100 steps', or '1 epoch'."""
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Lowest learning rate, as a share of the peak."""
+    cycles: PositiveInt = 3
+    """Restarts of `restarts`, drops of `step`."""
+    power: Rate = 2.0
+    """Exponent of `polynomial`."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What `step` and `plateau` multiply the rate by."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Override of every dropout of the base that is trained."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an average of the weights that is evaluated and kept instead of the last ones."""
+    evaluate_every: str = "1 epoch"
+    """'200 steps', '1 epoch' or '60 seconds'."""
+    save_every: str = "1 epoch"
+    """When a checkpoint is written, besides at a signal: '200 steps', '1 epoch' or '60 seconds'."""
+    log_every: str = "10 steps"
+    """When a line goes into history.jsonl."""
+    patience: PositiveInt | None = 3
+    """Stop after so many evaluations without a better value; null: never."""
+    best: str | None = None
+    """Metric that picks the checkpoint and stops early; the task's first unless named, or 'loss'."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights become the model."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where a GPU has it, else fp32."""
+    log: Literal["none", "tensorboard", "mlflow"] = "none"
+    """A further place for the curves; needs the extra [track]."""
+    seed: NonNegativeInt = 0
+    """The one source of randomness: rows, weights, dropout, resampling."""
+
+
+class Evaluate(Section):
+    """How the result is judged."""
+
+    metrics: tuple[str, ...] | None = None
+    """Metrics to report; the task's own unless named."""
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """Bootstrap resamples behind each interval."""
+    level: Share = 0.95
+    """Confidence level of the intervals."""
+    baselines: tuple[Literal["majority", "tfidf", "probe"], ...] = ("majority", "tfidf", "probe")
+    """What stands beside the result: most frequent answer, TF-IDF with a linear model, frozen base with one."""
+    slices: tuple[str, ...] = ()
+    """Columns by whose values the metrics are reported, too."""
+
+
+def _mixed(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return {"name": "mixed", "parts": list(value)}
+    return value
+
+
+def _base(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _data(value: Any) -> Any:
+    return {"train": value} if isinstance(value, (str, list, tuple)) else value
+
+
+if TYPE_CHECKING:
+    AnyTask, AnyMethod, AnyStep = Task, Method, Step
+else:
+    AnyTask, AnyMethod, AnyStep = TASKS.union(), METHODS.union(), STEPS.union()
+
+
+class Plan(Section):
+    """Task, base and data are asked for; everything else has a default that a practitioner would choose."""
+
+    task: AnyTask
+    """What rows mean."""
+    base: Annotated[Base, BeforeValidator(_base)]
+    """The pretrained model to start from."""
+    data: Annotated[Data, BeforeValidator(_data)]
+    """Where rows come from."""
+    method: Annotated[AnyMethod, BeforeValidator(_mixed)] = METHODS.find("lora")()
+    """How the backbone learns; a list stacks methods."""
+    steps: tuple[AnyStep, ...] = (STEPS.find("clean")(), STEPS.find("dedup")())
+    """Data preparation, in order."""
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    run: str | None = None
+    """Folder of the run; named after data, task, method and a digest unless given."""
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics to report, in order."""
+        return self.evaluate.metrics or self.task.metrics
+
+    @property
+    def best_metric(self) -> str:
+        """Metric that picks the checkpoint."""
+        return self.train.best or self.metric_names[0]
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        return self.method.auto_rate() if self.train.lr == "auto" else self.train.lr
+
+    def epochs(self, num_rows: int) -> int:
+        """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""
+        if self.train.epochs != "auto":
+            return self.train.epochs
+        return min(20, max(3, round(40_000 / max(1, num_rows))))
+
+
+def objections(plan: Plan) -> list[str]:
+    """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
+    parts: list[tuple[str, Any]] = [("task", plan.task), ("method", plan.method)]
+    parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
+    found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
+    return found + _metric_objections(plan) + _train_objections(plan.train)
+
+
+def _metric_objections(plan: Plan) -> list[str]:
+    found = []
+    named = [*plan.metric_names] + ([plan.train.best] if plan.train.best not in (None, "loss") else [])
+    for name in named:
+        if name not in METRICS.names():
+            from tunesmith.errors import unknown
+
+            found.append(f"evaluate.metrics: {unknown('metric', name, METRICS.names())}")
+        elif plan.task.kind not in METRICS.find(name).kinds:
+            fitting = [n for n in METRICS.names() if plan.task.kind in METRICS.find(n).kinds]
+            found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(fitting)}")
+    if plan.train.best not in (None, "loss", *plan.metric_names):
+        found.append(f"train.best: {plan.train.best} is not among the metrics that are computed: "
+                     f"{', '.join(plan.metric_names)}. Add it to evaluate.metrics")  # fmt: skip
+    return found
+
+
+_USED_BY = {
+    "momentum": ("optimizer", ("sgd",)), "cycles": ("schedule", ("restarts", "step")),
+    "power": ("schedule", ("polynomial",)), "factor": ("schedule", ("step", "plateau")),
+}  # fmt: skip
+
+
+def _train_objections(train: Train) -> list[str]:
+    from tunesmith.moments import Moment
+
+    found = []
+    for field, (owner, values) in _USED_BY.items():
+        if field in train.model_fields_set and getattr(train, owner) not in values:
+            found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
+                         f"(it belongs to {' and '.join(values)})")  # fmt: skip
+    for field in ("evaluate_every", "save_every", "log_every", "warmup"):
+        value = getattr(train, field)
+        if isinstance(value, str) and (text := Moment.objection(value, seconds=field != "warmup")):
+            found.append(f"train.{field}: {text}")
+    if isinstance(train.warmup, float) and train.warmup >= 1:
+        found.append(f"train.warmup: {train.warmup} is not a share of the run (0 to 1). For steps write "
+                     f"'{train.warmup:g} steps'")  # fmt: skip
+    return found

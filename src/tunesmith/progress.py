@@ -1,0 +1,137 @@
+"""Progress of long work: what is being done, how fast, how long still. To stderr; stdout is for results."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """A live bar in a terminal, a line every ten seconds elsewhere, nothing when silent."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.silent = silent
+        self._bar: Any = None
+        self._task: Any = None
+        self._plain: _PlainBar | None = None
+
+    def say(self, text: str) -> None:
+        """A sentence for the user, above the bar."""
+        if self.silent:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str, done: int = 0) -> "Iterator[Progress]":
+        """Count `total` units within the block through `advance`."""
+        if self.silent or total <= 0:
+            yield self
+            return
+        if not sys.stderr.isatty():
+            self._plain = _PlainBar(title, total, unit, done)
+            try:
+                yield self
+            finally:
+                self._plain = None
+            return
+        with _rich_bar() as bar:
+            self._bar, self._task = bar, bar.add_task(title, total=total, completed=done, unit=unit, note="")
+            try:
+                yield self
+            finally:
+                self._bar = self._task = None
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Some units are done; `note` is shown beside the bar (such as the loss)."""
+        if self._bar is not None:
+            fields = {} if note is None else {"note": note}
+            self._bar.update(self._task, advance=count, **fields)
+        elif self._plain is not None:
+            self._plain.advance(count, note)
+
+
+class _PlainBar:
+    """Lines for logs: at most one every ten seconds."""
+
+    def __init__(self, title: str, total: int, unit: str, done: int) -> None:
+        self.title, self.total, self.unit, self.done, self.begun = title, total, unit, done, done
+        self.start = self.last = time.monotonic()
+
+    def advance(self, count: int, note: str | None) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.last < 10 and self.done < self.total:
+            return
+        self.last = now
+        rate = (self.done - self.begun) / max(now - self.start, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0
+        tail = f", {note}" if note else ""
+        print(  # noqa: T201
+            f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f} {self.unit}/s, {left:.0f} s left{tail}",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+def _rich_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Rich
+
+    class Rate(TextColumn):
+        def render(self, task: Any) -> Any:
+            from rich.text import Text
+
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.1f} {task.fields['unit']}/s" if speed else "")
+
+    return Rich(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=False,
+    )  # fmt: skip
+
+
+class Stop:
+    """A wish to stop, set by a signal and granted where the state is safe. A second signal ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        import signal
+        import threading
+
+        if threading.current_thread() is threading.main_thread():  # notebooks and servers train in other threads
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._asked)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        import signal
+
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _asked(self, number: int, frame: Any) -> None:
+        import signal
+
+        self.signal = number
+        for each in self._before:
+            signal.signal(each, signal.SIG_DFL)
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + (self.signal or 0)
+
+    def check(self, what: str) -> None:
+        """Stop here if asked to, saying what a second start will do."""
+        from tunesmith.errors import Interrupted
+
+        if self.signal is not None:
+            raise Interrupted(f"stopped {what}. Run the same command again to go on", self.exit_code)

@@ -1,0 +1,1 @@
+"""The registry: versions of models under names, addressed by the digest of their content."""

@@ -1,0 +1,162 @@
+"""What `--json` answers, verb by verb: versioned models that every reply is validated against in the tests."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tunesmith.errors import TunesmithError, unknown
+
+VERSION = 1
+
+
+class Reply(BaseModel):
+    """Fields may be added within a version; none is removed or changes its meaning."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Value(BaseModel):
+    """A number with its confidence interval; null = undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+Metrics = dict[str, Value]
+Splits = dict[str, Metrics]
+
+
+class Difference(BaseModel):
+    """Model minus baseline, on the same rows."""
+
+    split: str
+    metric: str
+    difference: Value
+    p: float | None
+    test: str
+
+
+class Seconds(BaseModel):
+    """Wall seconds of training, CPU seconds of training, wall seconds of everything."""
+
+    train: float
+    train_cpu: float
+    total: float
+
+
+class Parameters(BaseModel):
+    """Counts of the network as it is trained."""
+
+    trainable: int
+    total: int
+
+
+class TrainReply(Reply):
+    """`train`."""
+
+    run: str
+    status: Literal["done", "resumed", "already_done"]
+    metrics: Splits
+    baselines: dict[str, Splits]
+    paired: dict[str, Difference]
+    seconds: Seconds
+    memory_peak_mb: float
+    parameters: Parameters
+    weights_sha256: str
+    golden_sha256: str
+    equality: Literal["bits", "exact"]
+    warnings: list[str]
+
+
+class EvaluateReply(Reply):
+    """`evaluate`."""
+
+    metrics: Metrics
+    rows: int
+    warnings: list[str]
+
+
+class PredictReply(Reply):
+    """`predict`."""
+
+    out: str
+    rows: int
+    resumed_at: int
+
+
+class Finding(BaseModel):
+    """Something about the data that a person should know."""
+
+    kind: str
+    rows: int
+    column: str | None
+    severity: Literal["info", "warning", "error"]
+    remedy: str
+
+
+class DataReply(Reply):
+    """`data check`."""
+
+    rows: int
+    findings: list[Finding]
+
+
+class PartReply(BaseModel):
+    """One part of a plan."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    prefer: str
+    fields: dict[str, Any]
+
+
+class PartsReply(Reply):
+    """`parts`."""
+
+    methods: list[PartReply] | None = None
+    tasks: list[PartReply] | None = None
+    steps: list[PartReply] | None = None
+    metrics: list[PartReply] | None = None
+
+
+class Check(BaseModel):
+    """One thing that was examined."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str
+
+
+class DoctorReply(Reply):
+    """`doctor`."""
+
+    ok: bool
+    checks: list[Check]
+
+
+class RegisterReply(Reply):
+    """`register`."""
+
+    name: str
+    number: int
+    digest: str
+
+
+REPLIES: dict[str, type[Reply]] = {
+    "train": TrainReply, "evaluate": EvaluateReply, "predict": PredictReply, "data": DataReply, "parts": PartsReply,
+    "doctor": DoctorReply, "register": RegisterReply,
+}  # fmt: skip
+
+
+def schema_of(what: str) -> dict[str, Any]:
+    """JSON schema of a plan, or of a verb's reply."""
+    if what == "plan":
+        from tunesmith.plan import Plan
+
+        return Plan.model_json_schema()
+    if what not in REPLIES:
+        raise TunesmithError(unknown("schema", what, ["plan", *REPLIES]))
+    return {"version": VERSION, **REPLIES[what].model_json_schema()}

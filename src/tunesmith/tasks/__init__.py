@@ -1,0 +1,135 @@
+"""Tasks: what rows mean. Columns, labels, head size, loss, answers, metrics; one a file.
+
+A task never touches the backbone (that is the method's) and knows nothing of files (that is the data's).
+Shape letters: N rows, B rows of a batch, C outputs, S side features.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from tunesmith.catalog import Catalog, Part
+from tunesmith.data import Record, Roles
+from tunesmith.data.table import Table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Kind = Literal["classes", "multilabel", "numbers"]
+Array = NDArray[Any]
+
+
+class SideFacts(BaseModel):
+    """How side columns become numbers: standardised numbers, one place for each known category."""
+
+    model_config = ConfigDict(frozen=True)
+
+    numbers: dict[str, tuple[float, float]] = {}
+    """Column -> (mean, standard deviation) over the training rows."""
+    categories: dict[str, tuple[str, ...]] = {}
+    """Column -> categories seen in training; a new one becomes all zeros."""
+
+    @property
+    def width(self) -> int:
+        """Length S of the side vector."""
+        return len(self.numbers) + sum(len(c) for c in self.categories.values())
+
+
+class Facts(BaseModel):
+    """What was learnt from the data, not asked; stored as facts.json and inside the model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: tuple[str, ...] = ()
+    """Class names in the order of the outputs."""
+    counts: dict[str, int] = {}
+    """Training rows by class."""
+    center: float = 0.0
+    scale: float = 1.0
+    """Regression: the network's output is (value - center) / scale."""
+    side: SideFacts | None = None
+    thresholds: tuple[float, ...] = ()
+    """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
+    notes: dict[str, str] = {}
+
+
+@dataclass
+class Encoded:
+    """Rows as the network reads them; lists are by row, unpadded."""
+
+    ids: list[list[int]]
+    types: list[list[int]] | None
+    """Token type ids where the tokenizer makes them (pairs of BERT-type bases)."""
+    lost: list[int]
+    """Tokens cut off by `max_tokens`."""
+    targets: Array | None
+    """(N,) int64 classes, (N, C) float32 of 0/1, or (N,) float32; None for rows to predict."""
+    side: Array | None
+    """(N, S) float32."""
+    weights: Array
+    """(N,) float32: weight of each row in the loss."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Task(Part):
+    """What rows mean."""
+
+    metrics: tuple[str, ...]
+    """Metrics to report; the first picks the best checkpoint."""
+
+    kind: ClassVar[Kind]
+    problem_type: ClassVar[str]
+    """transformers' name for the kind of answer, written into config.json."""
+
+    @abstractmethod
+    def resolved(self, table: Table) -> "Task":
+        """This task with every column named, given a training file. Raises TunesmithError where a column is missing
+        or several could be meant."""
+
+    @abstractmethod
+    def roles(self, *, labelled: bool = True) -> Roles:
+        """Which columns the (resolved) task reads."""
+
+    @abstractmethod
+    def study(self, records: Sequence[Record], roles: Roles) -> Facts:
+        """What must be known from the training rows before a network can be built."""
+
+    @abstractmethod
+    def outputs(self, facts: Facts) -> int:
+        """Number C of outputs of the head."""
+
+    @abstractmethod
+    def encode(self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
+        """Rows -> tokens and targets (targets only where roles.label is set)."""
+
+    @abstractmethod
+    def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
+        """Loss of each row, (B,)."""
+
+    @abstractmethod
+    def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        """(predicted, scores): what is answered, and the probabilities behind it (None for numbers)."""
+
+    @abstractmethod
+    def truth(self, encoded: Encoded, facts: Facts) -> Array:
+        """Targets in the units of `answer`."""
+
+    def tuned(self, scores_NC: Array, truth: Array, facts: Facts, choose: Any) -> Facts:
+        """Facts with the decision thresholds that validation rows suggest; unchanged where none are wanted.
+
+        `choose` offers `threshold(scores, is_positive, metric)` and `label_thresholds(scores, truth, each=…)`.
+        """
+        return facts
+
+    @abstractmethod
+    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+        """The columns that `predict` adds, by name."""
+
+
+TASKS: Catalog[Task] = Catalog("tunesmith.tasks", "task")

@@ -1,0 +1,154 @@
+"""What text tasks share: tokens with an account of what is cut, pairs, and side columns as text or as numbers."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tunesmith.data import Record, Roles
+from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
+from tunesmith.data.table import Table
+from tunesmith.tasks import Array, Encoded, Facts, SideFacts, Task
+
+SideAs = Literal["text", "vector"]
+
+
+class TextTask(Task):
+    """Settings that every task on texts has. Abstract: it adds fields, never behaviour that a task overrides."""
+
+    text: str | None = None
+    """Column that holds the text; found by itself when only one can be meant."""
+    label: str | None = None
+    """Column that holds the answer; found by itself when only one can be meant."""
+    pair: str | None = None
+    """Column with a second text, for pairs (similarity, inference, question and answer)."""
+    side_columns: tuple[str, ...] = ()
+    """Further columns that the model reads: numbers or categories."""
+    side: SideAs = "text"
+    """text: written before the text as `name: value`, opens in plain transformers. vector: standardised and added
+    to what the head reads, exact for numbers; needs tunesmith to open."""
+    max_tokens: PositiveInt = 256
+    """Longest input in tokens; what is cut off beyond is counted in the ledger."""
+
+    @property
+    def vector(self) -> bool:
+        """Whether side columns reach the head as numbers."""
+        return bool(self.side_columns) and self.side == "vector"
+
+    def resolved(self, table: Table) -> "TextTask":
+        """With text and label columns named."""
+        known = {c: find_column(c, table.columns, table.source) for c in (self.text, self.pair, self.label) if c}
+        for column in self.side_columns:
+            find_column(column, table.columns, table.source)
+        free = [c for c in table.columns if c not in known and c not in self.side_columns]
+        text = self.text or infer_text(free, table)
+        label = self.label or infer_label([c for c in free if c != text], table)
+        return self.model_copy(update={"text": text, "label": label})
+
+    def roles(self, *, labelled: bool = True) -> Roles:
+        """Which columns the resolved task reads."""
+        assert self.text is not None, "the task is not resolved"
+        texts = (self.text,) if self.pair is None else (self.text, self.pair)
+        return Roles(texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns)
+
+
+def encode(task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
+    """Rows -> tokens, side vector and weights; the task adds its targets."""
+    first, second = _written(task, records, roles)
+    ids, types, lost = tokens(first, second, tokenizer, task.max_tokens)
+    side = None if facts.side is None or not task.vector else side_vectors(records, facts.side)
+    weights = np.array([r.weight for r in records], dtype=np.float32)
+    return Encoded(ids, types, lost, None, side, weights)
+
+
+def _written(task: TextTask, records: Sequence[Record], roles: Roles) -> tuple[list[str], list[str] | None]:
+    first = [text_of(r, roles.texts[0]) for r in records]
+    if task.side_columns and task.side == "text":
+        first = [f"{_side_text(task, r)}. {text}" for r, text in zip(records, first, strict=True)]
+    second = [text_of(r, roles.texts[1]) for r in records] if len(roles.texts) > 1 else None
+    return first, second
+
+
+def _side_text(task: TextTask, record: Record) -> str:
+    return ", ".join(f"{c}: {_plain(record.cells.get(c))}" for c in task.side_columns)
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def tokens(
+    first: list[str], second: list[str] | None, tokenizer: Any, limit: int
+) -> tuple[list[list[int]], list[list[int]] | None, list[int]]:
+    """(ids, token types, tokens lost) for each row, special tokens included, at most `limit` long.
+
+    Padding and truncation of the tokenizer file itself are switched off (MiniLM's would pad everything to 128).
+    Pairs are cut from the longer side.
+    """
+    if not first:
+        return [], None, []
+    whole = tokenizer(first, second, padding=False, truncation=False, return_attention_mask=False, verbose=False)
+    ids, types = list(whole["input_ids"]), whole.get("token_type_ids")
+    types = None if types is None else list(types)
+    lost = [max(0, len(row) - limit) for row in ids]
+    for i in (i for i, cut in enumerate(lost) if cut):
+        row = tokenizer(
+            first[i], None if second is None else second[i], padding=False, truncation="longest_first",
+            max_length=limit, return_attention_mask=False, verbose=False,
+        )  # fmt: skip
+        ids[i] = row["input_ids"]
+        if types is not None:
+            types[i] = row["token_type_ids"]
+    keep = types is not None and any(any(t) for t in types)
+    return ids, types if keep else None, lost
+
+
+def study_side(task: TextTask, records: Sequence[Record]) -> SideFacts | None:
+    """Means, deviations and categories of the side columns over the training rows; None where there is no vector."""
+    if not task.vector:
+        return None
+    numbers: dict[str, tuple[float, float]] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    for column in task.side_columns:
+        values = [r.cells.get(column) for r in records]
+        if all(_is_number(v) for v in values if v not in (None, "")):
+            found = np.array([number_of(r, column) for r in records if r.cells.get(column) not in (None, "")])
+            mean, std = (float(found.mean()), float(found.std())) if len(found) else (0.0, 1.0)
+            numbers[column] = (mean, std or 1.0)
+        else:
+            categories[column] = tuple(sorted({_plain(v) for v in values}))
+    return SideFacts(numbers=numbers, categories=categories)
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    try:
+        return bool(np.isfinite(float(value)))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
+def side_vectors(records: Sequence[Record], facts: SideFacts) -> Array:
+    """(N, S) float32: standardised numbers (a missing one is the mean, 0), then one place for each category."""
+    out = np.zeros((len(records), facts.width), dtype=np.float32)
+    for i, record in enumerate(records):
+        place = 0
+        for column, (mean, std) in facts.numbers.items():
+            missing = record.cells.get(column) in (None, "")
+            out[i, place] = 0.0 if missing else (number_of(record, column) - mean) / std
+            place += 1
+        for column, known in facts.categories.items():
+            value = _plain(record.cells.get(column))
+            if value in known:
+                out[i, place + known.index(value)] = 1.0
+            place += len(known)
+    return out
+
+
+def softmax(logits_NC: Array) -> Array:
+    """Probabilities (N, C) in float64."""
+    shifted = np.asarray(logits_NC, dtype=np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))

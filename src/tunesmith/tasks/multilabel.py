@@ -1,0 +1,90 @@
+"""Multi-label classification: any number of labels, none included, for each text.
+
+    text -> backbone -> head -> logits (B, C) -> sigmoid -> labels whose probability reaches their threshold
+
+Loss: binary cross-entropy, the mean over the labels of a row. The thresholds are chosen on validation rows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from tunesmith.data import Record, Roles
+from tunesmith.data.roles import labels_of
+from tunesmith.errors import TunesmithError
+from tunesmith.tasks import Array, Encoded, Facts, _text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Multilabel(_text.TextTask):
+    """Any number of labels for each text."""
+
+    name: Literal["multilabel"] = "multilabel"
+    metrics: tuple[str, ...] = ("macro_f1", "micro_f1", "samples_f1", "subset_accuracy", "hamming_loss", "roc_auc")
+    separator: str = ","
+    """What separates labels inside a text cell."""
+    threshold: Literal["each", "one", "half"] = "each"
+    """Chosen on validation rows for each label or one for all, or 0.5. Rare labels share the common one."""
+
+    kind: ClassVar[Literal["multilabel"]] = "multilabel"
+    problem_type: ClassVar[str] = "multi_label_classification"
+    prefer: ClassVar[str] = "a row may have several answers, or none"
+
+    def study(self, records: Sequence[Record], roles: Roles) -> Facts:
+        assert roles.label is not None
+        counts = Counter(one for r in records for one in labels_of(r, roles.label, self.separator))
+        if not counts:
+            raise TunesmithError(f"task.label: no row has a label in column '{roles.label}'")
+        labels = tuple(sorted(counts))
+        return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+
+    def outputs(self, facts: Facts) -> int:
+        return len(facts.labels)
+
+    def encode(self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
+        encoded = _text.encode(self, records, roles, tokenizer, facts)
+        if roles.label is not None:
+            number = {label: i for i, label in enumerate(facts.labels)}
+            targets = np.zeros((len(records), len(number)), dtype=np.float32)
+            for i, record in enumerate(records):
+                for one in labels_of(record, roles.label, self.separator):
+                    if one in number:
+                        targets[i, number[one]] = 1.0
+            encoded.targets = targets
+        return encoded
+
+    def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
+        import torch.nn.functional as functional
+
+        return functional.binary_cross_entropy_with_logits(logits_BC, targets_B, reduction="none").mean(-1)
+
+    def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        scores = 1 / (1 + np.exp(-np.asarray(logits_NC, dtype=np.float64)))
+        thresholds = np.array(facts.thresholds or (0.5,))
+        return (scores >= thresholds).astype(np.int64), scores
+
+    def tuned(self, scores_NC: Array, truth: Array, facts: Facts, choose: Any) -> Facts:
+        if self.threshold == "half":
+            return facts
+        found = choose.label_thresholds(scores_NC, truth, each=self.threshold == "each")
+        return facts.model_copy(update={"thresholds": tuple(float(t) for t in found)})
+
+    def truth(self, encoded: Encoded, facts: Facts) -> Array:
+        assert encoded.targets is not None
+        return encoded.targets.astype(np.int64)
+
+    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+        assert scores is not None
+        chosen = [[facts.labels[c] for c in np.flatnonzero(row)] for row in predicted]
+        out: dict[str, list[Any]] = {"prediction": [json.dumps(names, ensure_ascii=False) for names in chosen]}
+        # how sure the whole set is, if labels were independent: the product over labels of the side that was taken
+        sure = np.where(predicted == 1, scores, 1 - scores).prod(axis=1)
+        out["confidence"] = [round(float(s), 6) for s in sure]
+        for c, label in enumerate(facts.labels):
+            out[f"p:{label}"] = [round(float(p), 6) for p in scores[:, c]]
+        return out

@@ -1,0 +1,47 @@
+"""Further places for the curves, by one word: TensorBoard or MLflow. history.jsonl is always written."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tunesmith.errors import TunesmithError
+
+Log = Callable[[int, Mapping[str, float]], None]
+
+
+def logger(name: str, folder: Path) -> Log:
+    """A function that is told (step, {name: value}). Raises TunesmithError when its library is not installed."""
+    if name == "none":
+        return lambda step, values: None
+    try:
+        return _tensorboard(folder) if name == "tensorboard" else _mlflow(folder)
+    except ImportError as error:
+        raise TunesmithError(f"train.log: {name} is not installed. Run: pip install 'tunesmith[track]'") from error
+
+
+def _tensorboard(folder: Path) -> Log:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def log(step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
+        writer.flush()
+
+    return log
+
+
+def _mlflow(folder: Path) -> Log:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import: no telemetry, ours or a library's
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    import mlflow
+
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    run = mlflow.active_run() or mlflow.start_run(run_name=folder.name)
+
+    def log(step: int, values: Mapping[str, float]) -> None:
+        mlflow.log_metrics({k: float(v) for k, v in values.items() if v == v}, step=step, run_id=run.info.run_id)
+
+    return log

@@ -1,0 +1,100 @@
+"""Optimizers by kept libraries, parameter groups by what a parameter is, and their state as plain tensors."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tunesmith.errors import TunesmithError
+
+if TYPE_CHECKING:
+    from tunesmith.model import Model
+
+
+def no_decay(net: nn.Module) -> set[str]:
+    """Names of parameters that weight decay must leave alone: biases and whatever belongs to a norm, by module type.
+
+    Vectors of scale (IA3, DoRA's magnitudes, VeRA's) count, too: decay would pull them to 0 and their identity is 1.
+    """
+    found = set()
+    for path, module in net.named_modules():
+        norm = isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)) or (
+            type(module).__name__.endswith(("RMSNorm", "LayerNorm"))
+        )
+        for name, parameter in module.named_parameters(recurse=False):
+            full = f"{path}.{name}" if path else name
+            if norm or name == "bias" or parameter.squeeze().ndim < 2:
+                found.add(full)
+    return found
+
+
+def groups(model: "Model", moving: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
+    """AdamW-style groups: each with its names, weight decay and peak rate (`peak`)."""
+    train, method = model.plan.train, model.plan.method
+    bare = {f"auto.{n}": f for n, f in method.groups(model.net.auto).items()}
+    spared = no_decay(model.net)
+    made: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in moving.items():
+        rate = model.plan.learning_rate * bare.get(name, 1.0)
+        if train.head_lr is not None and (model.family.is_head(name.removeprefix("auto.")) or name == "side.weight"):
+            rate = train.head_lr
+        decay = 0.0 if name in spared else train.weight_decay
+        group = made.setdefault((rate, decay), {"params": [], "names": [], "weight_decay": decay, "peak": rate})
+        group["params"].append(parameter)
+        group["names"].append(name)
+    for group in made.values():
+        group["lr"] = group["peak"]
+    return list(made.values())
+
+
+def make(name: str, param_groups: list[dict[str, Any]], momentum: float) -> torch.optim.Optimizer:
+    """The optimizer of that name. Raises TunesmithError that names the extra when its library is not installed."""
+    match name:
+        case "adamw":
+            return torch.optim.AdamW(param_groups, fused=True)  # 6 times faster than the default on CPU
+        case "sgd":
+            return torch.optim.SGD(param_groups, momentum=momentum)
+        case "adafactor":
+            return torch.optim.Adafactor(param_groups)
+        case "lion":
+            return _imported("pytorch_optimizer", "Lion", "optim")(param_groups)
+        case "adamw8bit":
+            return _imported("bitsandbytes.optim", "AdamW8bit", "quant")(param_groups)
+    raise AssertionError(name)
+
+
+def _imported(module: str, name: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise TunesmithError(
+            f"train.optimizer: {name} needs a library that is not installed. Run: pip install 'tunesmith[{extra}]'"
+        ) from error
+
+
+def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's state as {parameter name + '|' + entry: tensor}, for safetensors."""
+    out = {}
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            for entry, value in optimizer.state.get(parameter, {}).items():
+                if value is None:
+                    continue
+                out[f"{name}|{entry}"] = (
+                    value.detach().clone() if torch.is_tensor(value) else torch.tensor(value, dtype=torch.float64)
+                )
+    return out
+
+
+def load_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put back what `state_tensors` gave, bit for bit."""
+    by_name = {n: p for g in optimizer.param_groups for n, p in zip(g["names"], g["params"], strict=True)}
+    optimizer.state.clear()
+    for key, value in tensors.items():
+        name, _, entry = key.rpartition("|")
+        parameter = by_name[name]
+        scalar = value.dtype == torch.float64 and value.ndim == 0
+        optimizer.state[parameter][entry] = value.item() if scalar else value.clone()

@@ -1,0 +1,86 @@
+"""Every metric of the folder keeps the contract of metrics/__init__.py."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tunesmith.errors import TunesmithError
+from tunesmith.metrics import METRICS, Answers, Metric
+
+NAMES = METRICS.names()
+EXPECTED = (
+    "accuracy average_precision balanced_accuracy brier ece f1 fpr_at_recall hamming_loss log_loss macro_f1 "
+    "macro_precision macro_recall mae mcc micro_f1 pearson precision r2 recall rmse roc_auc samples_f1 spearman "
+    "specificity subset_accuracy weighted_f1"
+)
+
+
+def test_the_folder_is_the_register() -> None:
+    """One file a metric."""
+    assert " ".join(NAMES) == EXPECTED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_what_it_is(name: str) -> None:
+    """Kinds, when to prefer it, and where it comes from."""
+    metric = METRICS.find(name)
+    assert metric.kinds and metric.source and metric.prefer.startswith("prefer ")
+    assert (metric.better == "lower") == (name.endswith(("_loss", "mae", "rmse", "brier", "ece")) or "fpr" in name)
+
+
+def test_perfect_answers_get_the_best_value() -> None:
+    """1 where higher is better, 0 where lower is."""
+    truth = np.array([0, 1, 1, 0])
+    hot = np.eye(2)[truth]
+    kinds = {
+        "classes": Answers("classes", truth, truth, hot),
+        "multilabel": Answers("multilabel", hot.astype(int), hot.astype(int), hot),
+        "numbers": Answers("numbers", truth.astype(float), truth.astype(float)),
+    }
+    for name in NAMES:
+        metric: Metric = METRICS.find(name)()
+        for kind in metric.kinds:
+            value = metric.measure(kinds[kind], np.ones((1, 4)))[0]
+            assert value == pytest.approx(1.0 if metric.better == "higher" else 0.0, abs=1e-9), name
+
+
+def test_an_unknown_label_is_a_class_that_is_never_answered() -> None:
+    """Four rows, one with a label the model does not know: wrong, and one class more in macro averages."""
+    scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.2, 0.8]])
+    answers = Answers("classes", np.array([0, 0, 1, -1]), scores.argmax(1), scores)
+
+    def value(name: str, of: Answers = answers) -> float:
+        return float(METRICS.find(name)().measure(of, np.ones((1, len(of.truth))))[0])
+
+    assert value("accuracy") == 0.75
+    assert value("balanced_accuracy") == pytest.approx((1 + 1 + 0) / 3)
+    assert value("macro_f1") == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert value("precision") == 0.5
+    assert value("log_loss") == pytest.approx((-2 * np.log(0.9) - np.log(0.8) + 52 * np.log(2)) / 4)
+    assert value("macro_f1", answers.take(answers.truth >= 0)) == 1.0
+
+
+def test_two_class_metrics_refuse_three() -> None:
+    """With the metrics to take instead."""
+    answers = Answers("classes", np.array([0, 1, 2]), np.array([0, 1, 2]))
+    with pytest.raises(TunesmithError, match="for two classes, and these answers have 3; use macro_f1"):
+        METRICS.find("precision")().measure(answers, np.ones((1, 3)))
+
+
+def test_score_metrics_refuse_answers_without_scores() -> None:
+    """With the remedy."""
+    answers = Answers("classes", np.array([0, 1]), np.array([0, 1]))
+    with pytest.raises(TunesmithError, match="roc_auc: needs a score for each class, and these answers hold none"):
+        METRICS.find("roc_auc")().measure(answers, np.ones((1, 2)))
+
+
+def test_importing_all_metrics_imports_nothing_heavy() -> None:
+    """A plan is validated without torch, scipy or scikit-learn."""
+    code = (
+        "import sys; from tunesmith.metrics import METRICS; METRICS.union();"
+        "print(sorted({'torch', 'scipy', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout  # noqa: S603
+    assert shown.strip() == "[]"

@@ -1,0 +1,74 @@
+"""Weights mean what they say: integer weights are repeated rows, weight 0 drops a row, row order changes nothing."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunesmith.metrics import METRICS, Answers, Metric, _counts
+
+ALL = [METRICS.find(name)() for name in METRICS.names()]
+PAIRS = [(metric, kind) for metric in ALL for kind in metric.kinds]
+
+
+def make(kind: str, num_classes: int, seed: int, rows: int = 12) -> Answers:
+    """Random answers with ties, absent classes and, for more than two classes, unknown labels."""
+    rng = np.random.default_rng(seed)
+    if kind == "numbers":
+        return Answers("numbers", rng.integers(0, 4, rows) / 3, rng.integers(0, 4, rows) / 7)
+    scores = rng.integers(1, 5, (rows, num_classes)) / 4
+    if kind == "multilabel":
+        return Answers("multilabel", rng.integers(0, 2, scores.shape), (scores >= 0.5).astype(int), scores)
+    truth = rng.integers(-1 if num_classes > 2 else 0, num_classes, rows)
+    return Answers("classes", truth, scores.argmax(1), scores / scores.sum(1, keepdims=True))
+
+
+def same(got: np.ndarray, expected: np.ndarray) -> None:
+    """Equal to 1e-12, NaN where the other is NaN."""
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("metric", "kind"), PAIRS, ids=lambda value: getattr(value, "name", value))
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    num_classes=st.integers(2, 4),
+    times=st.lists(st.integers(0, 3), min_size=12, max_size=12).filter(lambda times: sum(times) > 1),
+)
+def test_integer_weights_are_repeated_rows(
+    metric: Metric, kind: str, seed: int, num_classes: int, times: list[int]
+) -> None:
+    """Each metric, each kind of answers it takes."""
+    answers = make(kind, 2 if metric.two_classes_only else num_classes, seed)
+    repeated = answers.take(np.repeat(np.arange(12), times))
+    # The positive class and the number of classes come from the scores, so a class that vanishes stays known.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weighted = metric.measure(answers, np.array([times], float))
+        same(weighted, metric.measure(repeated, np.ones((1, sum(times)))))
+
+
+@pytest.mark.parametrize(("metric", "kind"), PAIRS, ids=lambda value: getattr(value, "name", value))
+def test_each_resample_is_measured_alone(metric: Metric, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, in chunks, one by one and with rows shuffled: the same values."""
+    answers = make(kind, 2, 3)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 4, (50, 12)).astype(float)
+    at_once = metric.measure(answers, weights)
+    same(at_once, np.concatenate([metric.measure(answers, weight[None]) for weight in weights]))
+    order = rng.permutation(12)
+    same(at_once, metric.measure(answers.take(order), weights[:, order]))
+    monkeypatch.setattr(_counts, "CELLS", 100)
+    same(at_once, metric.measure(answers, weights))
+
+
+@pytest.mark.parametrize(("metric", "kind"), PAIRS, ids=lambda value: getattr(value, "name", value))
+def test_no_rows_no_value(metric: Metric, kind: str) -> None:
+    """A resample without any row is undefined (or 0 by the rule of zero division), and never a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value = metric.measure(make(kind, 2, 1), np.zeros((1, 12)))
+        assert np.isnan(value[0]) or value[0] == 0
+        metric.measure(make(kind, 2, 1, rows=0), np.zeros((1, 0)))
