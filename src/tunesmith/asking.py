@@ -12,7 +12,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluate.judge import Judge, answers_of
-from tunesmith.files import append_line, digest_bytes, digest_json, read_json, write_bytes, write_json
+from tunesmith.files import append_line, digest_bytes, digest_json, write_bytes, write_json
 from tunesmith.model import Model
 from tunesmith.prepare import label_sets, run_steps
 from tunesmith.progress import Progress, Stop
@@ -149,4 +149,3 @@ def _write_parquet(out: Path, columns: list[str], rows: list[dict[str, Any]]) ->
 _WRITERS = {
     ".csv": _write_csv, ".tsv": _write_csv, ".jsonl": _write_jsonl, ".json": _write_json, ".parquet": _write_parquet,
 }  # fmt: skip
-_ = read_json

@@ -26,6 +26,11 @@ class Part(BaseModel):
     source: ClassVar[str] = ""
     """Paper or formula behind it."""
 
+    def differs(self, field: str) -> bool:
+        """Whether a setting is not at its default: a resolved plan, which sets everything, says no more than a short
+        one."""
+        return bool(getattr(self, field) != type(self).model_fields[field].default)
+
     def objection(self, plan: Any) -> str | None:
         """Why this part cannot work in that plan, with what to change; None when it can."""
         return None

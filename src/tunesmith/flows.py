@@ -1,6 +1,5 @@
 """The walk from a data file to a measured model that reloads. The whole Python API."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from typing import Any
 from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
-from tunesmith.files import write_json, write_text
+from tunesmith.files import write_json
 from tunesmith.plan import Plan
-from tunesmith.plan_text import dump_plan, make_plan, read_plan
+from tunesmith.plan_text import make_plan, read_plan
 from tunesmith.prepare import Prepared, prepare
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run, claim, identity, lease, place
@@ -195,4 +194,3 @@ __all__ = [
     "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "load", "make_plan", "predict", "prepare", "read",
     "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip
-_ = (os, write_text, dump_plan)

@@ -16,7 +16,7 @@ from tunesmith.data.roles import text_of
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluate import compared
 from tunesmith.evaluate.judge import Judge, answers_of, better
-from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
+from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
 from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, weights
 from tunesmith.plan import Plan
@@ -137,7 +137,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     findings = [asdict(f) for f in check(prepared.splits["train"], prepared.roles)]
     write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))
-    write_text(run.plan, dump_plan(work.plan))
+    write_text(run.plan, dump_plan(work.plan.anchored()))
     prepared.ledger.to_parquet(run.file("ledger.parquet"))
 
 
@@ -306,5 +306,3 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
         },
     )
 
-
-_ = read_json

@@ -106,7 +106,7 @@ def _card(model: Model) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "tunesmith": tunesmith.__version__,
-        "plan": model.plan.model_dump(mode="json"),
+        "plan": model.plan.anchored().model_dump(mode="json"),
         "facts": model.facts.model_dump(mode="json"),
         "base": {"name": model.base.name, "public_name": model.base.public_name, "digest": model.base.digest},
         "ecosystem": ecosystem(model.plan),

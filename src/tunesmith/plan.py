@@ -192,6 +192,20 @@ class Plan(Section):
         """Peak learning rate."""
         return self.method.auto_rate() if self.train.lr == "auto" else self.train.lr
 
+    def anchored(self) -> "Plan":
+        """With every file and folder as an absolute path, so that the plan works from anywhere on this machine."""
+        from pathlib import Path
+
+        def fixed(name: Any) -> Any:
+            return str(Path(name).expanduser().absolute()) if isinstance(name, str) else name
+
+        train = tuple(s.model_copy(update={"file": fixed(s.file)}) for s in self.data.train)
+        files = {"train": train, "validation": fixed(self.data.validation), "test": fixed(self.data.test)}
+        base = self.base
+        if Path(base.name).expanduser().is_dir():
+            base = base.model_copy(update={"name": fixed(base.name)})
+        return self.model_copy(update={"data": self.data.model_copy(update=files), "base": base})
+
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""
         if self.train.epochs != "auto":
@@ -235,7 +249,7 @@ def _train_objections(train: Train) -> list[str]:
 
     found = []
     for field, (owner, values) in _USED_BY.items():
-        if field in train.model_fields_set and getattr(train, owner) not in values:
+        if getattr(train, field) != Train.model_fields[field].default and getattr(train, owner) not in values:
             found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
                          f"(it belongs to {' and '.join(values)})")  # fmt: skip
     for field in ("evaluate_every", "save_every", "log_every", "warmup"):

@@ -52,6 +52,7 @@ def prove(run: Run) -> dict[str, Any]:
     logits = model.logits(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     prepared = prepare(read_plan(run.plan))
+    _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
     truth = model.plan.task.truth(validation, model.facts)
     metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.logits(validation), truth))
@@ -64,6 +65,12 @@ def prove(run: Run) -> dict[str, Any]:
             plain = plain_logits(run, model, tensors)
         proof |= {"plain": True, "plain_max_error": require_equal(plain, golden, "the model opened without Tunesmith")}
     return proof
+
+
+def _refuse_changed(run: Run, digests: list[str]) -> None:
+    for file, now in zip(read_json(run.file("data.json"))["files"], digests, strict=True):
+        if file["sha256"] != now:
+            raise TunesmithError(f"{file['name']} has changed while the run was going on. Start again from the new file")
 
 
 def _same_metric(run: Run, values: dict[str, float]) -> dict[str, float]:

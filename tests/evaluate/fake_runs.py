@@ -14,7 +14,8 @@ from tunesmith.evaluate.intervals import intervals
 from tunesmith.evaluate.significance import paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 
-MANY = ("bearing", "belt", "electrical", "hydraulic leak", "lubrication", "motor", "pneumatic", "seal", "sensor", "spindle")
+MANY = ("bearing", "belt", "electrical", "hydraulic leak", "lubrication", "motor", "pneumatic", "seal", "sensor")
+MANY += ("spindle",)
 TWO_ZH = ("液压泄漏", "轴承磨损")
 TAGS = ("noise", "smoke", "leak", "vibration", "overheating", "stopped")
 EVIL = "<img src=x onerror=alert(1)>"
@@ -33,7 +34,7 @@ METRIC_NAMES = {
 COLUMN = {"classify": "failure", "multilabel": "symptoms", "regress": "downtime_hours"}
 
 
-def build(folder: Path, task: str = "classify", labels: tuple[str, ...] = MANY, *, rows: int = 140, **left: Any) -> Path:
+def build(folder: Path, task: str = "classify", labels: tuple[str, ...] = MANY, rows: int = 140, **left: Any) -> Path:
     """A run folder. `left`: test=False, baselines=False, texts=(…) change what is in it."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = left.get("texts", TEXTS)
@@ -148,18 +149,19 @@ def _data(task: str, labels: tuple[str, ...], rows: int, splits: tuple[str, ...]
     balance = {name: {"train": int(n), "validation": int(n) // 8, "test": int(n) // 8}
                for name, n in zip(labels, sizes, strict=True)}  # fmt: skip
     return {
-        "files": [{"name": "data/tickets.csv", "sha256": "ab12" * 16, "rows": total, "notes": ["UTF-8", "delimiter ','"]}],
-        "ledger": {"rows": total, "counts": counts, "reasons": {"exact duplicate": 46, "empty text": 9, "2 fields, 8 expected": 3}},
+        "files": [{"name": "data/tickets.csv", "sha256": "ab12" * 16, "rows": total, "notes": ["UTF-8", "tabs"]}],
+        "ledger": {"rows": total, "counts": counts,
+                   "reasons": {"exact duplicate": 46, "empty text": 9, "2 fields, 8 expected": 3}},
         "labels": balance if task == "classify" else {},
         "findings": [
             {"kind": "conflicts", "rows": 6, "column": "failure", "severity": "warning",
-             "remedy": "3 texts carry different labels (first: tickets.csv:12 and 340). Correct the labels, or add the step "
-                       "{name: dedup, conflicts: drop}"},
+             "remedy": "3 texts carry different labels (first: tickets.csv:12 and 340). Correct the labels, or add "
+                       "the step {name: dedup, conflicts: drop}"},
             {"kind": "script", "rows": total, "column": "description", "severity": "info",
              "remedy": "Script: latin 99%. Choose a base that was trained on it"},
         ],
-        "tokens": {"median": 21, "p95": 64, "max": 310, "truncated_rows": 12, "tokens_lost": 431, "unknown_share": 0.0004,
-                   "pieces_per_word": 1.38},
+        "tokens": {"median": 21, "p95": 64, "max": 310, "truncated_rows": 12, "tokens_lost": 431,
+                   "unknown_share": 0.0004, "pieces_per_word": 1.38},
     }  # fmt: skip
 
 
@@ -171,7 +173,8 @@ def _learnt() -> list[dict[str, Any]]:
 
 def _provenance() -> dict[str, Any]:
     return {
-        "created": "2026-05-04T09:12:33+00:00", "command": "tunesmith train plan.yaml", "seed": 0, "best_step": 140,
+        "created": "2026-05-04T09:12:33+00:00", "command": ["tunesmith", "train", "plan.yaml"], "seed": 0,
+        "best_step": 140,
         "versions": {"tunesmith": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"},
         "machine": {"cpu": "AMD EPYC 7B13", "threads": 2, "memory_gb": 8, "platform": "Linux", "device": "cpu"},
         "seconds": {"train": 96.4, "train_cpu": 181.2, "total": 141.9}, "memory_peak_mb": 812.4,
@@ -179,7 +182,9 @@ def _provenance() -> dict[str, Any]:
         "base": {"name": "minilm", "public_name": "sentence-transformers/all-MiniLM-L6-v2", "digest": "53aa" * 16},
         "equality": "bits", "weights_sha256": "9f3c" * 16, "golden_sha256": "77de" * 16, "ecosystem": "plain",
         "reason": "no better value for 3 evaluations", "energy_wh": 0.83,
-        "proof": {"max_error": 0.0, "metric": {"macro_f1": 0.8123}, "plain": True, "rows": 32},
+        "energy_basis": "estimate: CPU seconds of training x 15 W for a busy core",
+        "proof": {"max_error": 0.0, "bits": True, "metric": {"macro_f1": 0.8123}, "equality": "bits", "plain": True,
+                  "plain_max_error": 0.0},
     }  # fmt: skip
 
 
@@ -189,12 +194,21 @@ def _history(folder: Path, main: str) -> None:
         epoch = step / 35
         loss = 2.1 * np.exp(-epoch / 2) + 0.15 + 0.1 * np.sin(step * 1.7)
         rate = 1e-3 * min(1, step / 15) * (1 - step / 246)
-        lines.append({"kind": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "grad_norm": 1.0})
+        lines.append(
+            {
+                "kind": "step",
+                "step": step,
+                "epoch": epoch,
+                "loss": loss,
+                "lr": rate,
+                "grad_norm": 0.8 + loss / 2 + 0.2 * np.cos(step * 2.3),
+            }
+        )
         if step % 35 == 0:
             value = 0.83 - 0.6 * np.exp(-epoch / 1.1) - max(0, epoch - 4) * 0.008
             held = 2.1 * np.exp(-epoch / 1.8) + 0.42 + max(0, epoch - 4) * 0.05
-            lines.append({"kind": "evaluation", "step": step, "epoch": epoch, "train_loss": loss, "validation_loss": held,
-                          main: value})  # fmt: skip
+            lines.append({"kind": "evaluation", "step": step, "epoch": epoch, "train_loss": loss,
+                          "validation_loss": held, main: value})  # fmt: skip
     (folder / "history.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
 
 

@@ -1,14 +1,17 @@
 """One journey of a method on a tiny base: apply, train, save, open, fold. Shared by the method tests."""
 
 import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tiny
 import torch
 from torch import nn
 
+import tiny
 from tunesmith.bases.family import family_of
 from tunesmith.methods import METHODS, Method
 
@@ -63,6 +66,14 @@ def method(spec: str) -> Method:
     return METHODS.find(SPECS[spec]["name"]).model_validate(SPECS[spec])
 
 
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """PEFT warns of what we have handled; none of it may reach a user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
 def answers(net: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Logits in evaluation mode."""
     net.eval()
@@ -113,8 +124,9 @@ class Journey:
 
     def reload(self, folder: Path) -> nn.Module:
         """Save, and open on a fresh base with another head."""
-        self.made.save(self.net, folder)
-        return self.made.load(tiny.fresh(self.family, seed=99), family_of(self.family), folder)
+        with no_warnings():
+            self.made.save(self.net, folder)
+            return self.made.load(tiny.fresh(self.family, seed=99), family_of(self.family), folder)
 
 
 def travel(spec: str, family: str, steps: int = 3) -> Journey:
@@ -122,7 +134,8 @@ def travel(spec: str, family: str, steps: int = 3) -> Journey:
     made, batch, net = method(spec), tiny.encode(family), tiny.fresh(family)
     base = answers(net, batch)
     torch.manual_seed(0)
-    net = made.apply(net, family_of(family))
+    with no_warnings():
+        net = made.apply(net, family_of(family))
     start = answers(net, batch)
     before = {name: t.detach().clone() for name, t in net.state_dict().items()}
     moving = {name for name, p in net.named_parameters() if p.requires_grad}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import journey
 import pytest
-import tiny
 import torch
 from journey import answers, gap
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
+import tiny
 from tunesmith.bases.family import family_of
 from tunesmith.errors import TunesmithError
 
@@ -22,13 +22,9 @@ PAIRS = [
 EXACT = {"vera": 1e-6, "pissa": 3e-6, "pissa-rslora": 3e-6}
 
 
-def equal_lengths(spec: str, family: str) -> bool:
-    return journey.method(spec).needs_equal_lengths(family_of(family))
-
-
 @pytest.mark.parametrize(("spec", "family"), PAIRS)
 def test_a_method_starts_as_the_base_moves_what_it_says_and_comes_back_equal(
-    spec: str, family: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    spec: str, family: str, tmp_path: Path
 ) -> None:
     trip = journey.travel(spec, family)
     starts_as_the_base(spec, trip)
@@ -43,7 +39,6 @@ def test_a_method_starts_as_the_base_moves_what_it_says_and_comes_back_equal(
         opens_without_us(trip, tmp_path / "saved")
     padding_does_not_matter(trip, back)
     folds_to_the_same(trip, back)
-    assert not [str(w.message) for w in recwarn if "torch.jit" not in str(w.message)]
 
 
 def starts_as_the_base(spec: str, trip: journey.Journey) -> None:

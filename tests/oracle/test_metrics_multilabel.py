@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 from tunesmith.metrics import METRICS, Answers
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
-CASES = pytest.mark.parametrize("cases", [80, pytest.param(1000, marks=pytest.mark.slow)])
+CASES = pytest.mark.parametrize("cases", [50, pytest.param(1000, marks=pytest.mark.slow)])
 
 
 def make_case(seed: int) -> tuple[Answers, np.ndarray]:

@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 from tunesmith.metrics import METRICS, Answers, Floats
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
-CASES = pytest.mark.parametrize("cases", [150, pytest.param(1000, marks=pytest.mark.slow)])
+CASES = pytest.mark.parametrize("cases", [100, pytest.param(1000, marks=pytest.mark.slow)])
 
 
 def make_case(seed: int) -> tuple[Answers, Floats]:

@@ -125,7 +125,7 @@ def test_rewritten_rows_are_found(kept: tuple[Store, Version, Path]) -> None:
     with pytest.raises(TunesmithError, match="lineage or metrics differ"):
         store.open(better)
     with pytest.raises(TunesmithError, match="another digest"):
-        store.open(Version("tickets", 1, "../../../etc", version.created, {}, {}))
+        store.open(Version("tickets", 1, "../../../etc", version.created, "{}", "{}"))
 
 
 def test_a_broken_database_is_a_clear_error(kept: tuple[Store, Version, Path]) -> None:

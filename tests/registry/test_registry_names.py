@@ -10,13 +10,15 @@ from tunesmith.registry.names import LATEST, Reference, check_alias, check_name,
 from tunesmith.registry.store import Store
 
 CLIMBS = [
-    "..", "../", "..\\", "%2e%2e/", "..%2f", "%252e%252e%252f", "..%5c", "..;/", "....//", ".\u2024/", "\uff0e\uff0e\uff0f",
+    "..", "../", "..\\", "%2e%2e/", "..%2f", "%252e%252e%252f", "..%5c", "..;/", "....//", ".\u2024/",
+    "\uff0e\uff0e\uff0f",
 ]  # fmt: skip
 GOALS = ["etc/passwd", "x", "store.db", "blobs/sha256", "tickets", "C:\\Windows\\win.ini"]
 STARTS = ["", "/", "a/", "tickets/"]
 ODD = [
     "", " ", ".", "..", "...", "/", "//", "\\", "//host/share", "\\\\host\\share", "\\\\?\\C:\\x",
-    "\\\\.\\pipe\\x", "C:", "c:x", "/etc/passwd", "//etc/passwd", "file:///etc/passwd", "http://a/b", "~", "~root", "$HOME", "${HOME}",
+    "\\\\.\\pipe\\x", "C:", "c:x", "/etc/passwd", "//etc/passwd", "file:///etc/passwd", "http://a/b", "~", "~root",
+    "$HOME", "${HOME}",
     "`id`", "$(id)",
     "-x", "--output_dir=/", "_x", ".x", "a\x00", "a\x00.json", "a\n", "\na", "a\r\nb", "a\tb", "a b",
     "a/b", "a\\b", "a:b", "a*", "a?", "a|b", "a;b", "a&b", "a<b", "a>b", "a'b", 'a"b', "a' OR '1'='1", "<script>",

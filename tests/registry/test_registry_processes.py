@@ -49,6 +49,22 @@ OPEN = """
 chosen = Store(root)
 print(chosen.open(chosen.resolve("tickets@1")))
 """
+OPEN_AND_STAY = """
+looks, look = [], store.faults
+def late(target, files):
+    wrong = look(target, files)
+    looks.append(wrong)
+    if wrong and len(looks) == 2:  # about to move the folder away
+        time.sleep(0.05 + 0.05 * int(argument))
+    return wrong
+store.faults = late
+chosen = Store(root)
+path = chosen.open(chosen.resolve("tickets@1"))
+end = time.monotonic() + 0.4
+while time.monotonic() < end:
+    assert (path / "card.json").read_text() == "{}"
+print(path)
+"""
 COLLECT = """
 chosen = Store(root)
 for turn in range(15):
@@ -115,7 +131,7 @@ class Crew:
 
     def start(self, code: str, argument: str) -> subprocess.Popen[str]:
         """One new Python."""
-        return subprocess.Popen(  # noqa: S603 - our own code
+        return subprocess.Popen(
             [sys.executable, "-c", HEAD + code, str(self.root), str(self.folder), argument],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -216,12 +232,12 @@ def test_a_reader_sees_whole_versions_while_a_writer_is_killed(crew: Crew) -> No
 
 
 def test_a_damaged_folder_is_made_anew_by_many_at_once(crew: Crew) -> None:
-    """All readers get the same healthy folder, and nothing is left lying about."""
+    """All readers get the same healthy folder, nobody takes it away again, and nothing is left lying about."""
     store = Store(crew.root)
     version = store.register(crew.folder, "tickets", lineage={}, metrics={})
     target = store.open(version)
     (target / "card.json").chmod(0o600)
     (target / "card.json").write_text("evil")
-    assert crew.say([(OPEN, "")] * 6) == [[str(target)]] * 6
+    assert crew.say([(OPEN_AND_STAY, str(i)) for i in range(6)]) == [[str(target)]] * 6
     assert (target / "card.json").read_text() == "{}"
     assert [path.name for path in (crew.root / "folders").iterdir()] == [version.digest]

@@ -228,6 +228,8 @@ def _keys(objects: list[Found], form: Format, source: str) -> tuple[list[str], s
 def _wrong(item: Found, required: list[str], allowed: set[str] | None) -> tuple[str, str] | None:
     if item.fault:
         return item.fault, "Repair the line"
+    if isinstance(item.value, dict) and item.value.keys() == allowed:
+        return None
     if not isinstance(item.value, dict):
         return f"a row is an object, this is {_KINDS.get(type(item.value), 'null')}", 'Write {"column": value, …}'
     if missing := [key for key in required if key not in item.value]:

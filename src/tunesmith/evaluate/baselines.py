@@ -21,6 +21,7 @@ Text = str | Sequence[str]
 """A text, or a pair of texts."""
 Truth = NDArray[np.generic]
 Predict = Callable[[Any], Floats]
+Fit = Callable[[Any, Truth], Predict]
 
 LETTERS = 2000
 """Characters read of each text: about what a model reads in 512 tokens."""
@@ -36,6 +37,15 @@ class Guesses:
     def answers(self, kind: Kind, truth: Truth, labels: tuple[str, ...] = (), positive: int | None = None) -> Answers:
         """The guesses beside the truth, ready to be measured."""
         return Answers(kind, truth, self.predicted, self.scores, labels, positive)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Features and truth to learn from, and features to predict for; sparse or dense."""
+
+    train: Any
+    truth: Truth
+    new: Any
 
 
 def majority(truth: Truth, rows: int, kind: Kind, num_classes: int) -> Guesses:
@@ -61,7 +71,7 @@ def tfidf(texts: Sequence[Text], truth: Truth, predict: Sequence[Text], kind: Ki
         pairs = not isinstance(texts[0], str)
         train, new = _of_pairs(texts, predict, kind) if pairs else _of_texts(texts, predict)
         alpha = 5.0 if pairs else 1.0
-        return _linear(train, truth, new, kind, num_classes, lambda x, y: _fit_sparse(x, y, kind, alpha))
+        return _linear(_Table(train, truth, new), kind, num_classes, lambda x, y: _fit_sparse(x, y, kind, alpha))
 
 
 def probe(features_NF: Floats, truth: Truth, predict_MF: Floats, kind: Kind, num_classes: int) -> Guesses:
@@ -71,25 +81,25 @@ def probe(features_NF: Floats, truth: Truth, predict_MF: Floats, kind: Kind, num
     train, new = (features_NF - mean_F) / spread_F, (predict_MF - mean_F) / spread_F
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _linear(train, truth, new, kind, num_classes, lambda x, y: _fit_dense(x, y, kind))
+        return _linear(_Table(train, truth, new), kind, num_classes, lambda x, y: _fit_dense(x, y, kind))
 
 
-def _linear(  # noqa: PLR0913
-    train: Any, truth: Truth, new: Any, kind: Kind, num_classes: int, fit: Callable[[Any, Truth], Predict]
-) -> Guesses:
+def _linear(data: _Table, kind: Kind, num_classes: int, fit: Fit) -> Guesses:
     """One model for classes or numbers, one a label for multilabel."""
     if kind == "numbers":
-        return Guesses(fit(train, truth.astype(np.float64))(new), None)
-    score_MC = np.zeros((new.shape[0], num_classes))
+        return Guesses(fit(data.train, data.truth.astype(np.float64))(data.new), None)
+    score_MC = np.zeros((data.new.shape[0], num_classes))
     if kind == "multilabel":
-        for label, truth_N in enumerate(truth.T):
+        for label, truth_N in enumerate(data.truth.T):
             several = len(np.unique(truth_N)) > 1
-            score_MC[:, label] = fit(train, truth_N)(new)[:, 1] if several else truth_N.mean()
+            score_MC[:, label] = fit(data.train, truth_N)(data.new)[:, 1] if several else truth_N.mean()
         return _guess(score_MC, kind)
-    known = np.flatnonzero(truth.astype(np.int64) >= 0)
-    present = np.unique(truth[known]).astype(np.int64)
+    known = np.flatnonzero(data.truth.astype(np.int64) >= 0)
+    present = np.unique(data.truth[known]).astype(np.int64)
     if len(present) > 1:
-        score_MC[:, present] = fit(train[known], truth[known])(new)
+        share_MC = fit(data.train[known], data.truth[known])(data.new)
+        # Single precision is enough to fit, and leaves sums of 1 - 1e-7.
+        score_MC[:, present] = share_MC / share_MC.sum(1, keepdims=True, dtype=np.float64)
     else:
         score_MC[:, present] = 1.0
     return _guess(score_MC, kind)
@@ -116,10 +126,11 @@ def _fit_sparse(x_NF: Any, y_N: Truth, kind: Kind, alpha: float) -> Predict:
 def _fit_dense(x_NF: Any, y_N: Truth, kind: Kind) -> Predict:
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    # Standardised vectors have a squared length of F, so the penalty is weighed against that.
+    # Standardised vectors have a squared length of F, so the penalty is weighed against that. Measured with C 0.01, 0.03,
+    # 0.1 and 1 on 256 latent features of banking77: .878, .886, .883, .872.
     if kind == "numbers":
         return Ridge(alpha=float(x_NF.shape[1])).fit(x_NF, y_N).predict  # type: ignore[no-any-return]
-    return LogisticRegression(C=0.1, max_iter=100).fit(x_NF, y_N).predict_proba  # type: ignore[no-any-return]
+    return LogisticRegression(C=0.03, max_iter=100).fit(x_NF, y_N).predict_proba  # type: ignore[no-any-return]
 
 
 def _of_texts(texts: Sequence[Text], predict: Sequence[Text]) -> tuple[Any, Any]:
@@ -127,7 +138,7 @@ def _of_texts(texts: Sequence[Text], predict: Sequence[Text]) -> tuple[Any, Any]
 
     old, new = _column(texts, None), _column(predict, None)
     blocks = [_counted(old, [old, new], analyzer, spans) for analyzer, spans in (("word", (1, 2)), ("char_wb", (1, 5)))]
-    return tuple(hstack([block[side] for block in blocks]).tocsr() for side in (0, 1))  # type: ignore[return-value]
+    return hstack([block[0] for block in blocks]).tocsr(), hstack([block[1] for block in blocks]).tocsr()
 
 
 def _of_pairs(texts: Sequence[Text], predict: Sequence[Text], kind: Kind) -> tuple[Any, Any]:
@@ -138,13 +149,13 @@ def _of_pairs(texts: Sequence[Text], predict: Sequence[Text], kind: Kind) -> tup
     found: tuple[list[Any], list[Any]] = ([], [])
     for analyzer, spans in (("word", (1, 2)), ("char_wb", (1, 2)), ("char_wb", (3, 5))):
         u, v, new_u, new_v = _counted(sides[0] + sides[1], sides, analyzer, spans)
-        for blocks, first, second in ((found[0], u, v), (found[1], new_u, new_v)):
+        for side, first, second in ((0, u, v), (1, new_u, new_v)):
             shared = first.multiply(second).tocsr()
             cosine = np.asarray(shared.sum(1)).reshape(-1, 1)
-            blocks += [abs(first - second), shared, cosine, cosine**2]
+            found[side].extend([abs(first - second), shared, cosine, cosine**2])
             # Which text says what matters for classes (does a follow from b?), and only adds noise to similarity.
-            blocks += [] if kind == "numbers" else [first, second]
-    return tuple(hstack(blocks).tocsr() for blocks in found)  # type: ignore[return-value]
+            found[side].extend([] if kind == "numbers" else [first, second])
+    return hstack(found[0]).tocsr(), hstack(found[1]).tocsr()
 
 
 def _column(texts: Sequence[Text], side: int | None) -> list[str]:
@@ -158,9 +169,10 @@ def _counted(learn: list[str], columns: list[list[str]], analyzer: str, spans: t
 
     # In many rows a term of a single row is noise and memory; in few rows it may be all there is of a rare class.
     least = 1 if len(learn) < 2000 else 2 if len(learn) < 30_000 else 5
+    words = r"(?u)\b\w+\b"
     model = TfidfVectorizer(
-        analyzer=analyzer, ngram_range=spans, min_df=least, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b",
-        max_features=300_000, dtype=np.float32,
+        analyzer=analyzer, ngram_range=spans, token_pattern=words, min_df=least, max_features=300_000,
+        sublinear_tf=True, dtype=np.float32,
     )  # fmt: skip
     try:
         model.fit(learn)

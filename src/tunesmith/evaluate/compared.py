@@ -40,17 +40,20 @@ def _of(
     from tunesmith.evaluate import baselines as own
 
     task, num = plan.task, len(model.facts.labels)
-    train_truth = task.truth(encoded["train"], model.facts)
+    truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
+    sizes = [len(encoded[s]) for s in splits]
     if name == "majority":
-        made = [own.majority(task.kind, train_truth, len(encoded[s]), num) for s in splits]
+        made = own.majority(truth, sum(sizes), task.kind, num)
     elif name == "tfidf":
         texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
-        made = own.tfidf(task.kind, texts["train"], train_truth, [texts[s] for s in splits], num)
+        made = own.tfidf(texts["train"], truth, [t for s in splits for t in texts[s]], task.kind, num)
     else:
         states = frozen_states(model, encoded)
-        made = own.probe(task.kind, states["train"], train_truth, [states[s] for s in splits], num)
-    return dict(zip(splits, made, strict=True))
+        made = own.probe(states["train"], truth, np.concatenate([states[s] for s in splits]), task.kind, num)
+    ends = np.cumsum(sizes)[:-1]
+    scores = [None] * len(splits) if made.scores is None else np.split(made.scores, ends)
+    return dict(zip(splits, zip(np.split(made.predicted, ends), scores, strict=True), strict=True))
 
 
 def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:

@@ -32,11 +32,11 @@ def best_threshold(scores_N: Floats, truth_N: NDArray[np.generic], metric: Metri
     Candidates lie halfway between neighbouring distinct scores, and just outside them all. Among equally good ones the
     one nearest to 0.5 is taken. Rows of one class only teach nothing: the answer is then 0.5.
     """
-    truth_N = np.asarray(truth_N) == 1
-    if truth_N.all() or not truth_N.any():
-        return Threshold(0.5, float(_values(metric, _cells(scores_N, truth_N, np.array([0.5])))[0]))
+    true_N: NDArray[np.bool_] = np.asarray(truth_N) == 1
+    if true_N.all() or not true_N.any():
+        return Threshold(0.5, float(_values(metric, _cells(scores_N, true_N, np.array([0.5])))[0]))
     threshold_K = _candidates(np.unique(scores_N))
-    value_K = _values(metric, _cells(scores_N, truth_N, threshold_K))
+    value_K = _values(metric, _cells(scores_N, true_N, threshold_K))
     value_K = value_K if metric.better == "higher" else -value_K
     # Equal but for rounding: the same value reached by other counts must not hide the threshold nearest to 0.5.
     best_K = np.flatnonzero(value_K >= np.nanmax(value_K) - 1e-12)
@@ -48,7 +48,8 @@ def _candidates(distinct: Floats) -> Floats:
     between = distinct[:-1] + (distinct[1:] - distinct[:-1]) / 2
     # Halfway between two neighbouring floats is one of them; the upper one still separates them.
     between = np.where(between > distinct[:-1], between, distinct[1:])
-    return np.r_[distinct[0], between, np.nextafter(distinct[-1], np.inf)]
+    threshold_K: Floats = np.r_[distinct[0], between, np.nextafter(distinct[-1], np.inf)]
+    return threshold_K
 
 
 def _cells(scores_N: Floats, truth_N: NDArray[np.bool_], threshold_K: Floats) -> Floats:
@@ -98,4 +99,5 @@ def cost_decision(probabilities_NC: Floats, costs_CD: Floats) -> Ints:
             f"costs: need {probabilities_NC.shape[1]} rows of finite numbers, one a true class in the order of the "
             f"labels, with one column a decision; these have the shape {costs_CD.shape}"
         )
-    return np.argmin(probabilities_NC @ costs_CD, axis=1).astype(np.int64)
+    decision_N: Ints = np.argmin(probabilities_NC @ costs_CD, axis=1)
+    return decision_N

@@ -32,7 +32,7 @@ class Interval:
     undefined: int = 0
 
 
-def intervals(  # noqa: PLR0913
+def intervals(
     metrics: Sequence[Metric],
     answers: Answers,
     *,

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 360.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 26.0, 40.0
 # Average width of a letter, as a share of the letter's size: a CJK letter is a full square.
-LATIN, CJK = 0.56, 1.0
+LATIN, CJK = 0.61, 1.0
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ def lines(series: Sequence[Series], frame: Frame, alt: str) -> Markup:
     parts = axes(x, y, frame)
     if frame.diagonal:
         parts.append(line((x.at(x.low), y.at(x.low)), (x.at(x.high), y.at(x.high)), "dash"))
-    if frame.mark is not None:
-        parts += _mark(x, frame)
     for one in shown:
         parts += _curve(one, x, y)
+    if frame.mark is not None:
+        parts += _mark(x, frame)
     return svg(parts, WIDTH, HEIGHT, alt)
 
 

@@ -24,7 +24,6 @@ class Figure:
     how: str
     legend: tuple[tuple[str, str], ...] = ()
     """(style class, name)."""
-    wide: bool = False
     what: str = ""
     """What the picture measures, below its title."""
     kind: ClassVar[str] = "figure"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.evaluate.curves import precision_recall, reliability, roc
-from tunesmith.evaluate.plots import Bars, Frame, columns, Series, lines
+from tunesmith.evaluate.plots import Bars, Frame, Series, columns, lines
 from tunesmith.evaluate.report_blocks import Figure, Figures, Note, Section, fixed
 from tunesmith.evaluate.report_read import Results
 from tunesmith.metrics import Answers, Floats
@@ -19,6 +19,7 @@ FEW = 20
 GRID_G = np.linspace(0, 1, 101)
 UNIT = (0.0, 1.0)
 Ones = NDArray[np.bool_]
+Curve = tuple[Floats, Floats]
 
 
 def confidence(results: Results) -> Section:
@@ -55,14 +56,14 @@ def _thin(x: Floats, y: Floats, num: int) -> tuple[list[float], list[float | Non
     return x[keep].tolist(), y[keep].tolist()
 
 
-def _drawn(names: list[str], curves: list[tuple[Floats, Floats]], mean: Callable[[Floats, Floats], Floats]) -> list[Series]:
+def _drawn(names: list[str], curves: list[Curve], on_grid: Callable[[Floats, Floats], Floats]) -> list[Series]:
     if len(curves) == 1:
         return [Series(names[0], *_thin(*curves[0], 200))]
-    found = [mean(*curve) for curve in curves]
-    few = len(curves) <= FEW
-    behind = [Series(n, GRID_G.tolist(), y_G.tolist(), "s3") for n, y_G in zip(names, found, strict=True)] if few else []
-    mean_G = np.mean(found, axis=0)
-    return [*behind, Series("mean of the classes", GRID_G.tolist(), mean_G.tolist())]
+    x_G = GRID_G.tolist()
+    found = [on_grid(*curve) for curve in curves]
+    behind = [Series(name, x_G, y_G.tolist(), "s3") for name, y_G in zip(names, found, strict=True)]
+    mean = Series("mean of the classes", x_G, np.mean(found, axis=0).tolist())
+    return [*(behind if len(curves) <= FEW else []), mean]
 
 
 def _legend(names: list[str]) -> tuple[tuple[str, str], ...]:
@@ -75,7 +76,8 @@ def _worst(names: list[str], areas: list[float]) -> str:
     if len(names) == 1:
         return f"Area: {fixed(areas[0])}."
     low = int(np.argmin(areas))
-    return f"Area, mean of the classes: {fixed(float(np.mean(areas)))}; the lowest is “{names[low]}” ({fixed(areas[low])})."
+    mean = fixed(float(np.mean(areas)))
+    return f"Area, mean of the classes: {mean}; the lowest is “{names[low]}” ({fixed(areas[low])})."
 
 
 def _roc(names: list[str], sides: list[tuple[Floats, Ones]]) -> Figure | None:
@@ -157,8 +159,8 @@ def _how_sure(answers: Answers) -> Figure | None:
     bars = Bars(edges.tolist(), np.histogram(sure, edges)[0].tolist(), np.histogram(wrong, edges)[0].tolist())
     what = "decisions" if answers.kind == "multilabel" else "rows"
     how = (
-        f"How many {what} were answered with how much confidence; the wrong ones in orange. Where orange gathers on the "
-        "left, a person can check the unsure answers and leave the rest to the model."
+        f"How many {what} were answered with how much confidence; the wrong ones in orange. Where orange gathers on "
+        "the left, a person can check the unsure answers and leave the rest to the model."
     )
     picture = columns(bars, Frame("how sure it was", what), f"Number of {what} by confidence")
     return Figure("How sure it was", picture, how, (("s1", "all"), ("wrong", "wrong")))

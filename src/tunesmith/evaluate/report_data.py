@@ -31,11 +31,9 @@ def data_section(results: Results) -> Section:
 
 
 def _ledger(ledger: Mapping[str, Any]) -> list[Block]:
-    rows, counts = int(ledger.get("rows", 0)), _fates(ledger)
+    rows, counts = int(ledger.get("rows", 0)), fates(ledger)
     body = [
-        [Cell(fate, FATES.get(fate, "")), Cell(number(num)), _share(num, rows)]
-        for fate, num in counts.items()
-        if num
+        [Cell(fate, FATES.get(fate, "")), Cell(number(num)), _share(num, rows)] for fate, num in counts.items() if num
     ]
     total = sum(counts.values())
     body.append([Cell("all"), Cell(number(total)), Cell("")])
@@ -57,7 +55,8 @@ def _share(num: int, rows: int) -> Cell:
     return Cell(percent(num / rows, 1), "", num / rows) if rows else Cell("–")
 
 
-def _fates(ledger: Mapping[str, Any]) -> dict[str, int]:
+def fates(ledger: Mapping[str, Any]) -> dict[str, int]:
+    """Rows by fate, in the order of a row's way; they should add up to the rows that went in."""
     # `data.ledger` calls them fates; 'truncated' is no fate, because such rows stay in their split.
     counts = ledger.get("counts") or ledger.get("fates") or {}
     known = {fate: int(counts[fate]) for fate in FATES if fate in counts}

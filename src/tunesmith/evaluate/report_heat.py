@@ -13,6 +13,8 @@ from tunesmith.metrics import Ints
 
 SHOWN = 80
 """Classes in the picture; of more, those with the most mistakes."""
+MANY = 30
+"""Classes up to which a cell has room for its number."""
 DARK = 0.72
 """Share from which the number in a cell is set in the colour of the paper."""
 
@@ -20,10 +22,10 @@ DARK = 0.72
 def heat(labels: Sequence[str], matrix_KK: Ints) -> Markup:
     """A heat map: true classes down, answers across; colour is the share of the line."""
     labels, matrix_KK = _worst(labels, matrix_KK)
-    num, size = len(labels), 11 if len(labels) <= 30 else 10
+    num, size = len(labels), 11 if len(labels) <= MANY else 9
     longest = max(width_of(name, size) for name in labels)
-    room = min(longest + 8, 116.0 if num <= 12 else 190.0)
-    side = float(np.clip((WIDTH - room - 2) // num, 13 if num > 30 else 20, 44))
+    room = min(longest + 8, 116.0 if num <= 12 else 150.0)
+    side = float(np.clip((WIDTH - room - 2) // num, 20 if num <= MANY else 10, 44))
     top = 18.0 + (14.0 if longest < side else room)
     parts = [label("answered", room, 11.0), label("truly", 0.0, top - 6)]
     for place, name in enumerate(labels):
@@ -51,11 +53,12 @@ def _worst(labels: Sequence[str], matrix_KK: Ints) -> tuple[Sequence[str], Ints]
 def _names(name: str, place: int, corner: tuple[float, float, float], *, flat: bool) -> list[Markup]:
     left, top, side = corner
     middle = (place + 0.5) * side
-    style = "t" if side >= 20 else "t small"
-    row = label(name, left - 6, top + middle + 4, "end", style)
+    style = "t" if side >= 20 else "t tiny"
+    drop = 4 if side >= 20 else 3
+    row = label(name, left - 6, top + middle + drop, "end", style)
     if flat:
         return [row, label(name, left + middle, top - 6, "middle", style)]
-    x, y = left + middle + 4, top - 6
+    x, y = left + middle + drop, top - 6
     return [row, tag("text", name, class_=style, transform=f"translate({x:.1f} {y:.1f}) rotate(-90)")]
 
 
@@ -73,7 +76,7 @@ def _cell(
     style = "right" if right else "wrong"
     rect = tag(
         "rect", tag("title", told), x=corner[0], y=corner[1], width=side, height=side, class_=f"cell {style}",
-        fill_opacity=f"{max(0.1, share):.2f}".rstrip("0").rstrip("."),
+        fill_opacity=f"{max(0.3 if count is None else 0.16, share):.2f}".rstrip("0").rstrip("."),
     )  # fmt: skip
     if count is None:
         return [rect]

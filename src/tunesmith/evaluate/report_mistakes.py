@@ -41,13 +41,13 @@ def confusions(results: Results) -> Section:
     labels, matrix = confusion(part.answers)
     how = (
         "Each line holds the rows that truly belong to one class, each column an answer; the number is how many rows. "
-        "On the diagonal the answer is right. A dark cell elsewhere shows two classes that the model mixes up. "
+        "On the diagonal the answer is right. A strong colour elsewhere shows two classes that the model mixes up. "
         "Colour is the share of the line."
     )
     title = f"Confusion matrix, {results.split}"
     if len(labels) > SHOWN:
         title += f": the {SHOWN} classes of {len(labels)} with the most mistakes"
-    blocks: list[Block] = [Figure(title, heat(labels, matrix), how, wide=len(labels) > 5)]
+    blocks: list[Block] = [Figure(title, heat(labels, matrix), how)]
     pairs = most_confused(labels, matrix)
     if pairs:
         blocks.append(Points("Most often mixed up", [(_pair(p), _times(p)) for p in pairs]))
@@ -99,13 +99,17 @@ def classes(results: Results) -> Section:
     labels = part.answers.labels
     limits = dict(zip(labels, thresholds, strict=True)) if len(thresholds) == len(labels) else {}
     rows = [[*_class(row), *([cell(limits.get(row.label))] if limits else [])] for row in found]
-    header = [noun.capitalize(), "Rows", "Found (recall)", "Right (precision)", "F1", *(["Threshold"] if limits else [])]
+    header = [noun.capitalize(), "Rows", "Found (recall)", "Right (precision)", "F1"] + ["Threshold"] * bool(limits)
     told = (
-        f"Found: of the rows that truly are of this {noun}, the share that was answered so. Right: of the rows answered "
-        f"so, the share that truly is. F1 joins the two. Hardest first; below each share its {results.percent} interval."
+        f"Found: of the rows that truly are of this {noun}, the share that was answered so. Right: of the rows "
+        "answered so, the share that truly is. F1 joins the two. Hardest first; below each share its "
+        f"{results.percent} interval."
     )
     table = Table(f"{results.split.capitalize()}, by {noun}", header, rows, folded=len(rows) > MANY)
-    return Section("per-class", f"{noun.capitalize()} by {noun}", [Note(told), table])
+    blocks: list[Block] = [Note(told), table]
+    if thresholds and not limits:
+        blocks.append(Note(f"Answered as the positive class from a probability of {fixed(thresholds[0])} on."))
+    return Section("per-class", f"{noun.capitalize()} by {noun}", blocks)
 
 
 def _class(row: ClassRow) -> list[Cell]:
@@ -126,17 +130,18 @@ def mistakes(results: Results) -> Section:
     part = results.part
     if part is None or not len(part):
         return Section("mistakes", "Most confident errors")
+    title = "Largest errors" if results.kind == "numbers" else "Most confident errors"
     rows = _wrong(part)
     if not len(rows):
-        return Section("mistakes", "Most confident errors", [Note("No row was answered wrongly.", "good")])
+        return Section("mistakes", title, [Note("No row was answered wrongly.", "good")])
     told = {
-        "classes": "The wrong answers that the model was surest of. Read them first: some are wrong labels in the file, "
-        "not wrong answers, and correcting those is the cheapest gain there is.",
+        "classes": "The wrong answers that the model was surest of. Read them first: some are wrong labels in the "
+        "file, not wrong answers, and correcting those is the cheapest gain there is.",
         "multilabel": "The rows with the clearest wrong label, surest first. Some are wrong labels in the file.",
         "numbers": "The answers that lie farthest from the truth. Some are typing errors in the file.",
     }[results.kind]
     shown = [_mistake(part, int(row)) for row in rows]
-    return Section("mistakes", "Most confident errors", [Note(told), Mistakes(f"{len(shown)} rows", shown)])
+    return Section("mistakes", title, [Note(told), Mistakes(f"{len(shown)} rows", shown)])
 
 
 def _wrong(part: Part) -> Ints:

@@ -155,14 +155,14 @@ def base_name(path: object) -> str:
 def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], facts: dict[str, Any]) -> Answers:
     truth, predicted = columns["truth"], columns["prediction"]
     if kind == "numbers":
-        return Answers(kind, *(np.array(side, dtype=np.float64) for side in (truth, predicted)))
+        return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
     sets = [[_names(cell, kind) for cell in side] for side in (truth, predicted)]
     labels = tuple(facts.get("labels") or sorted({name for side in sets for cell in side for name in cell}))
     number = {name: i for i, name in enumerate(labels)}
     scores = [columns.get(f"p:{name}") for name in labels]
     score_NC = None if any(s is None for s in scores) else np.array(scores, dtype=np.float64).T.reshape(-1, len(labels))
     if kind == "multilabel":
-        return Answers(kind, *(_ones(side, number) for side in sets), score_NC, labels)
+        return Answers(kind, _ones(sets[0], number), _ones(sets[1], number), score_NC, labels)
     # -1 is a label that training never saw.
     first = [np.array([number.get(cell[0], -1) for cell in side], dtype=np.int64) for side in sets]
     return Answers(kind, first[0], first[1], score_NC, labels, _positive(plan, labels))

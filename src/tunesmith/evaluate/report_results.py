@@ -25,6 +25,11 @@ from tunesmith.evaluate.report_read import Results
 from tunesmith.evaluate.report_verdict import Paired, paired
 
 MODEL = "this model"
+HOW_PAIRED = (
+    "Difference: this model minus the alternative. p: how often chance alone would make a difference as large; the "
+    "more comparisons there are, the easier one stands out by chance, and the corrected p takes that into account. "
+    "Below 0.05 it counts as beyond chance."
+)
 
 
 def warnings(results: Results) -> Section:
@@ -55,7 +60,7 @@ def results_section(results: Results) -> Section:
     for split in sorted(splits, key=lambda name: name != results.split):
         blocks.append(_table(results, split))
     if comparisons := [c for c in paired(results) if c.value is not None]:
-        blocks.append(_comparisons(results, comparisons))
+        blocks += [_comparisons(comparisons), Note(HOW_PAIRED)]
     return Section("results", "Results", blocks)
 
 
@@ -101,7 +106,7 @@ def _table(results: Results, split: str) -> Table:
                  folded=split != results.split)  # fmt: skip
 
 
-def _comparisons(results: Results, comparisons: list[Paired]) -> Table:
+def _comparisons(comparisons: list[Paired]) -> Table:
     rows = []
     for one in comparisons:
         difference = measured({"value": one.value, "low": one.low, "high": one.high})
@@ -114,8 +119,8 @@ def _comparisons(results: Results, comparisons: list[Paired]) -> Table:
                 Cell(answer, one.test.replace("_", " ")),
             ]
         )  # fmt: skip
-    caption = "This model minus each alternative, on the same rows; p is how often chance alone would do as much"
-    return Table(caption, ["Compared with", "Difference", "p", "p, corrected", "This model is"], rows, words=(0, 4))
+    header = ["Compared with", "Difference", "p", "p, corrected", "This model is"]
+    return Table("Paired comparison, on the same rows", header, rows, words=(0, 4))
 
 
 def slices(results: Results) -> Section:

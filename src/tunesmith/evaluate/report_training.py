@@ -1,11 +1,24 @@
 """Sections on the run itself: learning curves, what was learnt, cost, proof, settings, provenance."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunesmith.evaluate.plots import Frame, Series, lines, number
-from tunesmith.evaluate.report_blocks import Block, Figure, Figures, Note, Pairs, Section, Table, Verbatim, cell
-from tunesmith.evaluate.report_blocks import count, percent, title_of
+from tunesmith.evaluate.report_blocks import (
+    Block,
+    Figure,
+    Figures,
+    Note,
+    Pairs,
+    Section,
+    Table,
+    Verbatim,
+    cell,
+    count,
+    percent,
+    title_of,
+)
 from tunesmith.evaluate.report_read import Results
 
 POINTS = 300
@@ -17,6 +30,13 @@ WALKS = (
      "rising means that the learning rate is too high."),
 )  # fmt: skip
 """Key in the history, title, how to read it."""
+PROOF = {
+    "max_error": "Largest difference of an output",
+    "bits": "Equal bit for bit",
+    "metric": "Validation metric of the reloaded model",
+    "plain": "Opened by transformers and PEFT alone, too",
+    "plain_max_error": "Largest difference of an output there",
+}
 
 
 def curves(results: Results) -> Section:
@@ -83,10 +103,14 @@ def _walk(steps: list[dict[str, Any]]) -> Callable[[tuple[str, str, str]], Figur
         key, title, how = walk
         if not any(e.get(key) is not None for e in steps):
             return None
-        picture = lines([_series(title, steps, key, "s1", False)], _frame("", None), f"{title} by epoch")
+        picture = lines([_series(title, steps, key, "s5", False)], _frame("", None), f"{title} by epoch")
         return Figure(title, picture, how)
 
     return drawn
+
+
+def _command(words: Any) -> str | None:
+    return shlex.join(map(str, words)) if isinstance(words, list) else words
 
 
 def learnt(results: Results) -> Section:
@@ -114,7 +138,8 @@ def cost(results: Results) -> Section:
         pairs.append(("Most memory held", f"{number(round(peak))}\u00a0MB"))
     pairs += _parameters(found.get("parameters") or {})
     if (energy := found.get("energy_wh")) is not None:
-        pairs.append(("Energy", f"about {number(float(f'{energy:.2g}'))}\u00a0Wh (an estimate, not a measurement)"))
+        basis = found.get("energy_basis") or "an estimate, not a measurement"
+        pairs.append(("Energy", f"about {number(float(f'{energy:.2g}'))}\u00a0Wh ({basis})"))
     if machine:
         pairs.append(("Machine", _machine(machine)))
     return Section("cost", "Cost", [Pairs(pairs)] if pairs else [])
@@ -158,7 +183,7 @@ def proof(results: Results) -> Section:
             "Before the run was called done, a fresh process loaded the saved model and had to reproduce the answers "
             "to a stored batch of rows, and the validation metric. What was measured is what ships."
         )
-        blocks = [Note(words, "good"), Pairs([(_words(k), _value(v)) for k, v in told.items()])]
+        blocks = [Note(words, "good"), Pairs([(_words(k), _value(v)) for k, v in told.items() if v is not None])]
     else:
         blocks = [Note("No reload proof is stored for this run: what ships may differ from what was measured.", "bad")]
     keys = {"weights_sha256": "Weights, sha256", "golden_sha256": "Golden batch, sha256", "equality": "Equality class",
@@ -176,7 +201,7 @@ def _opens(ecosystem: str) -> str:
 
 
 def _words(key: str) -> str:
-    return key.replace("_", " ").capitalize()
+    return PROOF.get(key, key.replace("_", " ").capitalize())
 
 
 def _value(value: Any) -> str:
@@ -199,7 +224,7 @@ def provenance(results: Results) -> Section:
     """Where the model comes from."""
     found = results.provenance
     base = found.get("base") or {}
-    pairs = [("Made", found.get("created")), ("Command", found.get("command")), ("Seed", found.get("seed")),
+    pairs = [("Made", found.get("created")), ("Command", _command(found.get("command"))), ("Seed", found.get("seed")),
              ("Base", base.get("public_name") or base.get("name")), ("Base, digest", base.get("digest")),
              ("Best step", found.get("best_step"))]  # fmt: skip
     listed = [(name, str(value)) for name, value in pairs if value is not None]

@@ -56,13 +56,12 @@ class Paired:
 def paired(results: Results) -> list[Paired]:
     """The comparisons of metrics.json, p-values corrected for their number."""
     found: Mapping[str, Mapping[str, Any]] = results.measured.get("paired") or {}
-    told = [name for name, one in found.items() if one.get("p") is not None]
+    told = [name for name, one in found.items() if one.get("p") is not None and _value(one) is not None]
     adjusted = dict(zip(told, holm([found[name]["p"] for name in told]), strict=True))
     comparisons = []
     for name, one in found.items():
-        metric, difference = str(one.get("metric", "")), one.get("difference") or {}
+        metric, difference, value = str(one.get("metric", "")), one.get("difference") or {}, _value(one)
         sign = -1 if results.measured.get("better", {}).get(metric) == "lower" else 1
-        value = difference.get("value")
         comparisons.append(
             Paired(
                 name, str(one.get("split", results.split)), metric, value, difference.get("low"),
@@ -73,12 +72,16 @@ def paired(results: Results) -> list[Paired]:
     return comparisons
 
 
+def _value(one: Mapping[str, Any]) -> float | None:
+    return (one.get("difference") or {}).get("value")
+
+
 def question(results: Results) -> str:
     """What was asked, in a sentence."""
     task = results.plan.get("task")
     columns = task if isinstance(task, dict) else {}
     text, answer = (str(columns.get(k) or v) for k, v in (("text", "text"), ("label", "label")))
-    pair = f" and “{columns['text_pair']}”" if columns.get("text_pair") else ""
+    pair = f" and “{columns['pair']}”" if columns.get("pair") else ""
     num = len(results.facts.get("labels") or ())
     goal = {
         "classes": f"to tell which of {num} classes of “{answer}” belongs to “{text}”{pair}",
@@ -161,7 +164,7 @@ def _main(results: Results, main: str) -> str:
 
 def shown(value: float, metric: str) -> str:
     """A metric as most people read it: shares as percent, errors in the unit of the label."""
-    return percent(value) if metric in PERCENT else number(value) if metric in UNITS else fixed(value)
+    return percent(value) if metric in PERCENT else number(float(f"{value:.3g}")) if metric in UNITS else fixed(value)
 
 
 def _span(found: Mapping[str, Any], metric: str) -> str:
@@ -173,13 +176,13 @@ def _span(found: Mapping[str, Any], metric: str) -> str:
 
 def _others(results: Results, metric: str) -> str:
     """What the baselines reach, in one sentence."""
-    told = []
+    told: list[str] = []
     for name in results.measured.get("baselines") or {}:
         found = results.of(metric, name)
         if found:
+            verb = "" if told else " would be" if metric == "mae" else " would give"
             away = " away" if metric == "mae" else ""
-            told.append(f"{_baseline(name, results.kind)}{'' if told else ' would give'} "
-                        f"{shown(found['value'], metric)}{away}")  # fmt: skip
+            told.append(f"{_baseline(name, results.kind)}{verb} {shown(found['value'], metric)}{away}")
     return f"{_sentence(', '.join(told[:-1]))}{' and ' if told[1:] else ''}{told[-1]}." if told else ""
 
 
@@ -204,7 +207,7 @@ def _points(one: Paired) -> str:
     size = abs(one.value)
     if one.metric in PERCENT:
         return f"{number(float(f'{size * 100:.1f}'))} points"
-    return number(float(f"{size:.2g}")) if one.metric in UNITS else fixed(size)
+    return number(float(f"{size:.3g}")) if one.metric in UNITS else fixed(size)
 
 
 def _corrected(comparisons: list[Paired]) -> str:

@@ -67,7 +67,7 @@ def paired_bootstrap(  # noqa: PLR0913
     return Difference(value, interval.low, interval.high, p, interval.undefined)
 
 
-def paired_permutation(  # noqa: PLR0913
+def paired_permutation(
     metric: Metric, a: Answers, b: Answers, *, resamples: int = 1000, seed: int = 0, groups: Groups = None
 ) -> Difference:
     """The answers of the two models swapped at random, row by row or group by group (Fisher; Noreen 1989).

@@ -15,7 +15,7 @@ blobs are there while it holds the same lock: no version ever lacks a blob, and 
 import os
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -45,7 +45,6 @@ from tunesmith.registry.version import (
     canonical,
     damaged,
     files_of,
-    from_row,
     now,
     plain,
     record,
@@ -100,7 +99,7 @@ class Store:
         for _ in range(_ATTEMPTS):
             files = self._keep(Path(folder).resolve())
             own = self._blobs.put_bytes(record(files, lineage, metrics))
-            version = Version(name, 0, own.sha256, now(), lineage, metrics)
+            version = Version(name, 0, own.sha256, now(), canonical(lineage), canonical(metrics))
             if accepted := self._accept(version, [own, *files.values()]):
                 return accepted
         raise TunesmithError(f"'{name}' was not registered: something deletes blobs in {self.root}")
@@ -127,12 +126,10 @@ class Store:
             if not all(self._blobs.path(entry.sha256).is_file() for entry in entries):
                 return None
             if row := link.execute(f"{_LIVE} AND name = ? AND digest = ?", (version.name, version.digest)).fetchone():
-                return from_row(row)
+                return Version(*row)
             last = link.execute("SELECT max(number) FROM versions WHERE name = ?", (version.name,)).fetchone()[0]
             version = replace(version, number=(last or 0) + 1)
-            texts = (canonical(version.lineage).decode(), canonical(version.metrics).decode())
-            row = (version.name, version.number, version.digest, version.created, *texts)
-            link.execute(_INSERT, row)
+            link.execute(_INSERT, astuple(version))
             needs = [(version.digest, entry.sha256, entry.size) for entry in entries]
             link.executemany("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", needs)
         return version
@@ -152,7 +149,7 @@ class Store:
                 row = link.execute(f"{query} AND number = ?", (asked.name, number)).fetchone()
             if row is None:
                 raise _unknown(link, asked.name, reference)
-        return from_row(row)
+        return Version(*row)
 
     def manifest(self, version: Version) -> dict[str, Entry]:
         """The files of a version by path, from its record, whose digest is checked."""
@@ -255,7 +252,7 @@ class Store:
             rows = link.execute(f"{_LIVE} {where} ORDER BY name, number", values).fetchall()
             if name is not None and not rows:
                 raise _unknown(link, name, name)
-        return [from_row(row) for row in rows]
+        return [Version(*row) for row in rows]
 
 
 def _aliases(link: sqlite3.Connection, name: str) -> dict[str, int]:

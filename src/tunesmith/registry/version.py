@@ -13,6 +13,7 @@ from tunesmith.registry.names import check_paths
 
 _FORMAT = 1
 COLUMNS = "name, number, digest, created, lineage, metrics"
+"""Of the table of versions, in the order of the fields of a Version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,19 @@ class Version:
     """sha256 of the record: of every file, the lineage and the metrics."""
     created: str
     """UTC, ISO 8601."""
-    lineage: dict[str, Any] = field(compare=False, repr=False)
-    metrics: dict[str, Any] = field(compare=False, repr=False)
+    lineage_json: str = field(repr=False)
+    """Canonical JSON; kept as text because text cannot change and 100,000 are listed without reading each."""
+    metrics_json: str = field(repr=False)
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """Digests of base, data and plan, and the parent version."""
+        return dict(json.loads(self.lineage_json))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The numbers of the run, with intervals."""
+        return dict(json.loads(self.metrics_json))
 
     def __str__(self) -> str:
         return f"{self.name}@{self.number}"
@@ -49,12 +61,6 @@ class Collected:
     num_bytes: int
 
 
-def from_row(row: tuple[Any, ...]) -> Version:
-    """A version from a row of COLUMNS."""
-    name, number, digest, created, lineage, metrics = row
-    return Version(name, number, digest, created, json.loads(lineage), json.loads(metrics))
-
-
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -70,15 +76,15 @@ def plain(value: dict[str, Any], what: str) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def canonical(value: Any) -> bytes:
-    """The one way to write a JSON value: sorted keys, no spaces, UTF-8. Its sha256 is `files.digest_json`."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+def canonical(value: Any) -> str:
+    """The one way to write a JSON value: sorted keys, no spaces, as it is. Its sha256 is `files.digest_json`."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def record(files: Mapping[str, Entry], lineage: dict[str, Any], metrics: dict[str, Any]) -> bytes:
     """The record of a version; its sha256 is the version's digest."""
     entries = {path: asdict(entry) for path, entry in files.items()}
-    return canonical({"files": entries, "format": _FORMAT, "lineage": lineage, "metrics": metrics})
+    return canonical({"files": entries, "format": _FORMAT, "lineage": lineage, "metrics": metrics}).encode()
 
 
 def files_of(version: Version, data: bytes) -> dict[str, Entry]:
@@ -88,7 +94,7 @@ def files_of(version: Version, data: bytes) -> dict[str, Entry]:
     told = json.loads(data)
     if told["format"] != _FORMAT:
         raise TunesmithError(f"{version} has format {told['format']}, made by a newer Tunesmith: update this one")
-    if (told["lineage"], told["metrics"]) != (version.lineage, version.metrics):
+    if (canonical(told["lineage"]), canonical(told["metrics"])) != (version.lineage_json, version.metrics_json):
         raise TunesmithError(damaged(version, "lineage or metrics differ from its record"))
     check_paths(told["files"])
     return {path: Entry(**entry) for path, entry in told["files"].items()}

@@ -49,7 +49,7 @@ class Classify(_text.TextTask):
             return "costs have no effect unless decide: cost"
         if self.decide == "cost" and not self.costs:
             return "decide: cost needs costs: {true label: {answered label: cost}}"
-        if "threshold_for" in self.model_fields_set and self.decide != "threshold":
+        if self.differs("threshold_for") and self.decide != "threshold":
             return "threshold_for has no effect unless decide: threshold"
         if self.focal and self.label_smoothing:
             return "focal and label_smoothing pull in opposite directions. Choose one"

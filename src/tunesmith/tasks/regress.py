@@ -38,7 +38,7 @@ class Regress(_text.TextTask):
     prefer: ClassVar[str] = "the answer is a number, or an order matters more than a class"
 
     def objection(self, plan: Any) -> str | None:
-        if "delta" in self.model_fields_set and self.loss != "huber":
+        if self.differs("delta") and self.loss != "huber":
             return "delta has no effect unless loss: huber"
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             return f"bounds must be [low, high] with low < high, got {list(self.bounds)}"

@@ -1,0 +1,137 @@
+"""The model card: what is measured and known of a run, as Markdown with the front matter that model hubs read.
+
+Nothing is claimed that is not in the run folder: no licence is guessed, no use is recommended.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunesmith.evaluate.report_blocks import fixed, title_of
+from tunesmith.evaluate.report_data import fates
+from tunesmith.evaluate.report_read import Results, base_name, named, read
+from tunesmith.evaluate.report_training import duration
+from tunesmith.evaluate.report_verdict import question, verdict
+from tunesmith.files import write_text
+
+CARD = "MODEL_CARD.md"
+_SPECIAL = {ord(letter): f"\\{letter}" for letter in r"\`*_[]<>|#~!$"}
+_PIPELINES = {"regress": "text-classification", "classify": "text-classification", "multilabel": "text-classification"}
+
+
+def write_card(run: Path) -> Path:
+    """Write `MODEL_CARD.md` of a run folder; returns its path."""
+    path = run / CARD
+    write_text(path, render(read(run)))
+    return path
+
+
+def render(results: Results) -> str:
+    """The card as text."""
+    told = verdict(results)
+    parts = [
+        f"---\n{yaml.safe_dump(_front(results), sort_keys=False, allow_unicode=True)}---",
+        f"# {plain(results.name)}",
+        plain(question(results)),
+        f"**{plain(told.headline)}**",
+        *(plain(sentence) for sentence in told.sentences),
+        *_results(results),
+        *_limits(results),
+        *_data(results),
+        *_made(results),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: object) -> str:
+    """A text that Markdown and HTML leave as it is, on one line."""
+    return " ".join(str(text).translate(_SPECIAL).split())
+
+
+def _front(results: Results) -> dict[str, Any]:
+    task = named(results.plan.get("task"))
+    front: dict[str, Any] = {"tags": ["tunesmith", task, *named(results.plan.get("method")).split(" + ")]}
+    if base := (results.provenance.get("base") or {}).get("public_name"):
+        front["base_model"] = str(base)
+    if task in _PIPELINES:
+        front["pipeline_tag"] = _PIPELINES[task]
+    front["model-index"] = [{"name": results.name, "results": _index(results)}]
+    return front
+
+
+def _index(results: Results) -> list[dict[str, Any]]:
+    data = base_name(((results.data.get("files") or [{}])[0]).get("name", "unknown"))
+    found = []
+    for split, table in (results.measured.get("metrics") or {}).items():
+        metrics = [{"type": name, "value": one["value"]} for name, one in table.items() if one.get("value") is not None]
+        if metrics:
+            about = {"type": "private", "name": data, "split": split}
+            found.append({"task": {"type": "text-classification"}, "dataset": about, "metrics": metrics})
+    return found
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _results(results: Results) -> list[str]:
+    splits = results.measured.get("metrics") or {}
+    if not splits:
+        return []
+    rows = [
+        [title_of(name), split, fixed(one["value"]), _span(one)]
+        for split, table in splits.items()
+        for name, one in table.items()
+        if one.get("value") is not None
+    ]
+    baselines = [
+        [plain(baseline), title_of(results.main), results.split, fixed(results.of(results.main, baseline)["value"])]
+        for baseline in results.measured.get("baselines") or {}
+        if results.main and results.of(results.main, baseline)
+    ]
+    parts = ["## Results", _table(["Metric", "Split", "Value", f"{results.percent} interval"], rows)]
+    return parts + ([_table(["Baseline", "Metric", "Split", "Value"], baselines)] if baselines else [])
+
+
+def _span(found: dict[str, Any]) -> str:
+    low, high = found.get("low"), found.get("high")
+    return "" if low is None or high is None else f"{fixed(low)} to {fixed(high)}"
+
+
+def _limits(results: Results) -> list[str]:
+    if not results.warnings:
+        return []
+    return ["## Warnings", "\n".join(f"- {plain(text)}" for text in results.warnings)]
+
+
+def _data(results: Results) -> list[str]:
+    files = [
+        f"- {plain(base_name(f.get('name', '')))}: {f.get('rows')} rows, sha256 `{plain(f.get('sha256', ''))}`"
+        for f in results.data.get("files") or []
+    ]
+    if ledger := results.data.get("ledger"):
+        counts = ", ".join(f"{plain(name)} {num}" for name, num in fates(ledger).items() if num)
+        files.append(f"- {ledger.get('rows')} input rows: {counts}")
+    if labels := results.facts.get("labels"):
+        files.append(f"- {len(labels)} labels: {', '.join(map(plain, labels))}")
+    return ["## Data", "\n".join(files)] if files else []
+
+
+def _made(results: Results) -> list[str]:
+    found = results.provenance
+    seconds, parameters = found.get("seconds") or {}, found.get("parameters") or {}
+    base = found.get("base") or {}
+    pairs = [
+        ("Base", base.get("public_name") or base.get("name")), ("Digest of the base", base.get("digest")),
+        ("Method", named(results.plan.get("method"))), ("Made", found.get("created")), ("Seed", found.get("seed")),
+        ("Training time", duration(seconds["train"]) if seconds.get("train") is not None else None),
+        ("Trainable parameters", f"{parameters['trainable']} of {parameters['total']}" if parameters else None),
+        ("Peak memory in MB", found.get("memory_peak_mb")),
+        ("Energy in Wh (estimate)", found.get("energy_wh")),
+        ("Opens in", found.get("ecosystem")), ("sha256 of the weights", found.get("weights_sha256")),
+        ("Reload proof", "held" if found.get("proof") else "not stored"),
+        *sorted((found.get("versions") or {}).items()),
+    ]  # fmt: skip
+    return ["## How it was made", "\n".join(f"- {plain(k)}: {plain(v)}" for k, v in pairs if v is not None)]

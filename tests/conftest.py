@@ -1,0 +1,51 @@
+"""Shared by all tests: one thread, no network, tiny bases made once, and where the real data is."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two busy thread pools on two cores crawl
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Every test starts from the same torch generator."""
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> "TinyBases":
+    """Folders of tiny bases by family, each made at first use."""
+    return TinyBases(tmp_path_factory.mktemp("bases"))
+
+
+class TinyBases:
+    """`bases["bert"]` is the folder of a tiny BERT."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made: dict[str, Path] = {}
+
+    def __getitem__(self, family: str) -> Path:
+        if family not in self.made:
+            import tiny
+
+            self.made[family] = tiny.make(family, self.folder / family)
+        return self.made[family]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public data sets; tests that need it skip where it is missing."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of public data sets (../shared/data) is not here")
+    return folder
