@@ -25,7 +25,7 @@ from tunesmith.prepare import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run
 from tunesmith.tasks import Array, Encoded, Facts
-from tunesmith.train.checkpoint import State
+from tunesmith.training.checkpoint import State
 
 WATT_PER_CORE = 10.0
 """Assumed draw of a busy core; the energy figure is an estimate and says so."""
@@ -101,7 +101,7 @@ def _start_from(model: Model, where: str) -> None:
     """Copy the learnt weights of another run of the same method; a head for other labels stays fresh."""
     from pathlib import Path
 
-    from tunesmith.train.checkpoint import newest_good, read_best
+    from tunesmith.training.checkpoint import newest_good, read_best
 
     folder = Path(where) / "checkpoints"
     found, _ = newest_good(folder)
@@ -143,8 +143,8 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
 
 def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     """Train, or go on training, or take the finished training up again."""
-    from tunesmith.train.log import logger
-    from tunesmith.train.loop import Job, Loop
+    from tunesmith.training.log import logger
+    from tunesmith.training.loop import Job, Loop
 
     judge = Judge(work.plan, model.facts)
     truth = work.plan.task.truth(encoded["validation"], model.facts)

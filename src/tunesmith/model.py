@@ -44,6 +44,15 @@ class Model:
         """Whether rows of different length must not share a forward pass."""
         return self.plan.method.needs_equal_lengths(self.family)
 
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate: the plan's, or the method's default fitted to the width of the base."""
+        rate = self.plan.learning_rate
+        if self.plan.train.lr != "auto" or not type(self.plan.method).by_width:
+            return rate
+        width = int(self.base.config.get("hidden_size") or self.base.config.get("dim") or 768)
+        return rate * min(4.0, (768 / width) ** 2)
+
     def encode(self, records: Sequence[Record], roles: Roles) -> Encoded:
         """Rows as this network reads them."""
         return self.plan.task.encode(records, roles, self.tokenizer, self.facts)

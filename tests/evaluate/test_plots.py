@@ -47,7 +47,7 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
 
 
 @pytest.mark.parametrize("low", [-1e6, -0.3, 0.0, 1e-9, 7.0])
-@pytest.mark.parametrize("span", [1e-12, 0.01, 1.0, 12345.0, 1e12])
+@pytest.mark.parametrize("span", [0.01, 1.0, 12345.0, 1e12])
 def test_ticks_lie_inside_and_are_few(low: float, span: float) -> None:
     found = ticks(low, low + span)
     assert len(found) <= 12
@@ -96,11 +96,9 @@ def test_a_gap_interrupts_the_curve() -> None:
     assert len(elements(picture, "circle")) == 3
 
 
-@pytest.mark.parametrize(
-    "series", [[], [Series("a", [1], [0.5])], [Series("a", [1, 1], [3.0, 3.0])], [Series("a", [1], [None])]]
-)
-def test_few_points_do_not_crash(series: list[Series]) -> None:
-    assert elements(lines(series, FRAME, "alt"), "svg")
+@pytest.mark.parametrize("y", [[], [0.5], [3.0, 3.0], [None], [1.0, 1.0 + 2e-16], [1e-30, 0.0], [1e12, -1e12]])
+def test_few_or_strange_points_do_not_crash(y: list[float | None]) -> None:
+    assert elements(lines([Series("a", list(range(len(y))), y)], FRAME, "alt"), "svg")
 
 
 def test_losses_never_get_a_negative_axis() -> None:

@@ -16,12 +16,15 @@ from tunesmith.bases.family import family_of
 from tunesmith.errors import TunesmithError
 from tunesmith.methods.adapter import Adapter
 
+# transformers 5.23 warns about what PEFT 0.21 reads; here PEFT is called as users call it
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
 
 @pytest.mark.parametrize("place", ["houlsby", "pfeiffer", "parallel"])
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_plain_peft_opens_switches_and_switches_off(place: str, family: str, tmp_path: Path) -> None:
     ends, batch = {}, tiny.encode(family)
-    for name, seed in (("a", 1), ("b", 2)):
+    for name, seed in (("one", 1), ("two", 2)):
         made = Adapter.model_validate({"place": place, "reduction_factor": 4})
         torch.manual_seed(seed)
         net = made.apply(tiny.fresh(family, seed=seed), family_of(family))
@@ -30,15 +33,15 @@ def test_plain_peft_opens_switches_and_switches_off(place: str, family: str, tmp
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         ends[name] = answers(net, batch)
         made.save(net, tmp_path / name)
-    net = PeftModel.from_pretrained(tiny.fresh(family, seed=9), tmp_path / "a", adapter_name="a")
-    net.load_adapter(tmp_path / "b", "b")
-    for name in ("a", "b", "a"):
+    net = PeftModel.from_pretrained(tiny.fresh(family, seed=9), tmp_path / "one", adapter_name="one")
+    net.load_adapter(tmp_path / "two", "two")
+    for name in ("one", "two", "one"):
         net.set_adapter(name)
         assert gap(answers(net, batch), ends[name]) <= 1e-6
     with net.disable_adapter():
         assert gap(answers(net, batch), answers(tiny.fresh(family, seed=9), batch)) == 0.0
-    net.delete_adapter("b")
-    assert gap(answers(net, batch), ends["a"]) <= 1e-6
+    net.delete_adapter("two")
+    assert gap(answers(net, batch), ends["one"]) <= 1e-6
 
 
 def test_peft_finds_base_and_adapter_by_itself(tmp_path: Path) -> None:
@@ -68,10 +71,15 @@ def test_the_config_works_from_plain_peft_with_default_targets() -> None:
     )
 
 
-def test_all_linear_of_a_later_lora_does_not_reach_inside() -> None:
-    net = get_peft_model(tiny.fresh("llama"), tunesmith.peft.BottleneckConfig(task_type="SEQ_CLS", bottleneck_size=8))
-    again = get_peft_model(net.base_model.model, LoraConfig(target_modules=r".*\.q_proj"))
-    assert not any("bottleneck" in n and "lora_" in n for n, _ in again.named_parameters())
+@pytest.mark.filterwarnings("ignore:You are trying to modify a model with PEFT for a second time")
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute")
+def test_a_later_all_linear_lora_stands_around_adapters_and_not_inside() -> None:
+    config = tunesmith.peft.BottleneckConfig(task_type="SEQ_CLS", bottleneck_size=8)
+    inner = get_peft_model(tiny.fresh("llama"), config).get_base_model()
+    net = get_peft_model(inner, LoraConfig(task_type="SEQ_CLS", target_modules="all-linear"), adapter_name="later")
+    names = [n for n, _ in net.named_parameters() if "lora_A" in n]
+    assert len(names) == 4 * 7
+    assert not any("bottleneck_" in n for n in names)
 
 
 def test_merging_is_refused_with_the_reason() -> None:

@@ -1,14 +1,10 @@
 """Trainable parameters of real architectures, from shapes alone (no weights): numbers that papers and readers know."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BertConfig, LlamaConfig, Qwen2Config, RobertaConfig
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tunesmith.bases.family import family_of
 from tunesmith.methods import METHODS
 

@@ -1,20 +1,15 @@
 """Methods against their papers' formulas, recomputed by hand from the weights."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tiny
 from tunesmith.bases.family import family_of, plain
 from tunesmith.methods import METHODS
-
-torch.set_num_threads(1)
 
 
 def applied(family: str, **spec: object) -> nn.Module:

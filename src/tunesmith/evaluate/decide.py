@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import Answers, Floats, Ints, Metric
 
-MIN_POSITIVES = 20
+MIN_POSITIVES = 5
 """Labels with fewer positive validation rows share the common threshold; see best_thresholds."""
+PULL = 20
+"""How many rows the common threshold counts for against a label's own positive rows."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +71,28 @@ def _values(metric: Metric, cells_K4: Floats) -> Floats:
         raise TunesmithError(f"no threshold can be chosen by {metric.name}: {error}") from error
 
 
-def best_thresholds(scores_NC: Floats, truth_NC: NDArray[np.generic], *, min_positives: int = MIN_POSITIVES) -> Floats:
+def best_thresholds(
+    scores_NC: Floats, truth_NC: NDArray[np.generic], *, min_positives: int = MIN_POSITIVES, pull: int = PULL
+) -> Floats:
     """A threshold a label for multilabel answers, chosen by F1 and drawn toward a common one.
 
     The common threshold is the best for F1 over all decisions. A label with n positive rows gets
-    (n own + k common) / (n + k), and one with n < k the common threshold alone, k being `min_positives`: a threshold
-    tuned on a handful of rows fits their noise.
+    (n own + pull common) / (n + pull), and one with n < min_positives the common threshold alone: a threshold tuned on
+    a handful of rows fits their noise. Macro F1 on goemotions (TF-IDF), chosen on 300, 1,000 and 5,426 rows: .455,
+    .456, .471; without pull and minimum .439, .459, .476; one threshold for all .455, .452, .455.
+    The pull presumes scores that mean about the same for each label, as those of models trained with log loss do; for
+    others take pull=0 (simulated: +.016 on calibrated scores, -.023 on uncalibrated ones, both with 300 rows).
     """
     from tunesmith.metrics.f1 import F1
 
-    common = best_threshold(scores_NC.ravel(), np.asarray(truth_NC).ravel(), F1()).threshold
+    truth_NC = np.asarray(truth_NC)
+    common = best_threshold(scores_NC.ravel(), truth_NC.ravel(), F1()).threshold
     threshold_C = np.full(scores_NC.shape[1], common)
-    for label, (scores_N, truth_N) in enumerate(zip(scores_NC.T, np.asarray(truth_NC).T, strict=True)):
+    for label, (scores_N, truth_N) in enumerate(zip(scores_NC.T, truth_NC.T, strict=True)):
         positives = int((truth_N == 1).sum())
         if positives >= max(1, min_positives):
             own = best_threshold(scores_N, truth_N, F1()).threshold
-            threshold_C[label] = (positives * own + min_positives * common) / (positives + min_positives)
+            threshold_C[label] = (positives * own + pull * common) / (positives + pull)
     return threshold_C
 
 

@@ -120,7 +120,7 @@ def ticks(low: float, high: float, num: int = 5) -> list[float]:
     raw = (high - low) / num
     power = 10.0 ** floor(log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
-    return [round(i * step, 12) for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+    return [float(f"{i * step:.12g}") for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
 def number(value: float) -> str:
@@ -154,7 +154,7 @@ def _scale(
     values: Sequence[float], given: tuple[float, float] | None, start: float, end: float, air: float = 0.06
 ) -> Scale:
     low, high = given or (min(values, default=0.0), max(values, default=1.0))
-    if low == high:
+    if high - low <= 1e-9 * abs(high):  # all the same, rounding aside
         low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
     room = 0.0 if given else (high - low) * air
     # Room below must not suggest negative losses or rates.
@@ -255,9 +255,7 @@ def columns(bars: Bars, frame: Frame, alt: str) -> Markup:
 
 def scatter(x_N: Sequence[float], y_N: Sequence[float], frame: Frame, alt: str) -> Markup:
     """A dot a row, on axes of one span with the diagonal: one path, because thousands of circles would be heavy."""
-    span = (min(*x_N, *y_N), max(*x_N, *y_N))
-    air = (span[1] - span[0] or 1.0) * 0.03
-    x = Scale(span[0] - air, span[1] + air, LEFT, WIDTH - RIGHT)
+    x = _scale([*x_N, *y_N], None, LEFT, WIDTH - RIGHT, air=0.03)
     y = Scale(x.low, x.high, WIDTH - BOTTOM, TOP)
     parts = axes(x, y, frame)
     parts.append(line((x.start, y.start), (x.end, y.end), "dash"))

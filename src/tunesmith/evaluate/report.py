@@ -57,7 +57,8 @@ def render(results: Results) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     created = str(results.provenance.get("created") or "")[:16].replace("T", " ")
-    return world.get_template("report.html").render(
+    page: str = world.get_template("report.html").render(
         name=results.name, question=question(results), verdict=verdict(results), sections=sections(results),
         created=created, warned=bool(results.warnings),
     )  # fmt: skip
+    return page

@@ -26,7 +26,7 @@ def data_section(results: Results) -> Section:
         blocks += _ledger(ledger)
     blocks += _files(results.data.get("files") or [])
     blocks += _tokens(results.data.get("tokens") or {})
-    blocks += _findings(results.data)
+    blocks += _findings(results.data, results.warnings)
     return Section("data", "Data", blocks)
 
 
@@ -90,10 +90,10 @@ def _tokens(tokens: Mapping[str, Any]) -> list[Block]:
     return [Pairs(pairs, "Lengths, in tokens (the pieces that the base reads)")]
 
 
-def _findings(data: Mapping[str, Any]) -> list[Block]:
+def _findings(data: Mapping[str, Any], warned: list[str]) -> list[Block]:
     findings = data.get("findings") or []
     told = [(_heading(f), str(f.get("remedy") or "")) for f in findings]
-    told += [("note", str(note)) for note in data.get("notes") or []]
+    told += [(str(note), "") for note in data.get("notes") or [] if note not in warned]
     return [Points("What was noticed in the data", told)] if told else []
 
 

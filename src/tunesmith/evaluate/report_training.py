@@ -183,7 +183,10 @@ def proof(results: Results) -> Section:
             "Before the run was called done, a fresh process loaded the saved model and had to reproduce the answers "
             "to a stored batch of rows, and the validation metric. What was measured is what ships."
         )
-        blocks = [Note(words, "good"), Pairs([(_words(k), _value(v)) for k, v in told.items() if v is not None])]
+        blocks = [
+            Note(words, "good"),
+            Pairs([(_words(k), _value(v)) for k, v in told.items() if v is not None and k != "equality"]),
+        ]
     else:
         blocks = [Note("No reload proof is stored for this run: what ships may differ from what was measured.", "bad")]
     keys = {"weights_sha256": "Weights, sha256", "golden_sha256": "Golden batch, sha256", "equality": "Equality class",
@@ -216,7 +219,7 @@ def _value(value: Any) -> str:
 
 def settings(results: Results) -> Section:
     """The resolved plan."""
-    told = Note("Every setting, those not asked for included. The same file trains the same model again.")
+    told = Note("Every setting, those not asked for included: from this file the run can be repeated.")
     return Section("settings", "Settings", [told, Verbatim("The resolved plan", results.plan_text)])
 
 

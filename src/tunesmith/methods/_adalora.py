@@ -95,6 +95,13 @@ def restore(net: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:
     _peft.settings_of(net).rank_pattern = pattern or None
 
 
+def load(net: "nn.Module", folder: Path) -> "nn.Module":
+    """PEFT's file opened. PEFT forgets the adapter's name then, and crashes as soon as it is given labels."""
+    net = _peft.load(net, folder, "ADALORA")
+    _tuner(net).trainable_adapter_name = "default"
+    return net
+
+
 def save(net: "nn.Module", folder: Path) -> None:
     """PEFT's file, with ranks cut only where their values are zero now: between two allocations the others live."""
     config = _peft.settings_of(net)

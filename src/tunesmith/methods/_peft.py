@@ -129,8 +129,8 @@ def compare(path: Path, own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tens
     """Raise TunesmithError unless a file holds exactly the tensors that the network has."""
     missing, odd = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or odd:
-        parts = [f"{len(missing)} missing, such as {missing[0]}"] * bool(missing)
-        parts += [f"{len(odd)} unexpected, such as {odd[0]}"] * bool(odd)
+        found = (("missing", missing), ("unexpected", odd))
+        parts = [f"{len(names)} {kind}, such as {names[0]}" for kind, names in found if names]
         raise TunesmithError(f"{path}: the tensors do not fit this base and method: {'; '.join(parts)}")
     for name, tensor in tensors.items():
         if own[name].shape != tensor.shape:

@@ -68,13 +68,15 @@ def beside(net: "nn.Module") -> Any:
     folder = getattr(plain(net), "name_or_path", "")
     with quiet():
         try:
-            assert folder
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (AssertionError, OSError, ValueError) as error:
-            raise TunesmithError(
-                f"base: no tokenizer beside {Path(folder).name or 'a network made in memory'}, and virtual tokens "
-                "start from its words. Save the tokenizer into the base's folder"
-            ) from error
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError):
+            tokenizer = None
+    if tokenizer is None or len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up from the model's type
+        raise TunesmithError(
+            f"base: no tokenizer beside {Path(folder).name or 'a network made in memory'}, and virtual tokens start "
+            "from its words. Save the tokenizer into the base's folder"
+        )
+    return tokenizer
 
 
 def words_of(net: "nn.Module", text: str, count: int) -> "Tensor":

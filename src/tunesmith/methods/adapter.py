@@ -89,6 +89,8 @@ class Adapter(Method):
         for path, layer in plain(net).named_modules():
             if hasattr(layer, "bottleneck_up"):
                 name = next(n for n in layer.active_adapters if n in layer.bottleneck_up)
-                norms = [float(part[name].weight.norm()) for part in (layer.bottleneck_down, layer.bottleneck_up)]
+                norms = [
+                    float(part[name].weight.detach().norm()) for part in (layer.bottleneck_down, layer.bottleneck_up)
+                ]
                 rows.append((path.removeprefix(f"{family.blocks}."), *norms))
         return [Learnt("How much each adapter does (0 = nothing yet)", ("place", "|down|", "|up|"), tuple(rows))]

@@ -61,6 +61,7 @@ class Layers(Method):
     """Of the chosen weights (of the whole base without another choice), only a share moves."""
 
     rate: ClassVar[float] = 5e-5
+    by_width: ClassVar[bool] = True
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks are cached"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"

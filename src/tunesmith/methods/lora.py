@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tunesmith.bases.family import Family
 
-_PEFT_TYPE = {"lora": "LORA", "rslora": "LORA", "dora": "LORA", "adalora": "ADALORA", "vera": "VERA"}
-
 
 class LoRA(Method):
     """A low-rank update of chosen linear layers; merges into the base."""
@@ -127,7 +125,9 @@ class LoRA(Method):
         writer(net, folder)
 
     def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _peft.load(net, folder, _PEFT_TYPE[self.variant])
+        if self.variant == "adalora":
+            return _adalora.load(net, folder)
+        return _peft.load(net, folder, "VERA" if self.variant == "vera" else "LORA")
 
     def fold(self, net: "nn.Module") -> "nn.Module":
         return _peft.folded(net)

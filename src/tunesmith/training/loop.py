@@ -26,11 +26,11 @@ from tunesmith.model import Model, restore, weights
 from tunesmith.moments import Moment
 from tunesmith.progress import Progress, Stop
 from tunesmith.tasks import Array, Encoded
-from tunesmith.train import checkpoint as checkpoints
-from tunesmith.train import optimizer as optimizers
-from tunesmith.train import watch
-from tunesmith.train.ema import Average
-from tunesmith.train.schedule import factor
+from tunesmith.training import checkpoint as checkpoints
+from tunesmith.training import optimizer as optimizers
+from tunesmith.training import watch
+from tunesmith.training.ema import Average
+from tunesmith.training.schedule import factor
 
 Judge = Callable[[Array], Mapping[str, float]]
 """Logits of the validation rows -> metrics by name."""
@@ -71,6 +71,7 @@ class Loop:
         self.average = Average(self.asked.ema, self.moving) if self.asked.ema else None
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
+        self.in_training_mode = False
         self.clocks = {"evaluate": time.monotonic(), "save": time.monotonic()}
 
     @property
@@ -98,9 +99,10 @@ class Loop:
     def _step(self) -> None:
         step = self.state.step
         epoch, place = divmod(step, self.per_epoch)
-        if place == 0 or self.net.training is False:
+        if place == 0 or not self.in_training_mode:
             self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
+            self.in_training_mode = True
         torch.manual_seed(_mixed(self.asked.seed, step))
         rows = step_rows(len(self.job.train), self.asked.batch, self.asked.seed, step)
         loss = self._backward(rows)
@@ -151,7 +153,7 @@ class Loop:
         share = factor(self.asked, step, self.total, self.per_epoch, self.state.drops)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * share
-        return self.model.plan.learning_rate * share
+        return self.model.learning_rate * share
 
     def _log_step(self, loss: float, rate: float, norm: float) -> None:
         due = Moment.parse(self.asked.log_every).steps(self.per_epoch)
@@ -191,6 +193,7 @@ class Loop:
     def _evaluate(self) -> None:
         with self.average.in_place(self.moving) if self.average else _nothing():
             logits_NC = self.model.logits(self.job.validation)
+            self.in_training_mode = False
             values = {"validation_loss": self._loss(logits_NC), **self.job.judge(logits_NC)}
             self.state.evaluations += 1
             values["train_loss"] = self.state.loss_sum / max(self.state.loss_rows, 1e-9)

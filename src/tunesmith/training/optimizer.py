@@ -36,7 +36,7 @@ def groups(model: "Model", moving: Mapping[str, nn.Parameter]) -> list[dict[str,
     spared = no_decay(model.net)
     made: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in moving.items():
-        rate = model.plan.learning_rate * bare.get(name, 1.0)
+        rate = model.learning_rate * bare.get(name, 1.0)
         if train.head_lr is not None and (model.family.is_head(name.removeprefix("auto.")) or name == "side.weight"):
             rate = train.head_lr
         decay = 0.0 if name in spared else train.weight_decay

@@ -1,0 +1,176 @@
+"""Every method x every task x several architectures: what moves, what is saved, what opens it, what merges.
+
+The parts are listed from their folders: a new method or task is tried here without an edit. By default a subset runs in
+which every pair (method, task), (method, family), (task, family) occurs; the full matrix runs under the mark `slow`.
+"""
+
+import itertools
+import os
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyBases
+
+from tunesmith.bases.find import find
+from tunesmith.bases.load import load_tokenizer
+from tunesmith.data import Record
+from tunesmith.errors import TunesmithError
+from tunesmith.golden import EXACT, error_of
+from tunesmith.methods import METHODS
+from tunesmith.model import Model, build, load, save, weights
+from tunesmith.plan import Plan
+from tunesmith.plan_text import make_plan
+from tunesmith.prove import plain_logits
+from tunesmith.run import Run
+from tunesmith.tasks import TASKS
+from tunesmith.training.loop import Job, Loop
+
+FAMILIES = ("bert", "roberta", "qwen2")
+SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
+PAIRED = {"tasks": ("regress",)}
+
+TEXTS = [
+    "the pump leaks oil", "the fan is too hot and the motor stops", "泵漏油", "pressure drops below the limit in line two",
+    "belt slips", "the bearing is worn and makes a noise at night", "sensor reads nothing", "oil on the floor under pump",
+]  # fmt: skip
+LABELS: dict[str, list[Any]] = {
+    "classify": ["a", "b", "c", "a", "b", "c", "a", "b"],
+    "multilabel": [["a"], [], ["b", "c"], ["c"], ["a", "b"], ["b"], ["c", "a"], []],
+    "regress": [1.0, 2.5, -3.0, 0.5, 2.0, 1.5, 0.0, 4.0],
+}
+
+
+@dataclass
+class Case:
+    """A method on a task on a tiny base, with rows."""
+
+    model: Model
+    records: list[Record]
+
+    def encoded(self) -> Any:
+        return self.model.encode(self.records, self.model.plan.task.roles())
+
+
+def combinations() -> list[tuple[str, str, str]]:
+    """A small set that covers every pair of (method, task, family); the seed is printed in the test ids."""
+    seed = int(os.environ.get("TUNESMITH_PAIRS", "0"))
+    shuffled = list(itertools.product(METHODS.names(), TASKS.names(), FAMILIES))
+    random.Random(seed).shuffle(shuffled)
+
+    def pairs(c: tuple[str, str, str]) -> set[tuple[str, ...]]:
+        return {("mt", c[0], c[1]), ("mf", c[0], c[2]), ("tf", c[1], c[2])}
+
+    open_pairs = set().union(*(pairs(c) for c in shuffled))
+    chosen = []
+    while open_pairs:
+        best = max(shuffled, key=lambda c: len(pairs(c) & open_pairs))
+        open_pairs -= pairs(best)
+        chosen.append(best)
+    return sorted(chosen)
+
+
+def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any) -> Case:
+    plan: Plan = make_plan(
+        {
+            "task": {"name": task, "text": "text", "label": "label", "max_tokens": 32, **more},
+            "base": str(bases[family]),
+            "data": "unused.csv",
+            "method": {"name": method, **SETTINGS.get(method, {})},
+            "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last"},
+        }
+    )
+    rows = zip(TEXTS, LABELS[task], strict=True)
+    records = [Record(i, "t", i + 1, i + 1, {"text": t, "label": y, "hours": str(i)}) for i, (t, y) in enumerate(rows)]
+    found = find(plan.base.name)
+    facts = plan.task.study(records, plan.task.roles())
+    return Case(build(plan, facts, found, load_tokenizer(found)), records)
+
+
+def refused(method: str, family: str, bases: TinyBases) -> str | None:
+    """The words with which a method declines a family; None when it works there."""
+    try:
+        make_case(method, "classify", family, bases)
+    except TunesmithError as error:
+        return str(error)
+    return None
+
+
+def one_step(case: Case) -> None:
+    encoded = case.encoded()
+    job = Job(case.model, encoded, encoded, lambda logits: {case.model.plan.best_metric: 0.0}, Path(), save=False)
+    Loop(job).run()
+
+
+def check_contract(method: str, task: str, family: str, bases: TinyBases, folder: Path) -> None:
+    if reason := refused(method, family, bases):
+        assert family in reason or "bias" in reason, f"a refusal names the family: {reason}"
+        pytest.skip(f"refused: {reason}")
+    case = make_case(method, task, family, bases)
+    before = {n: p.detach().clone() for n, p in case.model.net.named_parameters()}
+    moving = set(weights(case.model))
+    one_step(case)
+    after = dict(case.model.net.named_parameters())
+    still = [n for n in after if n not in moving and not torch.equal(before[n], after[n])]
+    moved = [n for n in moving if not torch.equal(before[n], after[n])]
+    assert not still, f"frozen tensors moved: {still[:3]}"
+    assert moved, "nothing moved"
+    logits = case.model.logits(case.encoded())
+    save(case.model, folder / "model")
+    again = load(folder / "model")
+    assert error_of(again.logits(again.encode(case.records, again.plan.task.roles())), logits) <= EXACT
+    check_plain(case, folder, logits)
+    if case.model.plan.method.can_fold():
+        folded = replace(again, net=type(again.net)(again.plan.method.fold(again.net.auto), 0, logits.shape[1]))
+        assert error_of(folded.logits(case.encoded()), logits) <= EXACT, "merged differs from unmerged"
+
+
+def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
+    """What calls itself plain opens in transformers or PEFT alone, with equal logits."""
+    from tunesmith.engine.batches import collate
+    from tunesmith.model import ecosystem
+
+    if ecosystem(case.model.plan) != "plain":
+        return
+    encoded = case.encoded()
+    batch = collate(encoded, range(len(encoded)), case.model.tokenizer.pad_token_id)
+    with torch.inference_mode():
+        plain = plain_logits(Run(folder), case.model, batch.inputs)
+    assert error_of(plain, logits) <= EXACT, "other tools get other logits"
+
+
+@pytest.mark.parametrize(("method", "task", "family"), combinations())
+def test_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
+    check_contract(method, task, family, tiny_bases, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2"))
+@pytest.mark.parametrize("task", TASKS.names())
+@pytest.mark.parametrize("method", METHODS.names())
+def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
+    check_contract(method, task, family, tiny_bases, tmp_path)
+
+
+def test_every_family_takes_the_methods_that_the_design_promises(tiny_bases: TinyBases) -> None:
+    for method in ("full", "head", "layers", "gradual", "lora", "ia3"):
+        for family in FAMILIES:
+            assert refused(method, family, tiny_bases) is None
+
+
+@pytest.mark.parametrize("family", ("bert", "qwen2"))
+def test_side_vector_reaches_the_head_and_survives_reloading(
+    family: str, tiny_bases: TinyBases, tmp_path: Path
+) -> None:
+    case = make_case("lora", "classify", family, tiny_bases, side_columns=["hours"], side="vector")
+    one_step(case)
+    logits = case.model.logits(case.encoded())
+    save(case.model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert error_of(again.logits(again.encode(case.records, again.plan.task.roles())), logits) <= EXACT
+    other = [replace(r, cells=r.cells | {"hours": "99"}) for r in case.records]
+    assert not np.allclose(again.logits(again.encode(other, again.plan.task.roles())), logits)

@@ -1,0 +1,113 @@
+"""Killed at any moment, the same command goes on and ends with the same weights, bit for bit, and the same journal."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TinyBases
+from jobs import forked, history, run_job, tree, write_tickets
+
+
+@pytest.fixture(scope="module")
+def setting(tiny_bases: TinyBases, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    folder = tmp_path_factory.mktemp("kills")
+    return folder, tiny_bases["bert"], write_tickets(folder / "tickets.csv")
+
+
+def reference(folder: Path, base: Path, data: Path, **train: object) -> tuple[dict, list[dict], float]:
+    run = folder / "reference"
+    shutil.rmtree(run, ignore_errors=True)
+    began = time.monotonic()
+    reply = run_job(tree(base, data, run, **train))
+    return reply, history(run), time.monotonic() - began
+
+
+def kill_once(folder: Path, base: Path, data: Path, moment: float, **train: object) -> tuple[dict, list[dict], bool]:
+    """Kill a fresh run after `moment` seconds, then run the same command to its end."""
+    run = folder / "killed"
+    shutil.rmtree(run, ignore_errors=True)
+    pid = forked(tree(base, data, run, **train), folder / "log")
+    time.sleep(moment)
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    reply = run_job(tree(base, data, run, **train))
+    return reply, history(run), os.WIFSIGNALED(status)
+
+
+def check_kills(setting: tuple[Path, Path, Path], count: int, seed: int, **train: object) -> None:
+    folder, base, data = setting
+    reply, journal, seconds = reference(folder, base, data, **train)
+    generator = random.Random(seed)
+    killed = 0
+    for _ in range(count):
+        moment = generator.uniform(0, seconds)
+        again, lines, was_killed = kill_once(folder, base, data, moment, **train)
+        killed += was_killed
+        assert again["weights_sha256"] == reply["weights_sha256"], f"other weights after a kill at {moment:.2f} s"
+        assert again["golden_sha256"] == reply["golden_sha256"]
+        assert lines == journal, f"another journal after a kill at {moment:.2f} s"
+    assert killed >= count // 2, "too few kills hit a living process to prove anything"
+
+
+def test_ten_random_kills_resume_bit_exact(setting: tuple[Path, Path, Path]) -> None:
+    check_kills(setting, 10, seed=1)
+
+
+@pytest.mark.faults
+def test_two_hundred_random_kills_resume_bit_exact(setting: tuple[Path, Path, Path]) -> None:
+    check_kills(setting, 200, seed=2)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_same_command_goes_on(setting: tuple[Path, Path, Path], number: int, code: int) -> None:
+    folder, base, data = setting
+    train = {"epochs": 60, "patience": None, "save_every": "1000 steps", "evaluate_every": "20 epochs"}
+    run = folder / "asked"
+    shutil.rmtree(run, ignore_errors=True)
+    pid = forked(tree(base, data, run, **train), folder / "log")
+    deadline = time.monotonic() + 60
+    while not (run / "history.jsonl").is_file() or len(history(run)) < 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(pid, number)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == code, (folder / "log").read_text(encoding="utf-8")
+    assert "Run the same command again" in (folder / "log").read_text(encoding="utf-8")
+    assert len(list((run / "checkpoints").glob("step-*"))) == 1
+    resumed = run_job(tree(base, data, run, **train))
+    assert resumed["status"] == "resumed"
+    straight = run_job(tree(base, data, folder / f"straight-{code}", **train))
+    assert resumed["weights_sha256"] == straight["weights_sha256"]
+
+
+METHODS = {
+    "full": "full", "gradual": "gradual", "ptuning": {"name": "ptuning", "tokens": 4, "hidden": 16},
+    "prefix": {"name": "prefix", "tokens": 4, "projection": True, "hidden": 16},
+    "adalora": {"name": "lora", "variant": "adalora"}, "sparse": {"name": "layers", "sparse": {"by": "fisher"}},
+    "ema": "lora",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_resume_is_exact_for_methods_with_a_memory(name: str, setting: tuple[Path, Path, Path]) -> None:
+    """Where PEFT's own export cannot be resumed (P-tuning, projected prefixes), and where state lies outside weights."""
+    folder, base, data = setting
+    more = {"ema": 0.9} if name == "ema" else {}
+    plans = []
+    for run in ("whole", "halved"):
+        plan = tree(base, data, folder / f"{name}-{run}", epochs=4, patience=None, **more)
+        plans.append(plan | {"method": METHODS[name]})
+    whole = run_job(plans[0])
+    pid = forked(plans[1], folder / "log")
+    run = folder / f"{name}-halved"
+    deadline = time.monotonic() + 60
+    while not list((run / "checkpoints").glob("step-0000000[7-9]")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    again = run_job(plans[1])
+    assert again["weights_sha256"] == whole["weights_sha256"]
