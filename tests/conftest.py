@@ -8,6 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from kit import TinyBases
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -22,24 +23,9 @@ def _seed() -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> "TinyBases":
+def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> TinyBases:
     """Folders of tiny bases by family, each made at first use."""
     return TinyBases(tmp_path_factory.mktemp("bases"))
-
-
-class TinyBases:
-    """`bases["bert"]` is the folder of a tiny BERT."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.made: dict[str, Path] = {}
-
-    def __getitem__(self, family: str) -> Path:
-        if family not in self.made:
-            import tiny
-
-            self.made[family] = tiny.make(family, self.folder / family)
-        return self.made[family]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tunesmith.data import Record
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.judge import Judge, answers_of
+from tunesmith.evaluation.judge import Judge, answers_of
 from tunesmith.files import append_line, digest_bytes, digest_json, write_bytes, write_json
 from tunesmith.model import Model
 from tunesmith.prepare import label_sets, run_steps

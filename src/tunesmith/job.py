@@ -14,8 +14,8 @@ from tunesmith.bases.find import Found
 from tunesmith.bases.fit import fit
 from tunesmith.data.roles import text_of
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate import compared
-from tunesmith.evaluate.judge import Judge, answers_of, better
+from tunesmith.evaluation import compared
+from tunesmith.evaluation.judge import Judge, answers_of, better
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
 from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, weights
@@ -65,8 +65,8 @@ def carry_out(  # noqa: PLR0913 - one argument for each thing that a job needs
     proof = prove_apart(run)
     reply = _reply(work, model, results, state, proof, "resumed" if resumed else "done")
     _provenance(work, model, state, proof, reply)
-    from tunesmith.evaluate.card import write_card
-    from tunesmith.evaluate.report import write_report
+    from tunesmith.evaluation.card import write_card
+    from tunesmith.evaluation.report import write_report
 
     write_report(run.path)
     write_card(run.path)
@@ -163,7 +163,7 @@ class Choose:
     @staticmethod
     def threshold(scores_N: Array, positive_N: Array, metric: str) -> float:
         """Best threshold of a two-class score."""
-        from tunesmith.evaluate.decide import best_threshold
+        from tunesmith.evaluation.decide import best_threshold
         from tunesmith.metrics import METRICS
 
         return best_threshold(scores_N, positive_N, METRICS.find(metric)()).threshold
@@ -171,7 +171,7 @@ class Choose:
     @staticmethod
     def label_thresholds(scores_NC: Array, truth_NC: Array, *, each: bool) -> Array:
         """Thresholds for each label; rare labels share one, and so do all where `each` is false."""
-        from tunesmith.evaluate.decide import best_thresholds
+        from tunesmith.evaluation.decide import best_thresholds
 
         many = {} if each else {"min_positives": len(truth_NC) + 1}
         return best_thresholds(scores_NC, truth_NC, **many)
@@ -225,7 +225,7 @@ def keep(
     work: Work, model: Model, encoded: dict[str, Encoded], results: dict[str, Any], state: State
 ) -> None:
     """Write the model, the golden batch, predictions, metrics and what the method learnt."""
-    from tunesmith.evaluate.predictions import write_predictions
+    from tunesmith.evaluation.predictions import write_predictions
     from tunesmith.golden import write_golden
 
     run = work.run

@@ -39,7 +39,7 @@ def prove(run: Run) -> dict[str, Any]:
     """The proof itself: {equality, max_error, bits, metric, plain, plain_max_error}."""
     import torch
 
-    from tunesmith.evaluate.judge import Judge
+    from tunesmith.evaluation.judge import Judge
     from tunesmith.golden import read_golden, require_equal
     from tunesmith.model import ecosystem, load
     from tunesmith.plan_text import read_plan

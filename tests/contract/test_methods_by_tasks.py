@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinyBases
+from kit import TinyBases
 
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer

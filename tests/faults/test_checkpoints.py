@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import TinyBases
+from kit import TinyBases
 from jobs import run_job, tree, write_tickets
 
 from tunesmith.errors import Interrupted, TunesmithError

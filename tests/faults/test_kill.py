@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TinyBases
+from kit import TinyBases
 from jobs import forked, history, run_job, tree, write_tickets
 
 

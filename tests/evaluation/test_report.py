@@ -13,9 +13,9 @@ from fake_runs import EVIL, MANY, TWO_ZH, build
 from report_pages import RUNS, change, page_of, parsed
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate import card
-from tunesmith.evaluate.report import write_report
-from tunesmith.evaluate.report_read import read
+from tunesmith.evaluation import card
+from tunesmith.evaluation.report import write_report
+from tunesmith.evaluation.report_read import read
 
 EVERYWHERE = {
     "verdict", "warnings", "results", "data", "learning", "mistakes", "slices", "learnt", "cost", "proof", "settings",
@@ -185,7 +185,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
 
 
 def test_colours_have_contrast() -> None:
-    css = (Path(__file__).parents[2] / "src/tunesmith/evaluate/templates/report.css").read_text("utf-8")
+    css = (Path(__file__).parents[2] / "src/tunesmith/evaluation/templates/report.css").read_text("utf-8")
 
     def luminance(colour: str) -> float:
         channel = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.intervals import CELLS, check, draws, number, spread
+from tunesmith.evaluation.intervals import CELLS, check, draws, number, spread
 from tunesmith.metrics import Answers, Floats, Metric
 
 Groups = Sequence[object] | NDArray[np.generic] | None

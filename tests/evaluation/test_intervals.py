@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate import intervals as module
-from tunesmith.evaluate.intervals import Interval, draws, intervals
+from tunesmith.evaluation import intervals as module
+from tunesmith.evaluation.intervals import Interval, draws, intervals
 from tunesmith.metrics import METRICS, Answers, Metric
 
 

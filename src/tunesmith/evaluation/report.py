@@ -8,13 +8,13 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tunesmith.evaluate import report_data, report_training
-from tunesmith.evaluate.report_blocks import Section
-from tunesmith.evaluate.report_confidence import confidence
-from tunesmith.evaluate.report_mistakes import classes, confusions, mistakes
-from tunesmith.evaluate.report_read import Results, read
-from tunesmith.evaluate.report_results import results_section, slices, warnings
-from tunesmith.evaluate.report_verdict import question, verdict
+from tunesmith.evaluation import report_data, report_training
+from tunesmith.evaluation.report_blocks import Section
+from tunesmith.evaluation.report_confidence import confidence
+from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
+from tunesmith.evaluation.report_read import Results, read
+from tunesmith.evaluation.report_results import results_section, slices, warnings
+from tunesmith.evaluation.report_verdict import question, verdict
 from tunesmith.files import write_text
 
 PAGE = "report.html"
@@ -53,7 +53,7 @@ def render(results: Results) -> str:
     """The page as text."""
     # Everything that comes from data is escaped by default; pictures are built from escaped parts.
     world = Environment(
-        loader=PackageLoader("tunesmith.evaluate"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("tunesmith.evaluation"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     created = str(results.provenance.get("created") or "")[:16].replace("T", " ")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.intervals import intervals
+from tunesmith.evaluation.intervals import intervals
 from tunesmith.metrics import METRICS, Answers, Metric
 from tunesmith.plan import Plan
 from tunesmith.tasks import Array, Facts, Task

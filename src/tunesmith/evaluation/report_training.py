@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tunesmith.evaluate.plots import Frame, Series, lines, number
-from tunesmith.evaluate.report_blocks import (
+from tunesmith.evaluation.plots import Frame, Series, lines, number
+from tunesmith.evaluation.report_blocks import (
     Block,
     Figure,
     Figures,
@@ -19,7 +19,7 @@ from tunesmith.evaluate.report_blocks import (
     percent,
     title_of,
 )
-from tunesmith.evaluate.report_read import Results
+from tunesmith.evaluation.report_read import Results
 
 POINTS = 300
 """More points a curve cannot be told apart, and would make the page heavy."""

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from report_pages import RUNS
 
-from tunesmith.evaluate.card import write_card
+from tunesmith.evaluation.card import write_card
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tunesmith.evaluate.intervals import intervals
-from tunesmith.evaluate.significance import paired_bootstrap
+from tunesmith.evaluation.intervals import intervals
+from tunesmith.evaluation.significance import paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 
 MANY = ("bearing", "belt", "electrical", "hydraulic leak", "lubrication", "motor", "pneumatic", "seal", "sensor")

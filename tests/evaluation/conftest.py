@@ -7,7 +7,7 @@ import pytest
 from fake_runs import build
 from report_pages import RUNS
 
-from tunesmith.evaluate.report import write_report
+from tunesmith.evaluation.report import write_report
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunesmith.evaluate.plots import number
-from tunesmith.evaluate.report_blocks import NBSP, PERCENT, count, fixed, meaning_of, p_value, percent, title_of
-from tunesmith.evaluate.report_read import Results, base_name, named
-from tunesmith.evaluate.significance import holm
+from tunesmith.evaluation.plots import number
+from tunesmith.evaluation.report_blocks import NBSP, PERCENT, count, fixed, meaning_of, p_value, percent, title_of
+from tunesmith.evaluation.report_read import Results, base_name, named
+from tunesmith.evaluation.significance import holm
 
 ALPHA = 0.05
 UNITS = ("mae", "rmse")

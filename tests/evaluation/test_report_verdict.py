@@ -8,9 +8,9 @@ import pytest
 from fake_runs import build
 from report_pages import change, page_of, parsed
 
-from tunesmith.evaluate.report_blocks import p_value, percent
-from tunesmith.evaluate.report_read import named, read
-from tunesmith.evaluate.report_verdict import paired, verdict
+from tunesmith.evaluation.report_blocks import p_value, percent
+from tunesmith.evaluation.report_read import named, read
+from tunesmith.evaluation.report_verdict import paired, verdict
 
 
 def test_the_verdict_says_it_in_words(runs: dict[str, Path]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from tunesmith.evaluate.plots import WIDTH, fitted, label, svg, tag, width_of
+from tunesmith.evaluation.plots import WIDTH, fitted, label, svg, tag, width_of
 from tunesmith.metrics import Ints
 
 SHOWN = 80

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.evaluate.curves import precision_recall, reliability, roc
-from tunesmith.evaluate.plots import Bars, Frame, Series, columns, lines
-from tunesmith.evaluate.report_blocks import Figure, Figures, Note, Section, fixed
-from tunesmith.evaluate.report_read import Results
+from tunesmith.evaluation.curves import precision_recall, reliability, roc
+from tunesmith.evaluation.plots import Bars, Frame, Series, columns, lines
+from tunesmith.evaluation.report_blocks import Figure, Figures, Note, Section, fixed
+from tunesmith.evaluation.report_read import Results
 from tunesmith.metrics import Answers, Floats
 
 FEW = 20

@@ -8,8 +8,8 @@ import numpy as np
 
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import text_of
-from tunesmith.evaluate.judge import Judge
-from tunesmith.evaluate.significance import paired_bootstrap
+from tunesmith.evaluation.judge import Judge
+from tunesmith.evaluation.significance import paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model
 from tunesmith.plan import Plan
@@ -37,7 +37,7 @@ def baselines(
 def _of(
     name: str, plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded]
 ) -> dict[str, tuple[Array, Array | None]]:
-    from tunesmith.evaluate import baselines as own
+    from tunesmith.evaluation import baselines as own
 
     task, num = plan.task, len(model.facts.labels)
     truth = task.truth(encoded["train"], model.facts)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
-from tunesmith.evaluate.plots import number
+from tunesmith.evaluation.plots import number
 from tunesmith.metrics import METRICS
 
 PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy")

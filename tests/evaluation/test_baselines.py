@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.baselines import majority, probe, tfidf
+from tunesmith.evaluation.baselines import majority, probe, tfidf
 from tunesmith.metrics import METRICS
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.decide import best_threshold, best_thresholds, cost_decision
+from tunesmith.evaluation.decide import best_threshold, best_thresholds, cost_decision
 from tunesmith.metrics import METRICS, Answers
 
 F1 = METRICS.find("f1")()

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.evaluate.plots import number
-from tunesmith.evaluate.report_blocks import Block, Cell, Note, Pairs, Points, Section, Table, cell, count, percent
-from tunesmith.evaluate.report_read import Results
+from tunesmith.evaluation.plots import number
+from tunesmith.evaluation.report_blocks import Block, Cell, Note, Pairs, Points, Section, Table, cell, count, percent
+from tunesmith.evaluation.report_read import Results
 
 FATES = {
     "train": "kept: learnt from",

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.significance import (
+from tunesmith.evaluation.significance import (
     Difference,
     corrected_t,
     holm,

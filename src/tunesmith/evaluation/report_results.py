@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.evaluate.plots import Whisker, number, whiskers
-from tunesmith.evaluate.report_blocks import (
+from tunesmith.evaluation.plots import Whisker, number, whiskers
+from tunesmith.evaluation.report_blocks import (
     Block,
     Cell,
     Figure,
@@ -21,8 +21,8 @@ from tunesmith.evaluate.report_blocks import (
     p_value,
     title_of,
 )
-from tunesmith.evaluate.report_read import Results
-from tunesmith.evaluate.report_verdict import Paired, paired
+from tunesmith.evaluation.report_read import Results
+from tunesmith.evaluation.report_verdict import Paired, paired
 
 MODEL = "this model"
 HOW_PAIRED = (

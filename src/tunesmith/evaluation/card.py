@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from tunesmith.evaluate.report_blocks import fixed, title_of
-from tunesmith.evaluate.report_data import fates
-from tunesmith.evaluate.report_read import Results, base_name, named, read
-from tunesmith.evaluate.report_training import duration
-from tunesmith.evaluate.report_verdict import question, verdict
+from tunesmith.evaluation.report_blocks import fixed, title_of
+from tunesmith.evaluation.report_data import fates
+from tunesmith.evaluation.report_read import Results, base_name, named, read
+from tunesmith.evaluation.report_training import duration
+from tunesmith.evaluation.report_verdict import question, verdict
 from tunesmith.files import write_text
 
 CARD = "MODEL_CARD.md"

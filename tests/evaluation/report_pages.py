@@ -8,8 +8,8 @@ from typing import Any
 
 from fake_runs import TAGS, TEXTS_ZH, TWO_ZH
 
-from tunesmith.evaluate.report import render
-from tunesmith.evaluate.report_read import read
+from tunesmith.evaluation.report import render
+from tunesmith.evaluation.report_read import read
 
 RUNS: dict[str, dict[str, Any]] = {
     "english": {},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_runs import EVIL
 
-from tunesmith.evaluate.plots import (
+from tunesmith.evaluation.plots import (
     Bars,
     Frame,
     Scale,
@@ -23,7 +23,7 @@ from tunesmith.evaluate.plots import (
     whiskers,
     width_of,
 )
-from tunesmith.evaluate.report_heat import heat, most_confused
+from tunesmith.evaluation.report_heat import heat, most_confused
 
 FRAME = Frame("epoch", "loss")
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from tunesmith.evaluate.curves import (
+from tunesmith.evaluation.curves import (
     confusion,
     most_confident_errors,
     per_class,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tunesmith.evaluate.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class
-from tunesmith.evaluate.plots import Bars, Frame, columns, number, scatter
-from tunesmith.evaluate.report_blocks import (
+from tunesmith.evaluation.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class
+from tunesmith.evaluation.plots import Bars, Frame, columns, number, scatter
+from tunesmith.evaluation.report_blocks import (
     Block,
     Cell,
     Figure,
@@ -20,8 +20,8 @@ from tunesmith.evaluate.report_blocks import (
     fixed,
     percent,
 )
-from tunesmith.evaluate.report_heat import SHOWN, heat, most_confused
-from tunesmith.evaluate.report_read import Part, Results
+from tunesmith.evaluation.report_heat import SHOWN, heat, most_confused
+from tunesmith.evaluation.report_read import Part, Results
 from tunesmith.metrics import Ints
 
 MANY = 25
