@@ -1,4 +1,4 @@
-"""Write the demonstration tickets and manuals in examples/data from hand-written phrase material, the same bytes every time."""
+"""Write the demonstration tickets and manuals in examples/data from hand-written material, byte for byte."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def render_en(segments: list[str], material: Material, rng: random.Random) -> st
         return shout.replace("MPA", "MPa").replace("MM/S", "mm/s").replace("HZ", "Hz")
     if not sentences and rng.random() < 0.35:
         text = capital(text)
-    if sentences and rng.random() < 0.75 or rng.random() < 0.1:
+    if (sentences and rng.random() < 0.75) or rng.random() < 0.1:
         text += rng.choices([".", "!", ".."], [90, 6, 4])[0]
     return text
 
@@ -312,7 +312,7 @@ def render_zh(segments: list[str], material: Material, rng: random.Random) -> st
         table = material.style["short"]
         wrong = rng.choice(list(table))
         text = text.replace(wrong, table[wrong])
-    if separator == "。" and rng.random() < 0.8 or rng.random() < 0.15:
+    if (separator == "。" and rng.random() < 0.8) or rng.random() < 0.15:
         text += "。"
     return text
 
@@ -375,12 +375,12 @@ def written_rows(material: Material, fleet: dict) -> list[dict]:
     rows = []
     for number, (failure, machine, part, hours, severity, text, repair) in enumerate(material.whole):
         values = [machine, brands[machine], part, text, failure, severity, hours, repair]
-        rows.append({**dict(zip(COLUMNS, values)), "cue": -1 - number})
+        rows.append({**dict(zip(COLUMNS, values, strict=True)), "cue": -1 - number})
     machine = fleet["P"][0][0]
     third = list(material.cues)[2]
     repair = fill(material.cues[third][0].repairs[0], random.Random(1), material.language)
     values = [machine, brands[machine], "", material.long_ticket, third, "high", "11", repair]
-    return [*rows, {**dict(zip(COLUMNS, values)), "cue": -1000}]
+    return [*rows, {**dict(zip(COLUMNS, values, strict=True)), "cue": -1000}]
 
 
 def composed_rows(material: Material, fleet: dict, rng: random.Random) -> list[dict]:
@@ -421,7 +421,8 @@ def plant_characters(rows: list[dict], rng: random.Random) -> dict[str, int]:
     ]
     counts, used = {}, set()
     for name, pattern, put, wanted in plans:
-        fits = [i for i, row in enumerate(rows) if i not in used and re.search(pattern, row["text"]) and row["cue"] >= 0]
+        free = [i for i, row in enumerate(rows) if i not in used and row["cue"] >= 0]
+        fits = [i for i in free if re.search(pattern, rows[i]["text"])]
         chosen = rng.sample(fits, min(wanted, len(fits)))
         used.update(chosen)
         for i in chosen:
@@ -434,7 +435,7 @@ def plant_parts(rows: list[dict], rng: random.Random) -> None:
     """Empty some part cells and put placeholder strings into others."""
     values = [""] * 28 + ["NA"] * 5 + ["null"] * 4 + ["007"] * 3
     fits = [row for row in rows if row["cue"] >= 0]
-    for row, value in zip(rng.sample(fits, len(values)), values):
+    for row, value in zip(rng.sample(fits, len(values)), values, strict=True):
         row["part"] = value
 
 
@@ -516,8 +517,10 @@ def measure(rows: list[dict]) -> dict[str, float]:
     texts, labels = [row["text"] for row in unique], [row["failure"] for row in unique]
     groups = [row["cue"] for row in unique]
     scores = {"rows": len(unique)}
-    for name, folds in [("random", StratifiedKFold(5, shuffle=True, random_state=0)),
-                        ("by_cue", StratifiedGroupKFold(5, shuffle=True, random_state=0))]:
+    for name, folds in [
+        ("random", StratifiedKFold(5, shuffle=True, random_state=0)),
+        ("by_cue", StratifiedGroupKFold(5, shuffle=True, random_state=0)),
+    ]:
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         chars = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
         model = make_pipeline(make_union(words, chars), LogisticRegression(C=10, max_iter=1000))

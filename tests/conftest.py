@@ -8,6 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+
 from kit import TinyBases
 
 SHARED = Path(__file__).parent.parent.parent / "shared"

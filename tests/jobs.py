@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 WORDS = {
-    "leak": "oil drips water puddle wet seal flange".split(),
-    "heat": "hot smoke burnt temperature rises steam glow".split(),
-    "noise": "knock rattle grind squeal hum vibrates bang".split(),
+    "leak": ["oil", "drips", "water", "puddle", "wet", "seal", "flange"],
+    "heat": ["hot", "smoke", "burnt", "temperature", "rises", "steam", "glow"],
+    "noise": ["knock", "rattle", "grind", "squeal", "hum", "vibrates", "bang"],
 }
 
 
@@ -19,7 +19,8 @@ def write_tickets(path: Path, rows: int = 90, seed: int = 3) -> Path:
     lines = ["text,label,hours"]
     for i in range(rows):
         label = list(WORDS)[i % 3]
-        words = generator.choices(WORDS[label], k=generator.randint(2, 6)) + generator.choices(["pump", "fan", "belt", "at", "night"], k=3)
+        words = generator.choices(WORDS[label], k=generator.randint(2, 6))
+        words += generator.choices(["pump", "fan", "belt", "at", "night"], k=3)
         generator.shuffle(words)
         lines.append(f"{' '.join(words)} {i},{label},{generator.random() * 9:.2f}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

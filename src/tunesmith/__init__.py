@@ -8,7 +8,7 @@ The names below load on first use, so that `import tunesmith` costs nothing.
 
 from typing import Any
 
-__version__ = "0.1.0.dev0"
+from tunesmith.version import __version__
 
 _FLOWS = ("train", "evaluate", "predict", "load", "ask", "check", "register")
 __all__ = [*_FLOWS, "__version__"]  # noqa: PLE0604 - filled from _FLOWS

@@ -56,9 +56,7 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
     return {"metrics": Judge(model.plan, model.facts).full(answers), "rows": len(records), "warnings": warnings}
 
 
-def predict_file(  # noqa: PLR0913 - what addresses the job
-    model: Model, path: Path, out: Path, prefix: str, progress: Progress, stop: Stop
-) -> dict[str, Any]:
+def predict_file(model: Model, path: Path, out: Path, prefix: str, progress: Progress, stop: Stop) -> dict[str, Any]:
     """Answer a file chunk by chunk; each chunk is durable before the next, and a second call goes on after the last."""
     table = read(path, model.plan.data.format)
     if out.suffix not in _WRITERS:
@@ -100,15 +98,11 @@ def _begun(journal: Path, key: str) -> int:
     if journal.is_file():
         lines = journal.read_text(encoding="utf-8").split("\n")
         if lines and lines[0] and json.loads(lines[0]).get("key") == key:
-            whole = [line for line in lines[1:-1]]  # what follows the last newline was cut off by a kill
+            whole = lines[1:-1]  # what follows the last newline was cut off by a kill
             write_bytes(journal, "".join(line + "\n" for line in [lines[0], *whole]).encode())
-            return sum(len(json.loads(line)["prediction" if "prediction" in json.loads(line) else _first(line)]) for line in whole)
+            return sum(len(next(iter(json.loads(line).values()))) for line in whole)
     write_bytes(journal, (json.dumps({"key": key}) + "\n").encode())
     return 0
-
-
-def _first(line: str) -> str:
-    return next(iter(json.loads(line)))
 
 
 def _assemble(table: Table, journal: Path, out: Path) -> None:
@@ -129,7 +123,8 @@ def _write_csv(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
 
 
 def _write_jsonl(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    write_bytes(out, "".join(json.dumps({c: row[c] for c in columns}, ensure_ascii=False) + "\n" for row in rows).encode())
+    lines = [json.dumps({c: row[c] for c in columns}, ensure_ascii=False) + "\n" for row in rows]
+    write_bytes(out, "".join(lines).encode())
 
 
 def _write_json(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

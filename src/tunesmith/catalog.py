@@ -21,6 +21,9 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    name: str
+    """The word that picks this part."""
+
     prefer: ClassVar[str] = ""
     """When to prefer this part; quoted by the docs, `tunesmith parts` and the advisor."""
     source: ClassVar[str] = ""
@@ -61,15 +64,19 @@ class Catalog(Generic[P]):
             raise TunesmithError(unknown(self.kind, name, self._modules))
         module = importlib.import_module(self._modules[name].split(":")[0])
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Part) and value.model_fields.get("name", None):
-                if value.model_fields["name"].default == name and value.__module__ == module.__name__:
-                    return cast(type[P], value)
+            own = isinstance(value, type) and issubclass(value, Part) and value.__module__ == module.__name__
+            if own and value.model_fields["name"].default == name:
+                return cast("type[P]", value)
         raise TunesmithError(f"{module.__name__} holds no {self.kind} named '{name}'")
+
+    def make(self, name: str) -> P:
+        """The part of that name with default settings."""
+        return self.find(name).model_validate({"name": name})
 
     def union(self, *, without: tuple[str, ...] = ()) -> Any:
         """The annotation for a field that takes any part of this kind: a word, or {name: word, settings…}."""
         classes = [self.find(name) for name in self.names() if name not in without]
-        return Annotated[reduce(or_, classes), Field(discriminator="name"), BeforeValidator(_spell_out)]  # type: ignore[arg-type]
+        return Annotated[reduce(or_, classes), Field(discriminator="name"), BeforeValidator(_spell_out)]
 
 
 def _spell_out(value: Any) -> Any:

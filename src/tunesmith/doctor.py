@@ -42,7 +42,7 @@ def _libraries() -> list[dict[str, Any]]:
 
 
 def _torchvision() -> dict[str, Any]:
-    """torchvision's PyPI build is for CUDA; beside a CPU torch it does not import and breaks transformers' processors."""
+    """torchvision's PyPI build is for CUDA: beside a CPU torch it does not import, and breaks transformers' parts."""
     try:
         found = version("torchvision")
     except PackageNotFoundError:
@@ -57,7 +57,8 @@ def _device() -> dict[str, Any]:
     from tunesmith.machine import machine
 
     about = machine()
-    return _check("device", True, f"{about['device']}: {about['cpu']}, {about['threads']} threads, {about['memory_gb']} GiB")
+    told = f"{about['device']}: {about['cpu']}, {about['threads']} threads, {about['memory_gb']} GiB"
+    return _check("device", True, told)
 
 
 def _base() -> dict[str, Any]:
@@ -72,4 +73,4 @@ def _base() -> dict[str, Any]:
 
 def _disk() -> dict[str, Any]:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    return _check("disk", free > 2, f"{free:.0f} GB free here", "a full fine-tuning run of a small base needs about 1 GB")
+    return _check("disk", free > 2, f"{free:.0f} GB free here", "full fine-tuning of a small base needs about 1 GB")

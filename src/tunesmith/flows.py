@@ -143,7 +143,7 @@ def ask(path: str | Path, rows: Sequence[dict[str, Any]], *, online: bool = Fals
     return answers_for(model, table)["prediction"]
 
 
-def predict(  # noqa: PLR0913 - what addresses the job
+def predict(
     path: str | Path, data: str | Path, out: str | Path, *, prefix: str = "", online: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -155,7 +155,9 @@ def predict(  # noqa: PLR0913 - what addresses the job
         return predict_file(load(path, online=online), Path(data), Path(out), prefix, progress, stop)
 
 
-def evaluate(path: str | Path, data: str | Path, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+def evaluate(
+    path: str | Path, data: str | Path, *, online: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
     """Metrics with intervals of a model on a labelled file."""
     from tunesmith.asking import evaluate_file
 
@@ -182,7 +184,9 @@ def json_file(path: Path) -> dict[str, Any]:
     return dict(read_json(path))
 
 
-def check(data: str | Path, *, plan: Plan | None = None, base: str | None = None, online: bool = False) -> dict[str, Any]:
+def check(
+    data: str | Path, *, plan: Plan | None = None, base: str | None = None, online: bool = False
+) -> dict[str, Any]:
     """What is in a data file and what is wrong with it."""
     from tunesmith.checking import check_file
 

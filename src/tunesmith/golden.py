@@ -16,9 +16,7 @@ EXACT = 1e-5
 """Largest difference of logits that counts as exact: EXACT x max(1, |logit|)."""
 
 
-def write_golden(
-    folder: Path, model: Model, encoded: Encoded, rows: Sequence[int], records: Sequence[Record]
-) -> None:
+def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[int], records: Sequence[Record]) -> None:
     """Store rows as the user has them, as tokens, and the model's logits for them."""
     import torch
     from safetensors.torch import save_file

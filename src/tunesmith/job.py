@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Work:
         return self.prepared.plan
 
 
-def carry_out(  # noqa: PLR0913 - one argument for each thing that a job needs
+def carry_out(
     run: Run, prepared: Prepared, found: Found, progress: Progress, stop: Stop, began: float
 ) -> dict[str, Any]:
     """Do the whole job in a claimed run folder; returns the reply of `train`."""
@@ -166,7 +166,7 @@ class Choose:
         from tunesmith.evaluation.decide import best_threshold
         from tunesmith.metrics import METRICS
 
-        return best_threshold(scores_N, positive_N, METRICS.find(metric)()).threshold
+        return best_threshold(scores_N, positive_N, METRICS.make(metric)).threshold
 
     @staticmethod
     def label_thresholds(scores_NC: Array, truth_NC: Array, *, each: bool) -> Array:
@@ -221,9 +221,7 @@ def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, An
     return out
 
 
-def keep(
-    work: Work, model: Model, encoded: dict[str, Encoded], results: dict[str, Any], state: State
-) -> None:
+def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[str, Any], state: State) -> None:
     """Write the model, the golden batch, predictions, metrics and what the method learnt."""
     from tunesmith.evaluation.predictions import write_predictions
     from tunesmith.golden import write_golden
@@ -242,7 +240,7 @@ def keep(
     write_json(run.file("warnings.json"), work.warnings)
 
 
-def _reply(  # noqa: PLR0913
+def _reply(
     work: Work, model: Model, results: dict[str, Any], state: State, proof: dict[str, Any], status: str
 ) -> dict[str, Any]:
     from tunesmith.engine.network import count
@@ -272,9 +270,8 @@ def _reply(  # noqa: PLR0913
 
 def digest_weights(model: Model) -> str:
     """sha256 over names and bytes of everything that was trained."""
-    parts = [
-        f"{name}:{digest_bytes(p.detach().cpu().contiguous().numpy().tobytes())}" for name, p in sorted(weights(model).items())
-    ]
+    raw = {name: p.detach().cpu().contiguous().numpy().tobytes() for name, p in weights(model).items()}
+    parts = [f"{name}:{digest_bytes(content)}" for name, content in sorted(raw.items())]
     return digest_bytes("\n".join(parts).encode())
 
 
@@ -284,7 +281,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
     write_json(
         work.run.file("provenance.json"),
         {
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": [a if i else "tunesmith" for i, a in enumerate(sys.argv)],
             "versions": versions() | {"python": platform.python_version()},
             "machine": machine(),
@@ -305,4 +302,3 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "proof": proof,
         },
     )
-

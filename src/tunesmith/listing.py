@@ -1,4 +1,4 @@
-"""What a plan can be made of, with settings; and exact parameter counts of every method on a base, without its weights."""
+"""What a plan can be made of, with settings; and exact parameter counts of every method, without a base's weights."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def counted(base: str, labels: int) -> dict[str, dict[str, Any]]:
         if name == "mixed":
             continue  # has no default parts
         try:
-            out[name] = count_method(METHODS.find(name)(), found.folder, labels)
+            out[name] = count_method(METHODS.make(name), found.folder, labels)
         except TunesmithError as error:
             out[name] = {"refused": str(error)}
     return out
@@ -68,7 +68,7 @@ def count_method(method: Method, config: Any, labels: int) -> dict[str, Any]:
     settings.num_labels = labels
     family = family_of(settings.model_type)
     with quiet(), torch.device("meta"):
-        net = AutoModelForSequenceClassification.from_config(settings)
+        net = AutoModelForSequenceClassification.from_config(settings)  # type: ignore[no-untyped-call]
         size = sum(p.numel() for n, p in net.named_parameters() if not family.is_head(n))
         head = sum(p.numel() for n, p in net.named_parameters() if family.is_head(n))
         net.name_or_path = str(config) if isinstance(config, (str, Path)) else ""

@@ -5,7 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("tunesmith", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
+LIBRARIES = (
+    "tunesmith", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn",
+)  # fmt: skip
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "fma", "asimd", "sve")
 
 

@@ -15,6 +15,7 @@ from tunesmith.files import read_json, write_json
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Array, Encoded, Facts
+from tunesmith.version import __version__
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
@@ -110,11 +111,9 @@ def save(model: Model, folder: Path) -> None:
 
 
 def _card(model: Model) -> dict[str, Any]:
-    import tunesmith
-
     return {
         "format": FORMAT,
-        "tunesmith": tunesmith.__version__,
+        "tunesmith": __version__,
         "plan": model.plan.anchored().model_dump(mode="json"),
         "facts": model.facts.model_dump(mode="json"),
         "base": {"name": model.base.name, "public_name": model.base.public_name, "digest": model.base.digest},

@@ -20,7 +20,7 @@ class Moment:
         """Read a moment that `objection` has nothing against."""
         found = _FORM.match(text)
         assert found, text
-        return Moment(float(found.group(1)), cast(Unit, found.group(2) + "s"))
+        return Moment(float(found.group(1)), cast("Unit", found.group(2) + "s"))
 
     @staticmethod
     def objection(text: str, *, seconds: bool) -> str | None:

@@ -127,7 +127,7 @@ class BottleneckModel(BaseTuner):
 
     prefix = "bottleneck_"
     tuner_layer_cls = BottleneckLinearLayer
-    target_module_mapping = {  # noqa: RUF012  # as PEFT declares it
+    target_module_mapping = {  # as PEFT declares it
         "bert": ["attention.output.dense", "output.dense"],
         "roberta": ["attention.output.dense", "output.dense"],
         "xlm-roberta": ["attention.output.dense", "output.dense"],
@@ -138,7 +138,7 @@ class BottleneckModel(BaseTuner):
         "qwen2": ["o_proj", "down_proj"],
     }
 
-    def _create_and_replace(  # noqa: PLR0913, PLR0917  # PEFT's signature
+    def _create_and_replace(  # noqa: PLR0913  # PEFT's signature
         self,
         peft_config: Any,
         adapter_name: str,

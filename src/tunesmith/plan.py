@@ -86,9 +86,9 @@ class Train(Section):
     """For sgd."""
     clip: Rate | None = 1.0
     """Largest gradient norm."""
-    schedule: Literal[
-        "linear", "cosine", "restarts", "polynomial", "step", "constant", "inverse_sqrt", "plateau"
-    ] = "linear"
+    schedule: Literal["linear", "cosine", "restarts", "polynomial", "step", "constant", "inverse_sqrt", "plateau"] = (
+        "linear"
+    )
     """Course of the learning rate after warm-up. restarts: cosine with `cycles`; plateau: falls when stuck."""
     warmup: NonNegativeFloat | str = 0.06
     """Share of the run (0.06), or '100 steps', or '1 epoch'."""
@@ -154,7 +154,9 @@ def _data(value: Any) -> Any:
 
 
 if TYPE_CHECKING:
-    AnyTask, AnyMethod, AnyStep = Task, Method, Step
+    AnyTask = Task
+    AnyMethod = Method
+    AnyStep = Step
 else:
     AnyTask, AnyMethod, AnyStep = TASKS.union(), METHODS.union(), STEPS.union()
 
@@ -168,9 +170,9 @@ class Plan(Section):
     """The pretrained model to start from."""
     data: Annotated[Data, BeforeValidator(_data)]
     """Where rows come from."""
-    method: Annotated[AnyMethod, BeforeValidator(_mixed)] = METHODS.find("lora")()
+    method: Annotated[AnyMethod, BeforeValidator(_mixed)] = METHODS.make("lora")
     """How the backbone learns; a list stacks methods."""
-    steps: tuple[AnyStep, ...] = (STEPS.find("clean")(), STEPS.find("dedup")())
+    steps: tuple[AnyStep, ...] = (STEPS.make("clean"), STEPS.make("dedup"))
     """Data preparation, in order."""
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

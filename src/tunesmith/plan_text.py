@@ -26,9 +26,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+                twice = f"the key '{key}' stands twice"
+                raise yaml.constructor.ConstructorError(None, None, twice, key_node.start_mark)
             seen.add(key if isinstance(key, str) else repr(key))
         return super().construct_mapping(node, deep)
 
@@ -51,7 +52,7 @@ def make_plan(tree: dict[str, Any]) -> Plan:
     try:
         plan = Plan.model_validate(tree)
     except ValidationError as error:
-        first = {}
+        first: dict[str, Any] = {}
         for each in error.errors():  # a field of several types has a complaint for each; the first is enough
             first.setdefault(".".join(_walk(each["loc"])[0]) + each["type"].startswith("extra") * "+", each)
         raise TunesmithError(_told([_sentence(e) for e in first.values()])) from None
@@ -165,7 +166,9 @@ def _walk(loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] | None]:
     candidates: list[type[BaseModel]] = [Plan]
     path: list[str] = []
     for piece in loc:
-        tagged = [c for c in candidates if issubclass(c, Part) and c.model_fields["name"].default == piece]
+        tagged: list[type[BaseModel]] = [
+            c for c in candidates if issubclass(c, Part) and c.model_fields["name"].default == piece
+        ]
         if tagged and len(candidates) > 1:
             owner, candidates = tagged[0], tagged
             continue
@@ -175,7 +178,7 @@ def _walk(loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] | None]:
         field = next((c.model_fields[piece] for c in candidates if piece in c.model_fields), None)
         if field is None and path and piece != loc[-1]:
             continue  # the name of a union member such as 'constrained-float'
-        if field is None and len(path) and owner and piece not in owner.model_fields and "[" in str(piece):
+        if field is None and path and owner and piece not in owner.model_fields and "[" in str(piece):
             continue
         path.append(str(piece))
         if field is not None:

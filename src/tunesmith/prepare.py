@@ -6,7 +6,6 @@ Order: read, steps on every row, steps on the training pool, split, overlap betw
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tunesmith.data import Record, Roles
@@ -57,7 +56,8 @@ class Prepared:
 
 def prepare(plan: Plan) -> Prepared:
     """Read, clean, divide and check the data of a plan. Deterministic in the files and `plan.train.seed`."""
-    ledger, tables = Ledger(), []
+    ledger = Ledger()
+    tables: list[Table] = []
     pools: dict[str, list[Record]] = {"train": []}
     for source in plan.data.train:
         table = read(source.file, plan.data.format)
@@ -82,8 +82,7 @@ def prepare(plan: Plan) -> Prepared:
 def _divide(
     plan: Plan, roles: Roles, pools: dict[str, list[Record]], ledger: Ledger, notes: list[str]
 ) -> dict[str, list[Record]]:
-    for name in pools:
-        pools[name] = run_steps(plan, "every_row", pools[name], roles, ledger)
+    pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool = run_steps(plan, "pool", pools.pop("train"), roles, ledger)
     _tell_labels(plan, pool, roles, notes)
     validation, test = (v if isinstance(v, float) else None for v in (plan.data.validation, plan.data.test))
@@ -110,7 +109,7 @@ def _split(
     plan: Plan, pool: list[Record], roles: Roles, validation: float | None, test: float | None
 ) -> dict[str, list[Record]]:
     if plan.task.kind != "multilabel" or roles.label is None:
-        return dict(split(pool, roles, validation, test, plan.train.seed))
+        return {str(k): v for k, v in split(pool, roles, validation, test, plan.train.seed).items()}
     sets = [tuple(str(one) for one in r.cells[roles.label]) for r in pool]  # type: ignore[union-attr]
     shares = {n: s for n, s in (("test", test), ("validation", validation)) if s is not None}
     parts: dict[str, list[Record]] = {"train": [], **{name: [] for name in shares}}
@@ -128,9 +127,7 @@ def run_steps(plan: Plan, scope: str, records: list[Record], roles: Roles, ledge
     return records
 
 
-def _part(
-    plan: Plan, roles: Roles, splits: dict[str, list[Record]], ledger: Ledger, notes: list[str]
-) -> None:
+def _part(plan: Plan, roles: Roles, splits: dict[str, list[Record]], ledger: Ledger, notes: list[str]) -> None:
     """No input may stand on both sides: training rows that are held out too leave, then validation rows in test."""
     for later, earlier in (("test", ("train", "validation")), ("validation", ("train",))):
         for name in earlier:

@@ -70,7 +70,7 @@ def prove(run: Run) -> dict[str, Any]:
 def _refuse_changed(run: Run, digests: list[str]) -> None:
     for file, now in zip(read_json(run.file("data.json"))["files"], digests, strict=True):
         if file["sha256"] != now:
-            raise TunesmithError(f"{file['name']} has changed while the run was going on. Start again from the new file")
+            raise TunesmithError(f"{file['name']} has changed while the run was going on. Start again from the new one")
 
 
 def _same_metric(run: Run, values: dict[str, float]) -> dict[str, float]:

@@ -67,11 +67,11 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
 
 
 def place(plan: Plan, who: dict[str, Any], *, fork: bool) -> Run:
-    """The folder of this run: the plan's, or one named after data, task, method and digest. `fork` takes a free name."""
+    """The folder of this run: the plan's, or one named after data, task, method and digest. `fork`: a free name."""
     name = plan.run
     if name is None:
         stem = Path(plan.data.train[0].file).stem
-        name = f"runs/{stem}-{plan.task.name}-{plan.method.name}-{digest_json(who)[:8]}"  # type: ignore[attr-defined]
+        name = f"runs/{stem}-{plan.task.name}-{plan.method.name}-{digest_json(who)[:8]}"
     path = Path(name).expanduser()
     if not fork:
         return Run(path)

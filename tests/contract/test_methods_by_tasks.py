@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kit import TinyBases
 
+from kit import TinyBases
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.data import Record
@@ -35,8 +35,8 @@ SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 PAIRED = {"tasks": ("regress",)}
 
 TEXTS = [
-    "the pump leaks oil", "the fan is too hot and the motor stops", "泵漏油", "pressure drops below the limit in line two",
-    "belt slips", "the bearing is worn and makes a noise at night", "sensor reads nothing", "oil on the floor under pump",
+    "the pump leaks oil", "the fan is too hot and the motor stops", "泵漏油", "pressure drops below the limit",
+    "belt slips", "the bearing is worn and makes a noise at night", "sensor reads nothing", "oil on the floor",
 ]  # fmt: skip
 LABELS: dict[str, list[Any]] = {
     "classify": ["a", "b", "c", "a", "b", "c", "a", "b"],

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kit import TinyBases
-from jobs import run_job, tree, write_tickets
 
+from jobs import run_job, tree, write_tickets
+from kit import TinyBases
 from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.run import Run, lease
 
@@ -86,7 +86,7 @@ def test_all_checkpoints_damaged_stops_and_deletes_nothing(half: tuple[Path, dic
     for folder in (run / "checkpoints").glob("step-*"):
         damage(folder / "state.json", "half")
     names = sorted(p.name for p in (run / "checkpoints").iterdir())
-    with pytest.raises(TunesmithError, match="all checkpoints in .* are damaged. Nothing was deleted"):
+    with pytest.raises(TunesmithError, match=r"all checkpoints in .* are damaged\. Nothing was deleted"):
         run_job(half[1] | {"run": str(run)})
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == names
 
@@ -113,9 +113,9 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     import os
 
     run = Run(tmp_path / "run")
-    with lease(run), pytest.raises(TunesmithError, match=rf"in use: process {os.getpid()} on .* started 0 min ago"):
-        with lease(run):
-            raise AssertionError("two processes hold one run")
+    told = rf"in use: process {os.getpid()} on .* started 0 min ago"
+    with lease(run), pytest.raises(TunesmithError, match=told), lease(run):
+        raise AssertionError("two processes hold one run")
     with lease(run):
         pass
 

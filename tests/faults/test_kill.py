@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from kit import TinyBases
+
 from jobs import forked, history, run_job, tree, write_tickets
+from kit import TinyBases
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_resume_is_exact_for_methods_with_a_memory(name: str, setting: tuple[Path, Path, Path]) -> None:
-    """Where PEFT's own export cannot be resumed (P-tuning, projected prefixes), and where state lies outside weights."""
+    """Where PEFT's own export cannot be resumed (P-tuning, projected prefixes), or state is beside weights."""
     folder, base, data = setting
     more = {"ema": 0.9} if name == "ema" else {}
     plans = []

@@ -108,6 +108,7 @@ def test_learnt_shows_which_adapters_do_something() -> None:
     assert all(isinstance(row[2], float) and row[2] > 0 for row in table.rows)
 
 
+@pytest.mark.slow
 def test_without_the_import_plain_peft_does_not_know_the_type(tmp_path: Path) -> None:
     trip = journey.travel("pfeiffer", "bert")
     trip.made.save(trip.net, tmp_path)

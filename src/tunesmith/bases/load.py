@@ -20,8 +20,8 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as hf
 
     level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
-    hf.set_verbosity_error()
-    hf.disable_progress_bar()
+    hf.set_verbosity_error()  # type: ignore[no-untyped-call]
+    hf.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -29,7 +29,7 @@ def quiet() -> Iterator[None]:
     finally:
         hf.set_verbosity(level)
         if bars:
-            hf.enable_progress_bar()
+            hf.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load_tokenizer(found: Found) -> Any:

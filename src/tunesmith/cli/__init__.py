@@ -19,7 +19,8 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in names():
         module = importlib.import_module(f"tunesmith.cli.{name}")
-        sub = verbs.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
+        first = (module.__doc__ or "").splitlines()[0]
+        sub = verbs.add_parser(name, help=first, description=module.__doc__)
         if verb in (None, name):
             module.arguments(sub)
         sub.add_argument("--json", action="store_true", help="print one JSON object on stdout, nothing else")
@@ -34,9 +35,9 @@ def names() -> list[str]:
 
 
 def _version() -> str:
-    import tunesmith
+    from tunesmith.version import __version__
 
-    return f"tunesmith {tunesmith.__version__}"
+    return f"tunesmith {__version__}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,22 +49,22 @@ def main(argv: list[str] | None = None) -> int:
     except TunesmithError as error:
         if asked.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted. Run the same command again to go on", file=sys.stderr)  # noqa: T201
+        print("interrupted. Run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0
     if asked.json:
-        print(json.dumps(reply, ensure_ascii=False, allow_nan=False))  # noqa: T201
+        print(json.dumps(reply, ensure_ascii=False, allow_nan=False))
     return 0
 
 
 def say(asked: argparse.Namespace, text: str) -> None:
     """A result for a person, on stdout; silent with --json."""
     if not asked.json:
-        print(text)  # noqa: T201
+        print(text)
 
 
 def table(header: list[str], rows: list[list[Any]]) -> str:

@@ -32,9 +32,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _told(reply: dict[str, Any]) -> str:
     roles = reply["roles"]
-    lines = [
-        f"{reply['file']}: {reply['rows']} rows, text in {', '.join(roles['texts'])}, label in {roles['label'] or '(none)'}"
-    ]
+    places = f"text in {', '.join(roles['texts'])}, label in {roles['label'] or '(none)'}"
+    lines = [f"{reply['file']}: {reply['rows']} rows, {places}"]
     lines += [f"  {note}" for note in reply["notes"]]
     if tokens := reply["tokens"]:
         lines.append(

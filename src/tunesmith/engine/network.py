@@ -1,4 +1,4 @@
-"""The network: transformers' own Auto class, wrapped by the method, and a linear path for side features if there are any.
+"""The network: transformers' own Auto class, wrapped by the method, and a linear path for side features, if any.
 
     logits = head(pooled state) + side W        side: (B, S)    W: (S, C), zero at the start
 
@@ -35,7 +35,7 @@ class Network(nn.Module):
         if self.side is not None:
             assert batch.side is not None, "the network wants side features"
             logits_BC = logits_BC + self.side(batch.side.to(device))
-        return cast(torch.Tensor, logits_BC).float()
+        return cast("torch.Tensor", logits_BC).float()
 
 
 def trainable(net: nn.Module) -> dict[str, nn.Parameter]:
@@ -60,10 +60,10 @@ def override_dropout(net: nn.Module, share: float) -> int:
     found = [m for m in net.modules() if isinstance(m, nn.Dropout)]
     for module in found:
         module.p = share
-    for module in net.modules():  # fused attention keeps its own number
+    for other in net.modules():  # fused attention keeps its own number
         for name in ("dropout_prob", "attention_dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, share)
+            if isinstance(getattr(other, name, None), float):
+                setattr(other, name, share)
     return len(found)
 
 

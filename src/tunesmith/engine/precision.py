@@ -48,7 +48,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision within the block."""
-        return cast(AbstractContextManager[None], self.accelerator.autocast())
+        return cast("AbstractContextManager[None]", self.accelerator.autocast())
 
     def backward(self, loss: torch.Tensor) -> None:
         """Backward pass, scaled where fp16 needs it."""

@@ -82,7 +82,7 @@ def frozen_states(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Arr
 def paired(by: Judge, mine: Answers, others: Mapping[str, Answers], split: str) -> dict[str, Any]:
     """{baseline: {split, metric, difference, p, test}} on the main metric: model minus baseline, row by row."""
     name = by.plan.metric_names[0]
-    metric = METRICS.find(name)()
+    metric = METRICS.make(name)
     out = {}
     for baseline, theirs in others.items():
         found = asdict(

@@ -18,7 +18,7 @@ Table = dict[str, dict[str, float | None]]
 
 def metrics_of(names: Sequence[str], *, labels: int) -> list[Metric]:
     """The metrics of those names. Raises TunesmithError for one that needs two classes where there are more."""
-    found = [METRICS.find(name)() for name in names]
+    found = [METRICS.make(name) for name in names]
     wrong = [name for name, m in zip(names, found, strict=True) if m.two_classes_only and labels != 2]
     if wrong:
         raise TunesmithError(

@@ -52,7 +52,6 @@ class Answers:
 class Metric(Part):
     """A number for how good answers are."""
 
-    name: str
     kinds: ClassVar[tuple[Kind, ...]]
     better: ClassVar[Literal["higher", "lower"]] = "higher"
     two_classes_only: ClassVar[bool] = False

@@ -90,7 +90,7 @@ class Classify(_text.TextTask):
         return encoded
 
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
-        import torch.nn.functional as functional
+        from torch.nn import functional
 
         plain = functional.cross_entropy(
             logits_BC, targets_B, reduction="none", label_smoothing=self.label_smoothing, ignore_index=-1

@@ -59,7 +59,7 @@ class Multilabel(_text.TextTask):
         return encoded
 
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
-        import torch.nn.functional as functional
+        from torch.nn import functional
 
         return functional.binary_cross_entropy_with_logits(logits_BC, targets_B, reduction="none").mean(-1)
 

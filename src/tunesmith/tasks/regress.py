@@ -65,7 +65,7 @@ class Regress(_text.TextTask):
         return encoded
 
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
-        import torch.nn.functional as functional
+        from torch.nn import functional
 
         output_B = logits_BC.squeeze(-1)
         if self.loss == "huber":

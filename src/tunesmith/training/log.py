@@ -1,5 +1,6 @@
 """Further places for the curves, by one word: TensorBoard or MLflow. history.jsonl is always written."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,6 +43,8 @@ def _mlflow(folder: Path) -> Log:
     run = mlflow.active_run() or mlflow.start_run(run_name=folder.name)
 
     def log(step: int, values: Mapping[str, float]) -> None:
-        mlflow.log_metrics({k: float(v) for k, v in values.items() if v == v}, step=step, run_id=run.info.run_id)
+        mlflow.log_metrics(
+            {k: float(v) for k, v in values.items() if math.isfinite(v)}, step=step, run_id=run.info.run_id
+        )
 
     return log

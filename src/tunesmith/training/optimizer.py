@@ -1,7 +1,7 @@
 """Optimizers by kept libraries, parameter groups by what a parameter is, and their state as plain tensors."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -58,10 +58,12 @@ def make(name: str, param_groups: list[dict[str, Any]], momentum: float) -> torc
         case "adafactor":
             return torch.optim.Adafactor(param_groups)
         case "lion":
-            return _imported("pytorch_optimizer", "Lion", "optim")(param_groups)
+            made = _imported("pytorch_optimizer", "Lion", "optim")(param_groups)
         case "adamw8bit":
-            return _imported("bitsandbytes.optim", "AdamW8bit", "quant")(param_groups)
-    raise AssertionError(name)
+            made = _imported("bitsandbytes.optim", "AdamW8bit", "quant")(param_groups)
+        case _:
+            raise AssertionError(name)
+    return cast("torch.optim.Optimizer", made)
 
 
 def _imported(module: str, name: str, extra: str) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,8 @@ def refuse_silent_tensors(moving: "Mapping[str, nn.Parameter]", step: int) -> No
 
 def refuse_masked(targets: "np.ndarray | None") -> None:
     """Stop before step 1 when no training row has a label to learn from."""
-    if targets is None or len(targets) == 0 or (targets.ndim == 1 and targets.dtype == np.int64 and (targets < 0).all()):
+    empty = targets is None or len(targets) == 0
+    if empty or (targets is not None and targets.dtype == np.int64 and targets.ndim == 1 and (targets < 0).all()):
         raise TunesmithError("no training row has a label to learn from: all labels are masked or unknown")
 
 
@@ -74,7 +76,7 @@ def overfitting(history: Sequence[Mapping[str, float]]) -> str | None:
     if len(history) < 4:
         return None
     last = history[-4:]
-    rising = all(b["validation_loss"] > a["validation_loss"] for a, b in zip(last, last[1:], strict=False))
+    rising = all(b["validation_loss"] > a["validation_loss"] for a, b in pairwise(last))
     falling = last[-1]["train_loss"] < last[0]["train_loss"]
     if not (rising and falling):
         return None
