@@ -27,7 +27,11 @@ def _libraries() -> list[dict[str, Any]]:
     from packaging.requirements import Requirement
 
     out = []
-    for line in requires("tunesmith") or []:
+    try:
+        needs = requires("tunesmith") or []
+    except PackageNotFoundError:
+        return [_check("tunesmith", False, "runs from its source, not installed", "pip install -e .")]
+    for line in needs:
         need = Requirement(line)
         if need.marker and not need.marker.evaluate({"extra": ""}):
             continue

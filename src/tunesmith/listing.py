@@ -55,7 +55,6 @@ def counted(base: str, labels: int) -> dict[str, dict[str, Any]]:
 
 def count_method(method: Method, config: Any, labels: int) -> dict[str, Any]:
     """The counts of one method on a configuration (a folder, or a transformers config object)."""
-    import tempfile
     from pathlib import Path
 
     import torch
@@ -77,16 +76,19 @@ def count_method(method: Method, config: Any, labels: int) -> dict[str, Any]:
     trained = sum(p.numel() for n, p in moving.items() if not family.is_head(n))
     if method.thaws():
         trained = size
-    with tempfile.TemporaryDirectory() as folder:
-        stored = _stored(net, method, size + head, Path(folder))
+    stored = _stored(net, size + head, head)
     added = 0 if method.can_fold() else max(0, stored - head)
     return {"base": size, "head": head, "trained": trained, "stored": stored, "added": added}
 
 
-def _stored(net: Any, method: Method, whole: int, folder: Any) -> int:
+def _stored(net: Any, whole: int, head: int) -> int:
     """Numbers in the saved file: the whole model, or what PEFT keeps of it."""
     if not hasattr(net, "peft_config"):
         return whole
     from peft import get_peft_model_state_dict
 
+    settings = net.peft_config["default"]
+    if settings.is_prompt_learning:  # PEFT copies these to the CPU to save them, and there is nothing to copy here
+        layers = 2 * settings.num_layers if settings.peft_type == "PREFIX_TUNING" else 1
+        return int(settings.num_virtual_tokens * settings.token_dim * layers) + head
     return sum(t.numel() for t in get_peft_model_state_dict(net, save_embedding_layers=False).values())

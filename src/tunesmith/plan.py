@@ -33,6 +33,7 @@ class Source(Section):
     """A training file with a weight."""
 
     file: str
+    """The file."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Weight of its rows in the loss."""
 

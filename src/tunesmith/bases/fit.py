@@ -29,13 +29,13 @@ class Fit:
         what = f"{self.unknown_share:.0%} of the tokens are unknown to it, {self.pieces_per_word:.1f} pieces per word"
         if self.chinese_share > 0.3:
             kind = (
-                "a Chinese or multilingual one, such as bert-base-chinese, hfl/chinese-macbert-base, "
-                "xlm-roberta-base or sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+                "a Chinese or multilingual one, such as google-bert/bert-base-chinese, "
+                "FacebookAI/xlm-roberta-base or sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
             )
             return f"the base {base} knows little Chinese: {what}. Choose {kind}"
         return (
             f"the base {base} does not fit the language or notation of this text: {what}. Choose a base made for "
-            "that language or field, or a multilingual one such as xlm-roberta-base"
+            "that language or field, or a multilingual one such as FacebookAI/xlm-roberta-base"
         )
 
 

@@ -34,7 +34,7 @@ class Method(Part):
     """How the backbone learns."""
 
     start: str | None = None
-    """Run folder (or version) whose learnt weights of the same method and shape this one starts from."""
+    """Run folder whose learnt weights of the same method and shape this one starts from."""
 
     rate: ClassVar[float]
     """Default learning rate (`train.lr: auto`) for AdamW."""

@@ -41,7 +41,7 @@ class Adapter(Method):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the adapter's input."""
     top: PositiveInt | None = None
-    """Only in the top k blocks; the blocks below never move and are cached."""
+    """Only in the top k blocks; the blocks below never move and cost no gradients."""
 
     rate: ClassVar[float] = 5e-4
     ecosystem: ClassVar[Ecosystem] = "tunesmith"

@@ -20,7 +20,7 @@ class Head(Method):
 
     rate: ClassVar[float] = 1e-3
     mergeable: ClassVar[bool] = True
-    prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base runs once per row and is cached"
+    prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base costs no gradients"
     source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":

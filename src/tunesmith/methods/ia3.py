@@ -24,7 +24,7 @@ class IA3(Method):
 
     name: Literal["ia3"] = "ia3"
     top: PositiveInt | None = None
-    """Only in the top k blocks; the blocks below never move and are cached."""
+    """Only in the top k blocks; the blocks below never move and cost no gradients."""
 
     rate: ClassVar[float] = 5e-3
     mergeable: ClassVar[bool] = True

@@ -63,7 +63,7 @@ class Layers(Method):
     rate: ClassVar[float] = 5e-5
     by_width: ClassVar[bool] = True
     mergeable: ClassVar[bool] = True
-    prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks are cached"
+    prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks cost no gradients"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
 
     def objection(self, plan: Any) -> str | None:

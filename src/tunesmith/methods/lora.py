@@ -38,7 +38,7 @@ class LoRA(Method):
     targets: Literal["qv", "attention", "all"] | tuple[str, ...] = "all"
     """Layers that get an update: query and value; all of attention; every linear layer; or a list of layer names."""
     top: PositiveInt | None = None
-    """Only in the top k blocks; the blocks below never move and are cached."""
+    """Only in the top k blocks; the blocks below never move and cost no gradients."""
     variant: Literal["lora", "rslora", "dora", "adalora", "vera"] = "lora"
     """Which update; see the top of this page."""
     init: Literal["zero", "pissa"] = "zero"

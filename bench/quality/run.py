@@ -1,0 +1,159 @@
+"""Quality of every method on real data: `python bench/quality/run.py SET [METHOD …]`, results appended as JSON lines.
+
+Sets: mwo (repeated stratified folds), banking77, sst2, goemotions, sts. A line that is already there is not measured
+again, so the work can be cut off and continued; `python bench/quality/table.py` turns the lines into docs/results.md.
+One thread and one process by default: run two sets side by side on two cores.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+from sets import SETS, Split
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Measure what is asked and not yet known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("set", choices=sorted(SETS))
+    parser.add_argument("methods", nargs="*", help="methods, all of the set's without them")
+    parser.add_argument("--folds", type=int, default=None, help="mwo: number of (repeat, fold) pairs to run")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds on sets with a test file of their own")
+    parser.add_argument("--rows", type=int, default=None, help="at most so many training rows (said in the table)")
+    asked = parser.parse_args()
+    about = SETS[asked.set]
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{asked.set}.jsonl"
+    known = {key(json.loads(line)) for line in file.read_text().splitlines()} if file.is_file() else set()
+    for split in about.splits(folds=asked.folds, seeds=asked.seeds, rows=asked.rows):
+        for method in asked.methods or about.methods:
+            line = {"set": asked.set, "method": method, "split": split.name, "rows": len(split.train)}
+            if key(line) in known:
+                continue
+            line |= baseline(about, split, method) if method in BASELINES else fine_tuned(about, split, method)
+            with file.open("a") as stream:
+                stream.write(json.dumps(line) + "\n")
+            print(f"{asked.set} {split.name} {method}: {line['metrics']} in {line['seconds']:.0f} s", flush=True)
+    return 0
+
+
+def key(line: dict[str, Any]) -> tuple[Any, ...]:
+    """What makes two measurements the same."""
+    return line["set"], line["method"], line["split"], line["rows"]
+
+
+BASELINES = ("majority", "tfidf", "tfidf_svm", "probe")
+
+
+def fine_tuned(about: Any, split: Split, method: str) -> dict[str, Any]:
+    """Train on the split with the settings of the set; judge its test rows."""
+    from tunesmith.bases.find import find
+    from tunesmith.bases.load import load_tokenizer
+    from tunesmith.engine.network import count
+    from tunesmith.evaluation.judge import Judge, answers_of
+    from tunesmith.job import decide
+    from tunesmith.model import build
+    from tunesmith.plan_text import make_plan
+    from tunesmith.training.loop import Job, Loop
+
+    plan = make_plan(about.plan(method, split))
+    task, roles = plan.task, plan.task.roles()
+    found = find(plan.base.name)
+    tokenizer = load_tokenizer(found)
+    facts = task.study(split.train, roles)
+    encoded = {n: task.encode(getattr(split, n), roles, tokenizer, facts) for n in ("train", "validation", "test")}
+    model = build(plan, facts, found, tokenizer)
+    judge = Judge(plan, facts)
+    truth = task.truth(encoded["validation"], facts)
+    job = Job(model, encoded["train"], encoded["validation"], lambda lo: judge.quick(lo, truth), Path(), save=False)
+    state = Loop(job).run()
+    model = decide(model, encoded["validation"])
+    answers = answers_of(task, model.logits(encoded["test"]), task.truth(encoded["test"], facts), model.facts)
+    return {
+        "metrics": Judge(plan, model.facts).quick(model.logits(encoded["test"]), answers.truth),
+        "intervals": Judge(plan, model.facts).full(answers),
+        "predicted": compact(answers.predicted),
+        "truth": compact(answers.truth),
+        "seconds": state.cpu_seconds,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "parameters": count(model.net.train()),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "lr": model.learning_rate,
+    }
+
+
+def baseline(about: Any, split: Split, name: str) -> dict[str, Any]:
+    """A baseline on the same rows."""
+    from tunesmith.evaluation.baselines import majority, tfidf
+    from tunesmith.evaluation.compared import texts_of
+    from tunesmith.evaluation.judge import Judge
+    from tunesmith.metrics import Answers
+    from tunesmith.plan_text import make_plan
+
+    plan = make_plan(about.plan("head", split))
+    task, roles = plan.task, plan.task.roles()
+    facts = task.study(split.train, roles)
+    train, test = (truth_of(task, rows, roles, facts) for rows in (split.train, split.test))
+    texts = [texts_of(rows, roles) for rows in (split.train, split.test)]
+    began = time.process_time()
+    if name == "tfidf_svm":
+        predicted, scores = svm(texts[0], train, texts[1]), None
+    elif name == "majority":
+        made = majority(train, len(test), task.kind, len(facts.labels))
+        predicted, scores = made.predicted, made.scores
+    else:
+        made = tfidf(texts[0], train, texts[1], task.kind, len(facts.labels))
+        predicted, scores = made.predicted, made.scores
+    seconds = time.process_time() - began
+    answers = Answers(task.kind, test, predicted, scores, facts.labels)
+    names = [m for m in plan.metric_names if scores is not None or m not in ("log_loss", "ece", "roc_auc")]
+    judge = Judge(plan.model_copy(update={"evaluate": plan.evaluate.model_copy(update={"metrics": tuple(names)})}), facts)
+    found = judge.full(answers)
+    return {
+        "metrics": {n: v["value"] for n, v in found.items()}, "intervals": found, "predicted": compact(predicted),
+        "truth": compact(test), "seconds": seconds,
+    }  # fmt: skip
+
+
+def truth_of(task: Any, rows: Any, roles: Any, facts: Any) -> np.ndarray:
+    """Targets without tokenising."""
+
+    class NoTokens:
+        def __call__(self, first: list[str], *rest: Any, **more: Any) -> dict[str, Any]:
+            return {"input_ids": [[0]] * len(first)}
+
+    return task.truth(task.encode(rows, roles, NoTokens(), facts), facts)
+
+
+def svm(train: list[str], truth: np.ndarray, test: list[str]) -> np.ndarray:
+    """Word 1-2 and character 1-5 TF-IDF with a linear SVM: the classical answer to small text data."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True)
+    return make_pipeline(make_union(words, letters), LinearSVC(C=1.0, random_state=0)).fit(train, truth).predict(test)
+
+
+def compact(values: np.ndarray) -> list[Any]:
+    """Predictions that a paired test can be made from; multilabel rows as lists of label numbers."""
+    if values.ndim == 2:
+        return [[int(c) for c in np.flatnonzero(row)] for row in values]
+    return [round(float(v), 4) if values.dtype.kind == "f" else int(v) for v in values]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

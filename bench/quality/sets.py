@@ -1,0 +1,160 @@
+"""The real data sets of the quality benchmark: rows, splits, and the settings each is measured with."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.data import Record
+from tunesmith.methods import METHODS
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SIX = ("full", "layers", "head", "lora", "adapter", "bitfit")
+ALL = tuple(n for n in METHODS.names() if n != "mixed") + ("mixed",)
+SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
+"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit."""
+
+
+@dataclass
+class Split:
+    """Rows to learn from, to stop on, and to be judged on."""
+
+    name: str
+    train: list[Record]
+    validation: list[Record]
+    test: list[Record]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set and how it is measured."""
+
+    task: dict[str, Any]
+    read: Callable[[], tuple[list[dict[str, Any]], list[dict[str, Any]] | None]]
+    """Rows to learn from, and the set's own test rows; None where folds are made."""
+    methods: tuple[str, ...]
+    train: dict[str, Any] = field(default_factory=dict)
+
+    def plan(self, method: str, split: Split) -> dict[str, Any]:
+        """The plan of one measurement."""
+        return {
+            "task": self.task, "base": "minilm", "data": "unused.csv",
+            "method": {"name": method, **SETTINGS.get(method, {})},
+            "train": {"seed": split.seed, **self.train},
+        }  # fmt: skip
+
+    def splits(self, *, folds: int | None, seeds: int, rows: int | None) -> Iterator[Split]:
+        """Folds where the set has no test file worth the name, else one split a seed."""
+        learn, test = self.read()
+        if test is None:
+            yield from _folds(learn, folds or 25)
+            return
+        for seed in range(seeds):
+            order = np.random.default_rng([seed, 7]).permutation(len(learn))
+            chosen = order if rows is None else order[: rows + rows // 9]
+            held = max(1, len(chosen) // 10)
+            yield Split(
+                f"seed {seed}", _records(learn, chosen[held:]), _records(learn, chosen[:held]),
+                _records(test, range(len(test))), seed,
+            )  # fmt: skip
+
+
+def _records(rows: list[dict[str, Any]], index: Any) -> list[Record]:
+    return [Record(int(i), "set", int(i) + 1, int(i) + 1, rows[int(i)]) for i in index]
+
+
+def _folds(rows: list[dict[str, Any]], count: int) -> Iterator[Split]:
+    """Repeated 5-fold splits, stratified where a class has five rows; a tenth of the training rows picks the epoch."""
+    labels = [r["label"] for r in rows]
+    for number in range(count):
+        repeat, fold = divmod(number, 5)
+        order = np.random.default_rng([repeat, 11]).permutation(len(rows))
+        place = np.empty(len(rows), dtype=int)
+        for label in sorted(set(labels)):
+            own = [i for i in order if labels[i] == label]
+            start = int(np.random.default_rng([repeat, sum(map(ord, label))]).integers(5))
+            for k, i in enumerate(own):
+                place[i] = (k + start) % 5
+        test = [i for i in order if place[i] == fold]
+        learn = [i for i in order if place[i] != fold]
+        held = set(learn[:: 10])
+        yield Split(
+            f"repeat {repeat} fold {fold}", _records(rows, [i for i in learn if i not in held]),
+            _records(rows, sorted(held)), _records(rows, test), repeat,
+        )  # fmt: skip
+
+
+def _mwo() -> tuple[list[dict[str, Any]], None]:
+    rows = []
+    for name in ("train", "dev", "test"):
+        for line in (DATA / "mwo_failure_mode" / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+            text, _, label = line.rpartition(",")
+            rows.append({"text": text, "label": label})
+    return rows, None
+
+
+def _mwo_shipped() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    rows, _ = _mwo()
+    return rows[:564], rows[564:]
+
+
+def _banking() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def read(name: str) -> list[dict[str, Any]]:
+        with (DATA / "banking77" / name).open(encoding="utf-8") as stream:
+            return [{"text": r["text"], "label": r["category"]} for r in csv.DictReader(stream)]
+
+    return read("train.csv"), read("test.csv")
+
+
+def _sst2() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def read(name: str) -> list[dict[str, Any]]:
+        lines = (DATA / "sst2" / name).read_text(encoding="utf-8").splitlines()
+        return [{"text": t, "label": y} for t, _, y in (line.rpartition("\t") for line in lines)]
+
+    return read("train.tsv"), read("test.tsv")
+
+
+def _goemotions() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    names = json.loads((DATA / "goemotions" / "original.json").read_text(encoding="utf-8"))["id2label"]
+
+    def read(name: str) -> list[dict[str, Any]]:
+        lines = (DATA / "goemotions" / "original" / name).read_text(encoding="utf-8").splitlines()
+        cells = [line.split("\t") for line in lines]
+        return [{"text": c[0], "label": [names[i] for i in c[1].split(",")]} for c in cells]
+
+    return read("train.tsv"), read("test.tsv")
+
+
+def _sts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def read(year: str) -> list[dict[str, Any]]:
+        rows = []
+        for file in sorted((DATA / "sts_semeval" / year).glob("*.tsv")):
+            for line in file.read_text(encoding="utf-8").splitlines():
+                score, first, second = (line.split("\t") + ["", ""])[:3]
+                if score.strip() and first and second:  # 2015 and 2016 hold pairs that nobody scored
+                    rows.append({"text": first, "pair": second, "label": float(score)})
+        return rows
+
+    return [*read("2012"), *read("2013"), *read("2014")], [*read("2015"), *read("2016")]
+
+
+_CLASSIFY = {"name": "classify", "text": "text", "label": "label", "max_tokens": 128}
+SETS = {
+    "mwo": Set(_CLASSIFY, _mwo, ("majority", "tfidf", "tfidf_svm", *ALL), {"epochs": 20, "batch": 16, "patience": 5}),
+    "mwo_shipped": Set(_CLASSIFY, _mwo_shipped, ("tfidf_svm", *SIX), {"epochs": 20, "batch": 16, "patience": 5}),
+    "banking77": Set(_CLASSIFY, _banking, ("majority", "tfidf", *SIX), {"epochs": 5}),
+    "sst2": Set(_CLASSIFY, _sst2, ("majority", "tfidf", *SIX), {"epochs": 3}),
+    "goemotions": Set(
+        {"name": "multilabel", "text": "text", "label": "label", "max_tokens": 64}, _goemotions,
+        ("majority", "tfidf", *SIX), {"epochs": 3},
+    ),
+    "sts": Set(
+        {"name": "regress", "text": "text", "pair": "pair", "label": "label", "max_tokens": 128, "bounds": [0, 5]},
+        _sts, ("majority", "tfidf", *SIX), {"epochs": 3},
+    ),
+}  # fmt: skip
