@@ -6,9 +6,14 @@
 The names below load on first use, so that `import tunesmith` costs nothing.
 """
 
+import os
 from typing import Any
 
 from tunesmith.version import __version__
+
+# Waiting threads sleep instead of spinning. Two spinning threads beside one other busy process made a training step
+# 4 to 20 times slower on two cores (docs/log.md); asleep they cost nothing. Read by OpenMP when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _FLOWS = ("train", "evaluate", "predict", "load", "ask", "check", "register")
 __all__ = [*_FLOWS, "__version__"]  # noqa: PLE0604 - filled from _FLOWS

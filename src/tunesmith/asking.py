@@ -12,7 +12,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of
-from tunesmith.files import append_line, digest_bytes, digest_json, write_bytes, write_json
+from tunesmith.files import append_line, digest_json, write_bytes, write_json
 from tunesmith.model import Model
 from tunesmith.prepare import label_sets, run_steps
 from tunesmith.progress import Progress, Stop
@@ -56,8 +56,12 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
     return {"metrics": Judge(model.plan, model.facts).full(answers), "rows": len(records), "warnings": warnings}
 
 
-def predict_file(model: Model, path: Path, out: Path, prefix: str, progress: Progress, stop: Stop) -> dict[str, Any]:
-    """Answer a file chunk by chunk; each chunk is durable before the next, and a second call goes on after the last."""
+def predict_file(  # noqa: PLR0913 - what addresses the job
+    model: Model, digest: str, path: Path, out: Path, prefix: str, progress: Progress, stop: Stop
+) -> dict[str, Any]:
+    """Answer a file chunk by chunk; each is durable before the next, and a second call goes on after the last one.
+
+    `digest` identifies the model, so that a journal of another one is not gone on with."""
     table = read(path, model.plan.data.format)
     if out.suffix not in _WRITERS:
         raise TunesmithError(f"--out: cannot write '{out.suffix}' files. Known: {', '.join(sorted(_WRITERS))}")
@@ -65,7 +69,7 @@ def predict_file(model: Model, path: Path, out: Path, prefix: str, progress: Pro
         raise TunesmithError("--out: is the input file itself; choose another name")
     records = cleaned(model, table, labelled=False)
     _refuse_reserved(model, table, prefix)
-    key = digest_json([table.sha256, model.base.digest, model.plan.model_dump(mode="json"), _weights(model), prefix])
+    key = digest_json([table.sha256, digest, prefix])
     journal = out.with_name(f".{out.name}.partial")
     done = _begun(journal, key)
     with progress.bar("answering", len(records), "rows", done) as bar:
@@ -77,12 +81,6 @@ def predict_file(model: Model, path: Path, out: Path, prefix: str, progress: Pro
     _assemble(table, journal, out)
     journal.unlink()
     return {"out": str(out), "rows": len(records), "resumed_at": done}
-
-
-def _weights(model: Model) -> str:
-    return digest_json(
-        {n: digest_bytes(p.detach().cpu().contiguous().numpy().tobytes()) for n, p in model.net.state_dict().items()}
-    )
 
 
 def _refuse_reserved(model: Model, table: Table, prefix: str) -> None:

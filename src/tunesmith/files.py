@@ -39,6 +39,12 @@ def digest_file(path: Path) -> str:
     return total.hexdigest()
 
 
+def digest_folder(folder: Path) -> str:
+    """sha256 over the names and digests of all files below a folder."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    return digest_json({f.relative_to(folder).as_posix(): digest_file(f) for f in files})
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside a folder durable. Windows cannot open a folder, and needs no such step."""
     if os.name == "nt":

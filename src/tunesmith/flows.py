@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
-from tunesmith.files import write_json
+from tunesmith.files import MANIFEST, digest_folder, verify_folder, write_json
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
 from tunesmith.prepare import Prepared, prepare
@@ -74,7 +74,7 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     """`train` for a plan that is already one."""
     began = time.monotonic()
     found = find(plan.base.name, online=online)
-    refuse_unfit(plan, found)
+    plan = fitted(plan, found)
     with Stop() as stop:
         prepared = prepare(plan)
         stop.check("before training")
@@ -91,21 +91,24 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     return Trained(run.path, reply)
 
 
-def refuse_unfit(plan: Plan, found: Found) -> None:
-    """What cannot work with this base is refused before any weight is loaded."""
+def fitted(plan: Plan, found: Found) -> Plan:
+    """The plan with `max_tokens` fitted to the base where it was not asked for. What cannot work with this base is
+    refused before any weight is loaded."""
     from tunesmith.bases.family import family_of
     from tunesmith.bases.load import max_positions
 
-    family = family_of(found.model_type)
-    if text := plan.method.base_objection(family):
+    if text := plan.method.base_objection(family_of(found.model_type)):
         raise TunesmithError(f"method: {text}")
     room = max_positions(found) - plan.method.extra_tokens()
     limit = getattr(plan.task, "max_tokens", 0)
-    if limit > room:
+    if limit <= room:
+        return plan
+    if plan.task.differs("max_tokens"):
         raise TunesmithError(
             f"task.max_tokens: {limit} is more than the {room} places that {plan.base.name} has "
             f"(virtual tokens of the method taken off). Set task.max_tokens={room}"
         )
+    return plan.model_copy(update={"task": plan.task.model_copy(update={"max_tokens": room})})
 
 
 def load(path: str | Path, *, online: bool = False) -> Any:
@@ -113,7 +116,10 @@ def load(path: str | Path, *, online: bool = False) -> Any:
     from tunesmith.model import CARD
     from tunesmith.model import load as load_model
 
-    return load_model(model_folder(path, CARD), online=online)
+    folder = model_folder(path, CARD)
+    if (folder / MANIFEST).is_file() and (wrong := verify_folder(folder)):
+        raise TunesmithError(f"{folder} is damaged: {'; '.join(wrong[:3])}. Answers could differ: refused")
+    return load_model(folder, online=online)
 
 
 def model_folder(path: str | Path, card: str) -> Path:
@@ -149,10 +155,12 @@ def predict(
 ) -> dict[str, Any]:  # fmt: skip
     """File to file: the input columns unchanged plus the answers. Resumes where an interrupted call stopped."""
     from tunesmith.asking import predict_file
+    from tunesmith.model import CARD
 
     progress = progress or Progress()
+    model, digest = load(path, online=online), digest_folder(model_folder(path, CARD))
     with Stop() as stop:
-        return predict_file(load(path, online=online), Path(data), Path(out), prefix, progress, stop)
+        return predict_file(model, digest, Path(data), Path(out), prefix, progress, stop)
 
 
 def evaluate(

@@ -2,9 +2,11 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tunesmith.plan import Plan
-from tunesmith.plan_text import read_plan
+if TYPE_CHECKING:
+    from tunesmith.plan import Plan
+
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +18,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--online", action="store_true", help="allow fetching the base from the hub")
 
 
-def plan_of(words: list[str]) -> Plan:
+def plan_of(words: list[str]) -> "Plan":
     """The plan of a command's words. The first word without '=' is the file."""
+    from tunesmith.plan_text import read_plan  # here, so that --help costs nothing
+
     files = [w for w in words if "=" not in w]
     if len(files) > 1:
         from tunesmith.errors import TunesmithError
