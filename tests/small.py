@@ -64,4 +64,6 @@ def loop(
 ) -> Loop:  # fmt: skip
     """A loop in memory; unless told otherwise every evaluation is worth 0."""
     flat = {made.plan.best_metric: 0.0}
-    return Loop(Job(made, train, train if validation is None else validation, judge or (lambda _: flat), Path(), save=False))
+    return Loop(
+        Job(made, train, train if validation is None else validation, judge or (lambda _: flat), Path(), save=False)
+    )

@@ -119,7 +119,9 @@ def baseline(about: Any, split: Split, name: str) -> dict[str, Any]:
     seconds = time.process_time() - began
     answers = Answers(task.kind, test, predicted, scores, facts.labels)
     names = [m for m in plan.metric_names if scores is not None or m not in ("log_loss", "ece", "roc_auc")]
-    judge = Judge(plan.model_copy(update={"evaluate": plan.evaluate.model_copy(update={"metrics": tuple(names)})}), facts)
+    judge = Judge(
+        plan.model_copy(update={"evaluate": plan.evaluate.model_copy(update={"metrics": tuple(names)})}), facts
+    )
     found = judge.full(answers)
     return {
         "metrics": {n: v["value"] for n, v in found.items()}, "intervals": found, "predicted": compact(predicted),

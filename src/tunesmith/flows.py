@@ -100,6 +100,11 @@ def fitted(plan: Plan, found: Found) -> Plan:
     if text := plan.method.base_objection(family_of(found.model_type)):
         raise TunesmithError(f"method: {text}")
     room = max_positions(found) - plan.method.extra_tokens()
+    if room < 1:
+        raise TunesmithError(
+            f"method: its {plan.method.extra_tokens()} virtual tokens leave no place for a text: {plan.base.name} has "
+            f"{max_positions(found)} places. Ask for fewer"
+        )
     limit = getattr(plan.task, "max_tokens", 0)
     if limit <= room:
         return plan

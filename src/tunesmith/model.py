@@ -49,10 +49,10 @@ class Model:
     def learning_rate(self) -> float:
         """Peak learning rate: the plan's, or the method's default fitted to the width of the base."""
         rate = self.plan.learning_rate
-        if self.plan.train.lr != "auto" or not type(self.plan.method).by_width:
+        if self.plan.train.lr != "auto":
             return rate
         width = int(self.base.config.get("hidden_size") or self.base.config.get("dim") or 768)
-        return rate * min(4.0, (768 / width) ** 2)
+        return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power)
 
     def encode(self, records: Sequence[Record], roles: Roles) -> Encoded:
         """Rows as this network reads them."""

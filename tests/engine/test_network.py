@@ -9,7 +9,6 @@ import small
 from kit import TinyBases
 from tunesmith.engine.batches import collate
 from tunesmith.engine.network import count, override_dropout, trainable, training_mode
-from tunesmith.methods import METHODS
 from tunesmith.model import Model
 
 FAMILIES = ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2")
@@ -42,8 +41,6 @@ def test_a_row_alone_answers_as_in_any_batch(family: str, tiny_bases: TinyBases)
 @pytest.mark.parametrize("family", ("bert", "qwen2"))
 def test_virtual_tokens_leave_padding_without_effect(family: str, method: str, tiny_bases: TinyBases) -> None:
     asked = small.plan(tiny_bases[family], method={"name": method, "tokens": 3})
-    if asked.method.base_objection(METHODS and small.model(small.plan(tiny_bases[family]), ROWS).family):
-        pytest.skip("refused for this family")
     model = small.model(asked, ROWS)
     whole = small.encoded(model, ROWS)
     alone = np.concatenate([model.logits(small.encoded(model, [row])) for row in ROWS])

@@ -13,6 +13,7 @@ from torch import nn
 import tiny
 from tunesmith.bases.family import family_of, plain
 from tunesmith.errors import TunesmithError
+from tunesmith.methods import _peft
 from tunesmith.methods.ia3 import IA3
 from tunesmith.methods.lora import LoRA
 
@@ -70,7 +71,7 @@ def test_lora_plus_moves_b_faster_and_vera_leaves_the_head_at_its_rate() -> None
     heads = vera.groups(wrapped(vera))
     assert heads
     assert all(BERT.is_head(name) for name in heads)
-    assert all(abs(factor * vera.auto_rate() - 1e-3) < 1e-12 for factor in heads.values())
+    assert all(abs(factor * vera.auto_rate() - _peft.HEAD_RATE) < 1e-12 for factor in heads.values())
 
 
 def test_adalora_ends_with_the_budget_it_was_given(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 import tiny
 from tunesmith.bases.family import family_of, plain
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import _prompt
+from tunesmith.methods import _peft, _prompt
 from tunesmith.methods.prefix import Prefix
 from tunesmith.methods.prompt import Prompt
 from tunesmith.methods.ptuning import PTuning
@@ -142,7 +142,7 @@ def test_the_head_keeps_a_bearable_rate() -> None:
     net = made.apply(tiny.fresh("bert"), facts)
     groups = made.groups(net)
     assert set(groups) == {n for n, p in net.named_parameters() if p.requires_grad and facts.is_head(n)}
-    assert all(f * made.auto_rate() == pytest.approx(1e-3) for f in groups.values())
+    assert all(f * made.auto_rate() == pytest.approx(_peft.HEAD_RATE) for f in groups.values())
 
 
 def test_the_base_itself_is_untouched() -> None:

@@ -80,7 +80,7 @@ def test_in_double_precision_they_agree_to_1e_12(tiny_bases: TinyBases, monkeypa
     made.net.double(), other.net.double()
     loss, gradients = backward(made, encoded(made), 0)
     hand, expected = by_hand(other, encoded(other), 0)
-    assert loss == pytest.approx(hand, rel=1e-7)  # row weights are float32
+    assert loss == pytest.approx(hand, rel=1e-12)
     assert furthest(gradients, expected) <= 1e-12
 
 

@@ -19,7 +19,11 @@ def write_chinese(path: Path, rows: int = 80) -> Path:
     lines = ["text,label"]
     for i in range(rows):
         label = list(WORDS)[i % 2]
-        lines.append(f"{generator.choice(['泵', '风机', '皮带'])}{generator.choice(WORDS[label])},第{i}号,{label}".replace(",第", "，第"))
+        lines.append(
+            f"{generator.choice(['泵', '风机', '皮带'])}{generator.choice(WORDS[label])},第{i}号,{label}".replace(
+                ",第", "，第"
+            )
+        )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
     return path
 

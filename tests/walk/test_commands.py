@@ -81,7 +81,12 @@ def test_the_ledger_adds_up(trained: Path) -> None:
 def test_predict_keeps_every_cell_and_adds_probabilities(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [["id", "text", "note"], ["007", "oil drips", "NA"], ["1e5", "smoke, hot", 'say "hi"'], ["", "rattle 泵", "null"]]
+    rows = [
+        ["id", "text", "note"],
+        ["007", "oil drips", "NA"],
+        ["1e5", "smoke, hot", 'say "hi"'],
+        ["", "rattle 泵", "null"],
+    ]
     with (tmp_path / "in.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows(rows)
     code, reply, err = call(

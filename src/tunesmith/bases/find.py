@@ -146,6 +146,8 @@ def _refuse_unsafe(name: str, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise TunesmithError(f"base: {folder / 'config.json'} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise TunesmithError(f"base: {folder / 'config.json'} holds no JSON object")
     bad = [k for k in ("auto_map", "trust_remote_code", "_attn_implementation_internal") if config.get(k)]
     if bad:
         raise TunesmithError(f"base: {name} asks to run its own code ({', '.join(bad)} in config.json): refused")

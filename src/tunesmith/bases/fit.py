@@ -42,6 +42,8 @@ class Fit:
 def fit(tokenizer: Any, texts: Sequence[str]) -> Fit:
     """Measure on at most 2,000 of the texts, evenly taken."""
     some = list(texts[:: max(1, len(texts) // SAMPLE)])[:SAMPLE]
+    if not some:
+        return Fit(0.0, 0.0, 0.0)
     runs = [_RUN.findall(t) for t in some]  # words alone: digits and signs say nothing about a language
     ids = tokenizer([" ".join(r) for r in runs], add_special_tokens=False, padding=False, verbose=False)["input_ids"]
     tokens = sum(map(len, ids))

@@ -13,6 +13,15 @@ from tunesmith.errors import TunesmithError
 if TYPE_CHECKING:
     from torch import nn
 
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -36,6 +45,8 @@ def load_tokenizer(found: Found) -> Any:
     """The base's tokenizer, local files only; a decoder without a padding token gets one it knows."""
     from transformers import AutoTokenizer
 
+    if not any((found.folder / name).is_file() for name in _VOCABULARIES):  # transformers would make up an empty one
+        raise TunesmithError(f"base: {found.name} has no tokenizer: none of {', '.join(_VOCABULARIES)}")
     logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)
     with quiet():
         try:
@@ -58,6 +69,7 @@ def load_net(
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside the head are missing from the files.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     family = family_of(found.model_type)
@@ -71,7 +83,7 @@ def load_net(
                 found.folder, num_labels=outputs, output_loading_info=True, local_files_only=True,
                 trust_remote_code=False, use_safetensors=True, dtype="float32", **cut, **config,
             )  # fmt: skip
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise TunesmithError(f"base: {found.name} does not load: {error}") from error
     _refuse_missing(found, family, info["missing_keys"])
     if pad_token_id is not None:

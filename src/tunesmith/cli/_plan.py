@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from tunesmith.plan import Plan
 
 
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of a plan."""
     parser.add_argument(

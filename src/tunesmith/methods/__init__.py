@@ -38,9 +38,9 @@ class Method(Part):
 
     rate: ClassVar[float]
     """Default learning rate (`train.lr: auto`) for AdamW."""
-    by_width: ClassVar[bool] = False
-    """Whether `rate` is meant for a base 768 wide and falls with the square of the width: what moves a base's own
-    weights wants 2e-4 on MiniLM (384), 5e-5 on BERT-base, about 1e-5 on a model 2,048 wide."""
+    width_power: ClassVar[int] = 0
+    """`rate` is meant for a base 768 wide and is multiplied by (768 / width) ** width_power, at most 4. What moves a
+    base's own weights wants 2e-4 on MiniLM (384), 5e-5 on BERT-base, about 1e-5 on a model 2,048 wide."""
     mergeable: ClassVar[bool] = False
     """Whether `fold` can turn the result into the base's own architecture with equal outputs."""
     ecosystem: ClassVar[Ecosystem] = "plain"

@@ -43,7 +43,8 @@ class Adapter(Method):
     top: PositiveInt | None = None
     """Only in the top k blocks; the blocks below never move and cost no gradients."""
 
-    rate: ClassVar[float] = 5e-4
+    rate: ClassVar[float] = 1e-3
+    width_power: ClassVar[int] = 1
     ecosystem: ClassVar[Ecosystem] = "tunesmith"
     prefer: ClassVar[str] = "many tasks share one base and the update must not be linear; it stays in the network"
     source: ClassVar[str] = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"

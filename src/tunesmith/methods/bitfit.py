@@ -23,6 +23,7 @@ class BitFit(Method):
     name: Literal["bitfit"] = "bitfit"
 
     rate: ClassVar[float] = 1e-3
+    width_power: ClassVar[int] = 1
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "the base is an encoder with biases and the change must be tiny and add no layer"
     source: ClassVar[str] = "Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199"

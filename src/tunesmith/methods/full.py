@@ -17,7 +17,7 @@ class Full(Method):
     name: Literal["full"] = "full"
 
     rate: ClassVar[float] = 5e-5
-    by_width: ClassVar[bool] = True
+    width_power: ClassVar[int] = 2
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "there are thousands of rows and the machine has the memory: the reference for quality"
     source: ClassVar[str] = "Devlin et al. 2019, https://arxiv.org/abs/1810.04805"

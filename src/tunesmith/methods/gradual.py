@@ -34,7 +34,7 @@ class Gradual(Method):
     """Each block learns at this share of the rate of the block above it, e.g. 0.95; null: all at one rate."""
 
     rate: ClassVar[float] = 5e-5
-    by_width: ClassVar[bool] = True
+    width_power: ClassVar[int] = 2
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "full tuning forgets what the base knew, and there are epochs enough to thaw"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"

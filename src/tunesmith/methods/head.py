@@ -18,7 +18,7 @@ class Head(Method):
     pooler: bool = True
     """Whether dense layers before the last linear layer (BERT's pooler, RoBERTa's dense) learn, too."""
 
-    rate: ClassVar[float] = 1e-3
+    rate: ClassVar[float] = 5e-3
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base costs no gradients"
     source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"

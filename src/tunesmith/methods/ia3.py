@@ -26,7 +26,7 @@ class IA3(Method):
     top: PositiveInt | None = None
     """Only in the top k blocks; the blocks below never move and cost no gradients."""
 
-    rate: ClassVar[float] = 5e-3
+    rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "thousands of tuned models must be kept: a few vectors each, nothing left at run time"
     source: ClassVar[str] = "Liu et al. 2022, https://arxiv.org/abs/2205.05638"

@@ -60,8 +60,8 @@ class Layers(Method):
     sparse: Sparse | None = None
     """Of the chosen weights (of the whole base without another choice), only a share moves."""
 
-    rate: ClassVar[float] = 5e-5
-    by_width: ClassVar[bool] = True
+    rate: ClassVar[float] = 1e-4
+    width_power: ClassVar[int] = 2
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks cost no gradients"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"

@@ -48,7 +48,8 @@ class LoRA(Method):
     budget: _adalora.Budget = _adalora.Budget()
     """How adalora's ranks shrink."""
 
-    rate: ClassVar[float] = 4e-4
+    rate: ClassVar[float] = 5e-4
+    width_power: ClassVar[int] = 1
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "nothing else speaks: near full tuning in quality, small files, nothing left at run time"
     source: ClassVar[str] = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
@@ -67,7 +68,7 @@ class LoRA(Method):
         return None
 
     def auto_rate(self) -> float:
-        return {"adalora": 1e-3, "vera": 1e-2}.get(self.variant, self.rate)
+        return {"adalora": 1.5e-3, "vera": 5e-3}.get(self.variant, self.rate)
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         if fault := self.objection(None):

@@ -43,7 +43,8 @@ class Mixed(Method):
     parts: tuple[Part, ...] = Field(min_length=2)
     """The methods, innermost first: a word, or {name: word, settings…}."""
 
-    rate: ClassVar[float] = 4e-4
+    rate: ClassVar[float] = 5e-4
+    width_power: ClassVar[int] = 1
     ecosystem: ClassVar[Ecosystem] = "tunesmith"
     prefer: ClassVar[str] = "you want to test whether two small changes add up; expect little over the better one alone"
     source: ClassVar[str] = "Ding et al. 2023, https://doi.org/10.1038/s42256-023-00626-4"

@@ -35,7 +35,7 @@ class Prefix(Method):
     hidden: PositiveInt | None = None
     """Width of that network; null: the width of the base."""
 
-    rate: ClassVar[float] = 1e-2
+    rate: ClassVar[float] = 3e-2
     prefer: ClassVar[str] = "the base must stay untouched in memory and rows of many tasks share it"
     source: ClassVar[str] = "Li & Liang 2021, https://arxiv.org/abs/2101.00190"
 

@@ -33,7 +33,7 @@ class PTuning(Method):
     hidden: PositiveInt = 128
     """Its width."""
 
-    rate: ClassVar[float] = 1e-3
+    rate: ClassVar[float] = 5e-3
     prefer: ClassVar[str] = "prompt tuning is unstable on your base: the encoder ties the tokens together"
     source: ClassVar[str] = "Liu et al. 2021, https://arxiv.org/abs/2103.10385"
 

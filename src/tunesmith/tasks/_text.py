@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
 from tunesmith.data.table import Table
+from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, SideFacts, Task
 
 SideAs = Literal["text", "vector"]
@@ -97,9 +98,14 @@ def tokens(
             first[i], None if second is None else second[i], padding=False, truncation="longest_first",
             max_length=limit, return_attention_mask=False, verbose=False,
         )  # fmt: skip
+        if len(row["input_ids"]) > limit:
+            raise TunesmithError(f"task.max_tokens: {limit} leaves no room beside the special tokens. Set it higher")
         ids[i] = row["input_ids"]
         if types is not None:
             types[i] = row["token_type_ids"]
+    # a tokenizer without special tokens makes nothing of an empty text, and a network cannot read nothing
+    nothing = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    ids, types = [row or [nothing] for row in ids], None if types is None else [row or [0] for row in types]
     keep = types is not None and any(any(t) for t in types)
     return ids, types if keep else None, lost
 

@@ -98,7 +98,7 @@ class Classify(_text.TextTask):
         if not self.focal:
             return plain
         surprise = 1 - (-plain).exp()
-        return surprise.clamp_min(0) ** self.focal * plain
+        return surprise.clamp_min(1e-7) ** self.focal * plain  # at 0 a power below 1 has no finite gradient
 
     def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
         scores = _text.softmax(logits_NC)

@@ -72,7 +72,7 @@ class Loop:
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False
-        self.clocks = {"evaluate": time.monotonic(), "save": time.monotonic()}
+        self.clocks = dict.fromkeys(("evaluate", "save", "log"), time.monotonic())
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -138,12 +138,12 @@ class Loop:
 
     def _move(self, step: int, rate: float) -> float:
         method, auto = self.model.plan.method, self.model.net.auto
-        method.before_step(auto, step, self.total)
+        method.before_step(auto, step + 1, self.total)
         moving = [p for p in self.moving.values() if p.grad is not None]
         norm = self.precision.clip(moving, self.asked.clip, self.optimizer)
         watch.refuse_bad_gradient(norm, step + 1, rate)
         self.optimizer.step()
-        method.after_step(auto, step, self.total)
+        method.after_step(auto, step + 1, self.total)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
             self.average.update(self.moving)
@@ -156,8 +156,7 @@ class Loop:
         return self.model.learning_rate * share
 
     def _log_step(self, loss: float, rate: float, norm: float) -> None:
-        due = Moment.parse(self.asked.log_every).steps(self.per_epoch)
-        if due and (self.state.step % due == 0 or self.state.step == self.total):
+        if self._due("log", self.asked.log_every) or self.state.step == self.total:
             line = {"loss": loss, "lr": rate, "grad_norm": norm}
             self._journal({"kind": "step", "epoch": self.state.step / self.per_epoch, **line})
             self.job.log(self.state.step, line)

@@ -1,0 +1,152 @@
+"""Turn the measured lines into docs/results.md: `python bench/quality/table.py`.
+
+Repeated folds: mean over folds with a corrected interval, and the corrected resampled t-test against TF-IDF with a
+linear SVM on the same folds (Nadeau & Bengio 2003). Own test files: bootstrap interval over rows and a paired
+bootstrap against TF-IDF with logistic regression. Nothing is written here that is not in results/*.jsonl.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.evaluation.significance import corrected_t, holm, paired_bootstrap
+from tunesmith.metrics import METRICS, Answers
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent.parent / "docs" / "results.md"
+TITLES = {
+    "mwo": ("mwo_failure_mode", "626 maintenance work orders, 22 failure modes, repeated stratified 5-fold"),
+    "mwo_shipped": ("mwo_failure_mode, shipped split", "564 rows to learn from, the 62 shipped test rows"),
+    "banking77": ("banking77", "77 intents, its own test file of 3,080 rows"),
+    "sst2": ("sst2", "sentence sentiment, its own test file of 1,821 rows"),
+    "goemotions": ("goemotions", "28 emotions, several a row, its own test file of 5,427 rows"),
+    "sts": ("STS", "similarity of sentence pairs: learnt from SemEval 2012 to 2014, tested on 2015 and 2016"),
+}
+MAIN = {"goemotions": ("macro_f1", "micro_f1"), "sts": ("spearman", "pearson")}
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [HEAD]
+    for name in TITLES:
+        file = HERE / "results" / f"{name}.jsonl"
+        if file.is_file():
+            parts.append(section(name, [json.loads(line) for line in file.read_text().splitlines()]))
+    PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+    print(f"{PAGE.name}: {len(parts) - 1} data sets")
+
+
+HEAD = """# Results on real data
+
+Written by `python bench/quality/table.py` from the lines in `bench/quality/results/`, which
+`python bench/quality/run.py SET` measures and appends. Base: `minilm` (22.7 M parameters). Methods run with their
+default settings and learning rates; a tenth of the training rows picks the epoch and never the settings. Times are CPU
+seconds of training on one core of a shared AMD EPYC (AVX2); read them as ratios. "trained" leaves nothing out: it is
+the share of all parameters that move, head included.
+"""
+
+
+def section(name: str, lines: list[dict[str, Any]]) -> str:
+    """One data set."""
+    title, told = TITLES[name]
+    first, second = MAIN.get(name, ("accuracy", "macro_f1"))
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault((line["method"], 0 if name == "mwo" else line["rows"]), []).append(line)
+    reference = {k[1]: v for k, v in groups.items() if k[0] == ("tfidf_svm" if name.startswith("mwo") else "tfidf")}
+    rows = [row(name, key, found, (first, second), reference) for key, found in groups.items()]
+    rows.sort(key=lambda r: -r["value"])
+    corrected = holm([r["p"] for r in rows if r["p"] is not None])
+    for each in rows:
+        each["p_corrected"] = corrected.pop(0) if each["p"] is not None else None
+    versus = "TF-IDF + SVM" if name.startswith("mwo") else "TF-IDF"
+    header = f"| method | rows | {first} | {second} | against {versus} | p (Holm) | trained | CPU s | runs |"
+    lines_out = [f"\n## {title}\n\n{told.capitalize()}.\n", header, "|" + " --- |" * 9]
+    return "\n".join(lines_out + [told_row(r) for r in rows])
+
+
+def row(
+    name: str, key: tuple[str, int], found: list[dict[str, Any]], metrics: tuple[str, str], reference: Any
+) -> dict[str, Any]:
+    """Numbers of one method on one amount of rows."""
+    first, second = metrics
+    values = np.array([f["metrics"][first] for f in found], dtype=float)
+    others = np.array([f["metrics"].get(second) or math.nan for f in found], dtype=float)
+    counts = found[0].get("parameters")
+    out = {
+        "method": key[0], "rows": int(np.mean([f["rows"] for f in found])), "value": values.mean(),
+        "second": others.mean(), "seconds": float(np.mean([f["seconds"] for f in found])), "runs": len(found),
+        "trained": None if counts is None else counts["trainable"] / counts["total"], "p": None, "against": None,
+    }  # fmt: skip
+    base = reference.get(key[1])
+    if name == "mwo":
+        out["low"], out["high"] = fold_interval(values)
+        return out | (against_folds(found, base, first) if base and key[0] != "tfidf_svm" else {})
+    interval = found[0]["intervals"][first]
+    out["low"], out["high"] = interval["low"], interval["high"]
+    return out | (against_rows(found[0], base[0], name, first) if base and base[0] is not found[0] else {})
+
+
+def fold_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a mean over repeated 5-fold scores, with the correction for overlapping training rows."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return math.nan, math.nan
+    spread = math.sqrt((1 / len(values) + 0.25) * values.var(ddof=1)) * t.ppf(0.975, len(values) - 1)
+    return values.mean() - spread, values.mean() + spread
+
+
+def against_folds(found: list[dict[str, Any]], base: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Difference to the reference on the folds that both have."""
+    theirs = {b["split"]: b["metrics"][metric] for b in base}
+    pairs = [(f["metrics"][metric], theirs[f["split"]]) for f in found if f["split"] in theirs]
+    if len(pairs) < 3:
+        return {}
+    mine, other = zip(*pairs, strict=True)
+    test = corrected_t(mine, other, 0.2)
+    return {"against": test.value, "p": test.p}
+
+
+def against_rows(mine: dict[str, Any], other: dict[str, Any], name: str, metric: str) -> dict[str, Any]:
+    """Paired bootstrap over test rows, from the stored predictions."""
+    if name == "goemotions":
+        a, b = (_sets(x) for x in (mine, other))
+    elif name == "sts":
+        a, b = (Answers("numbers", np.array(x["truth"], float), np.array(x["predicted"], float)) for x in (mine, other))
+    else:
+        a, b = (Answers("classes", np.array(x["truth"]), np.array(x["predicted"])) for x in (mine, other))
+    found = paired_bootstrap(METRICS.make(metric), a, b)
+    return {"against": found.value, "p": found.p}
+
+
+def _sets(line: dict[str, Any]) -> Answers:
+    width = 1 + max(c for rows in (line["truth"], line["predicted"]) for row in rows for c in row)
+    width = max(width, 28)
+    out = []
+    for rows in (line["truth"], line["predicted"]):
+        matrix = np.zeros((len(rows), width), dtype=np.int64)
+        for i, row in enumerate(rows):
+            matrix[i, row] = 1
+        out.append(matrix)
+    return Answers("multilabel", out[0], out[1])
+
+
+def told_row(r: dict[str, Any]) -> str:
+    """A line of the table."""
+    span = "" if math.isnan(r["low"]) else f" [{r['low']:.3f}, {r['high']:.3f}]"
+    against = "" if r["against"] is None else f"{r['against']:+.3f}"
+    p = "" if r["p_corrected"] is None else f"{r['p_corrected']:.3f}"
+    trained = "" if r["trained"] is None else f"{r['trained']:.2%}"
+    second = "" if math.isnan(r["second"]) else f"{r['second']:.3f}"
+    return (
+        f"| {r['method']} | {r['rows']} | {r['value']:.3f}{span} | {second} | {against} | {p} | {trained} | "
+        f"{r['seconds']:.0f} | {r['runs']} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
