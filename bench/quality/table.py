@@ -30,13 +30,13 @@ MAIN = {"goemotions": ("macro_f1", "micro_f1"), "sts": ("spearman", "pearson")}
 
 def main() -> None:
     """Write the page."""
-    parts = [HEAD]
+    parts = [HEAD, overview()]
     for name in TITLES:
         file = HERE / "results" / f"{name}.jsonl"
         if file.is_file():
             parts.append(section(name, [json.loads(line) for line in file.read_text().splitlines()]))
     PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
-    print(f"{PAGE.name}: {len(parts) - 1} data sets")
+    print(f"{PAGE.name}: {len(parts) - 2} data sets")
 
 
 HEAD = """# Results on real data
@@ -47,6 +47,34 @@ default settings and learning rates; a tenth of the training rows picks the epoc
 seconds of training on one core of a shared AMD EPYC (AVX2); read them as ratios. "trained" leaves nothing out: it is
 the share of all parameters that move, head included.
 """
+
+
+MEMORY = {
+    "full": "full", "head": "head", "layers": "layers (top 2)", "lora": "lora r8, all", "adapter": "adapter (houlsby, 16)",
+    "prefix": "prefix 20", "ptuning": "p-tuning 20", "prompt": "prompt 20", "bitfit": "bitfit", "ia3": "ia3",
+}  # fmt: skip
+
+
+def overview() -> str:
+    """The table of methods as handbooks have it, but measured: share, quality, memory, time, when to prefer."""
+    from tunesmith.methods import METHODS
+
+    memory = json.loads((HERE.parent / "claims.json").read_text(encoding="utf-8"))["memory"]
+    file = HERE / "results" / "mwo.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    rows = ["## Methods at a glance\n", "Accuracy on mwo_failure_mode (below, with intervals), memory and CPU time of one step "
+            "of 32 rows of 64 tokens (docs/handbook-claims.md).\n",
+            "| method | trained, head included | accuracy | memory of a step, MB | CPU s of a step | prefer it when |",
+            "|" + " --- |" * 6]  # fmt: skip
+    for name in METHODS.names():
+        own = [line for line in lines if line["method"] == name]
+        values = [line["metrics"]["accuracy"] for line in own]
+        share = f"{own[0]['parameters']['trainable'] / own[0]['parameters']['total']:.2%}" if own else "not measured"
+        quality = f"{np.mean(values):.3f} ({len(values)} folds)" if values else "not measured"
+        step = memory.get(MEMORY.get(name, ""))
+        cost = f"{step['mb']:.0f} | {step['seconds']:.2f}" if step else "not measured | not measured"
+        rows.append(f"| {name} | {share} | {quality} | {cost} | {METHODS.find(name).prefer} |")
+    return "\n".join(rows)
 
 
 def section(name: str, lines: list[dict[str, Any]]) -> str:

@@ -19,7 +19,7 @@ class Part(BaseModel):
     and documents each field with a docstring below it (the plan reference is made from them).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     name: str
     """The word that picks this part."""

@@ -262,7 +262,7 @@ def _reply(
         "weights_sha256": digest_weights(model),
         "golden_sha256": digest_file(work.run.file("golden") / "golden.safetensors"),
         "plan_sha256": digest_file(work.run.plan),
-        "equality": proof["equality"],
+        "equality": "exact" if state.equality == "exact" else proof["equality"],
         "proof": proof,
         "warnings": work.warnings,
     }  # fmt: skip
@@ -291,7 +291,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
             "parameters": reply["parameters"],
             "base": {"name": work.found.name, "public_name": work.found.public_name, "digest": work.found.digest},
-            "equality": proof["equality"],
+            "equality": reply["equality"],
             "weights_sha256": reply["weights_sha256"],
             "golden_sha256": reply["golden_sha256"],
             "seed": work.plan.train.seed,

@@ -17,7 +17,7 @@ Rate = Annotated[float, Field(gt=0)]
 class Section(BaseModel):
     """A named group of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Base(Section):

@@ -81,6 +81,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise TunesmithError(f"{path}{place}: {getattr(error, 'problem', error)}") from error
     except RecursionError as error:
         raise TunesmithError(f"{path}: nested too deeply for a plan") from error
+    except ValueError as error:  # a date or a number that looks like one and is none
+        raise TunesmithError(f"{path}: a value cannot be read: {error}") from error
     if not isinstance(tree, dict):
         raise TunesmithError(f"{path}: a plan is a mapping with at least task, base and data")
     return tree
@@ -118,6 +120,8 @@ def _override(tree: dict[str, Any], word: str) -> None:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise TunesmithError(f"{path}: cannot read the value '{text}': {getattr(error, 'problem', error)}") from error
+    except (ValueError, RecursionError) as error:  # a date or a number that is none, or brackets without end
+        raise TunesmithError(f"{path}: cannot read the value '{text[:60]}': {error}") from error
     *folders, last = path.strip().split(".")
     spot = tree
     for key in folders:

@@ -93,6 +93,7 @@ def _divide(
         if name != "train":
             ledger.place(rows, name)  # type: ignore[arg-type]
     ledger.place(splits["train"], "train")
+    _tell_strangers(plan, splits, roles, notes)
     splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     return splits
 
@@ -169,3 +170,21 @@ def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: lis
     if groups := conflicts(records, roles):
         rows = sum(len(g) for g in groups)
         notes.append(f"{rows} rows have a text that stands with different labels, such as {rows_shown(groups[0])}")
+
+
+def _tell_strangers(plan: Plan, splits: dict[str, list[Record]], roles: Roles, notes: list[str]) -> None:
+    """Labels that stand in a held-out split alone cannot be answered, and that must not be silent."""
+    if plan.task.kind == "numbers" or roles.label is None:
+        return
+
+    def names(record: Record) -> list[str]:
+        cell = record.cells[roles.label or ""]
+        return [str(one) for one in cell] if isinstance(cell, list) else [str(cell)]
+
+    known = {name for record in splits["train"] for name in names(record)}
+    for split_name, rows in splits.items():
+        strange = Counter(name for record in rows for name in names(record) if name not in known)
+        if strange:
+            told = ", ".join(f"'{name}' ({count} rows)" for name, count in strange.most_common(8))
+            notes.append(f"{len(strange)} labels stand in {split_name} and not in train: {told}. "
+                         "They cannot be answered and count as wrong")  # fmt: skip

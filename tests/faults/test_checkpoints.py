@@ -80,6 +80,20 @@ def test_the_run_ends_with_the_same_weights_after_the_fallback(half: tuple[Path,
     assert run_job(half[1] | {"run": str(run)})["weights_sha256"] == half[2]
 
 
+def test_another_thread_count_goes_on_and_is_marked(
+    half: tuple[Path, dict, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tunesmith.training.loop as loops
+
+    run = tmp_path / "run"
+    shutil.copytree(half[0], run)
+    key = loops.kernel_key()
+    monkeypatch.setattr(loops, "kernel_key", lambda: key | {"threads": 96})
+    reply = run_job(half[1] | {"run": str(run)})
+    assert reply["equality"] == "exact"
+    assert any("threads differ" in w for w in reply["warnings"])
+
+
 def test_all_checkpoints_damaged_stops_and_deletes_nothing(half: tuple[Path, dict, str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(half[0], run)

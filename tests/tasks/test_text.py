@@ -1,4 +1,4 @@
-"""What text tasks share: what is cut is counted, special tokens stay, pairs are marked, side columns reach the model."""
+"""What text tasks share: what is cut is counted, special tokens stay, pairs are marked, side columns arrive."""
 
 from typing import Any
 
@@ -172,9 +172,9 @@ def test_a_text_of_nothing_has_an_answer_and_the_same_one_in_any_batch(
     alone = made.logits(made.encode(small.records([text], ["a"]), made.plan.task.roles()))
     assert np.isfinite(alone).all()
     both = made.encode(small.records([text, LONG], ["a", "b"]), made.plan.task.roles())
-    from tunesmith.engine.batches import collate
-
     import torch
+
+    from tunesmith.engine.batches import collate
 
     with torch.no_grad():
         together = made.net(collate(both, [0, 1], made.tokenizer.pad_token_id)).numpy()

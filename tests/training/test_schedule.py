@@ -1,6 +1,7 @@
 """Schedules: equal to transformers' where both have one, warm-up in every unit, floors, drops."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_linear_reaches_almost_zero_and_never_less() -> None:
 def test_restarts_start_anew_as_often_as_asked() -> None:
     found = curve("restarts", warm=0, cycles=3)
     assert [s for s in range(TOTAL) if found[s] == 1.0] == [0, 20, 40]
-    assert all(b < a for s, (a, b) in enumerate(zip(found, found[1:], strict=False)) if (s + 1) % 20)
+    assert all(b < a for s, (a, b) in enumerate(pairwise(found)) if (s + 1) % 20)
 
 
 def test_restarts_are_not_the_cosine() -> None:

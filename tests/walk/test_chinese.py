@@ -4,9 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
+
 from jobs import run_job, tree
 from kit import TinyBases
-
 from tunesmith.bases.find import find
 from tunesmith.bases.fit import fit
 from tunesmith.bases.load import load_tokenizer
@@ -30,8 +30,9 @@ def write_chinese(path: Path, rows: int = 80) -> Path:
 
 def chinese_base(folder: Path) -> Path:
     """A tiny multilingual base made offline: the tiny BERT with a vocabulary that has these characters."""
-    import tiny
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+    import tiny
 
     tokens = sorted({c for words in WORDS.values() for w in words for c in w} | set("泵风机皮带第号，0123456789"))
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

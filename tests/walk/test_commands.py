@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import write_tickets
 from jsonschema import validate
-from kit import TinyBases
 
+from jobs import write_tickets
+from kit import TinyBases
 from tunesmith.cli import main
 from tunesmith.replies import REPLIES, schema_of
 
@@ -107,7 +107,7 @@ def test_predict_keeps_every_cell_and_adds_probabilities(
 def test_an_interrupted_prediction_goes_on_where_it_stopped(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tunesmith.asking as asking
+    from tunesmith import asking
 
     data = write_tickets(tmp_path / "in.csv", rows=30)
     monkeypatch.setattr(asking, "CHUNK", 7)

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from jobs import run_job, tree, write_tickets
 from kit import TinyBases
-
 from tunesmith.errors import GateRefused, TunesmithError
 from tunesmith.prove import prove, prove_apart
 from tunesmith.run import Run

@@ -44,6 +44,10 @@ class State:
     """Running training loss since the last evaluation: sum over rows, and rows."""
     history_lines: int = 0
     warnings: list[str] = field(default_factory=list)
+    kernel: dict[str, Any] = field(default_factory=dict)
+    """What the bits depend on (processor, threads, versions) where the run began."""
+    equality: str = "bits"
+    """exact once the run has been resumed where other bits come out."""
 
 
 @dataclass

@@ -21,6 +21,7 @@ from tunesmith.engine.network import training_mode
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.files import append_line, write_text
+from tunesmith.machine import kernel_key
 from tunesmith.metrics import METRICS
 from tunesmith.model import Model, restore, weights
 from tunesmith.moments import Moment
@@ -250,6 +251,7 @@ class Loop:
                 self.job.progress.say(f"warning: {text}")
 
     def _save(self) -> None:
+        self.state.kernel = self.state.kernel or kernel_key()
         method_state = self.model.plan.method.state(self.model.net.auto)
         if self.average:
             method_state = {**method_state, **self.average.tensors()}
@@ -287,12 +289,24 @@ class Loop:
         if self.average:
             self.average.load(found.method)
         self.state = found.state
+        self._compare_machines()
         lines = history.read_text(encoding="utf-8").splitlines()[: self.state.history_lines]
         write_text(history, "".join(line + "\n" for line in lines))
         self.evaluations = [e for e in map(json.loads, lines) if e["kind"] == "evaluation"]
         epoch = max(0, self.state.step - 1) // self.per_epoch
         self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
         self.job.progress.say(f"going on from step {self.state.step} of {self.total}")
+
+    def _compare_machines(self) -> None:
+        """Another machine, thread count or library computes the same up to rounding, and the run says so."""
+        here = kernel_key()
+        if self.state.kernel and self.state.kernel != here:
+            odd = sorted(k for k in here if here[k] != self.state.kernel.get(k))
+            self.state.equality = "exact"
+            text = f"resumed on another machine state ({', '.join(odd)} differ): exact, not equal bit for bit"
+            self.state.warnings.append(text)
+            self.job.progress.say(f"warning: {text}")
+        self.state.kernel = here
 
     def _prepare_method(self) -> None:
         """Show the method the row losses it wants before step 1 (Fisher scores)."""

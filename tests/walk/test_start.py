@@ -1,0 +1,50 @@
+"""A method may start from another run's weights: same method, same shapes; a head for other labels stays fresh."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs import run_job, tree, write_tickets
+from kit import TinyBases
+from tunesmith.errors import TunesmithError
+
+
+@pytest.fixture(scope="module")
+def first(tiny_bases: TinyBases, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("start")
+    data = write_tickets(folder / "tickets.csv")
+    run_job(tree(tiny_bases["bert"], data, folder / "first", epochs=6, save_every="2 epochs", patience=None))
+    return folder / "first", data
+
+
+def second(first: tuple[Path, Path], base: Path, run: Path, data: Path | None = None, **method: object) -> dict:
+    plan = tree(base, data or first[1], run, epochs=1, lr=1e-9, save_every="1 epoch", keep="last")
+    return run_job(plan | {"method": {"name": "lora", "start": str(first[0]), **method}})
+
+
+def test_a_second_run_starts_where_the_first_ended(
+    first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path
+) -> None:
+    from tunesmith.run import Run
+
+    reply = second(first, tiny_bases["bert"], tmp_path / "second")
+    before = Run(first[0]).metrics["metrics"]["validation"]["accuracy"]["value"]
+    assert reply["metrics"]["validation"]["accuracy"]["value"] == before > 0.5
+
+
+def test_a_head_for_other_labels_stays_fresh(first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path) -> None:
+    other = tmp_path / "two.csv"
+    lines = [line for line in first[1].read_text(encoding="utf-8").splitlines() if ",noise," not in line]
+    other.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert second(first, tiny_bases["bert"], tmp_path / "run", other)["status"] == "done"
+
+
+def test_another_shape_is_refused(first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match=r"method\.start: .*shape"):
+        second(first, tiny_bases["bert"], tmp_path / "run", r=4)
+
+
+def test_a_folder_without_checkpoints_is_refused(tiny_bases: TinyBases, tmp_path: Path) -> None:
+    data = write_tickets(tmp_path / "tickets.csv")
+    with pytest.raises(TunesmithError, match=r"holds no checkpoint of a run"):
+        second((tmp_path, data), tiny_bases["bert"], tmp_path / "run")
