@@ -35,19 +35,25 @@ def test_norms_and_biases_are_spared_by_what_they_are(family: str) -> None:
 
 
 def test_a_norm_by_another_name_is_spared_and_a_lookalike_is_not() -> None:
+    class GroupedRMSNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 4))
+
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.beautify = nn.LayerNorm(4)
             self.batch = nn.BatchNorm1d(4)
             self.root = nn.RMSNorm(4)
+            self.grouped = GroupedRMSNorm()
             self.layernorm_projection = nn.Linear(4, 4)
             self.scale = nn.Parameter(torch.ones(4))
             self.magnitude = nn.Parameter(torch.ones(4, 1))
 
     assert optimizers.no_decay(Odd()) == {
-        "beautify.weight", "beautify.bias", "batch.weight", "batch.bias", "root.weight", "layernorm_projection.bias",
-        "scale", "magnitude",
+        "beautify.weight", "beautify.bias", "batch.weight", "batch.bias", "root.weight", "grouped.weight",
+        "layernorm_projection.bias", "scale", "magnitude",
     }  # fmt: skip
 
 

@@ -132,6 +132,17 @@ def test_evaluating_more_often_changes_no_weight(method: str, tiny_bases: TinyBa
     assert same(ends[0], ends[1]) and same(ends[0], ends[2])
 
 
+def test_random_numbers_that_others_draw_change_no_weight(tiny_bases: TinyBases) -> None:
+    """Dropout is a function of seed and step, so that a resumed run cannot drift."""
+
+    def drawing(logits: Any) -> Mapping[str, float]:
+        torch.rand(7)
+        return {"macro_f1": 0.5}
+
+    ends = [taken(trained(tiny_bases, judge, epochs=3)[0]) for judge in (None, drawing)]
+    assert same(*ends)
+
+
 def test_evaluations_come_when_they_are_due_and_at_the_end(tiny_bases: TinyBases) -> None:
     seen: list[int] = []
     made = small.model(small.plan(tiny_bases["bert"], epochs=4, evaluate_every="3 steps", patience=None), ROWS)
