@@ -13,7 +13,8 @@ from tunesmith.model import Model, build
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Encoded
-from tunesmith.training.loop import Job, Loop
+from tunesmith.training.given import Job
+from tunesmith.training.loop import Loop
 
 TEXTS = (
     "the pump leaks oil", "the fan is too hot and the motor stops at night", "泵漏油", "pressure drops below the limit",

@@ -65,7 +65,8 @@ def fine_tuned(about: Any, split: Split, method: str) -> dict[str, Any]:
     from tunesmith.job import decide
     from tunesmith.model import build
     from tunesmith.plan_text import make_plan
-    from tunesmith.training.loop import Job, Loop
+    from tunesmith.training.given import Job
+    from tunesmith.training.loop import Loop
 
     plan = make_plan(about.plan(method, split))
     task, roles = plan.task, plan.task.roles()

@@ -143,8 +143,9 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
 
 def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     """Train, or go on training, or take the finished training up again."""
+    from tunesmith.training.given import Job
     from tunesmith.training.log import logger
-    from tunesmith.training.loop import Job, Loop
+    from tunesmith.training.loop import Loop
 
     judge = Judge(work.plan, model.facts)
     truth = work.plan.task.truth(encoded["validation"], model.facts)

@@ -28,7 +28,8 @@ from tunesmith.plan_text import make_plan
 from tunesmith.prove import plain_logits
 from tunesmith.run import Run
 from tunesmith.tasks import TASKS
-from tunesmith.training.loop import Job, Loop
+from tunesmith.training.given import Job
+from tunesmith.training.loop import Loop
 
 FAMILIES = ("bert", "roberta", "qwen2")
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from tunesmith.bases.family import Family, family_of, plain
 from tunesmith.bases.load import quiet
 from tunesmith.errors import TunesmithError
+from tunesmith.methods import Method
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,3 +67,21 @@ def load(net: "nn.Module", folder: Path) -> "nn.Module":
                 f"{folder}/model.safetensors is not what was saved: {kind.replace('_', ' ')} {', '.join(keys[:3])}"
             )
     return cast("nn.Module", loaded.eval().requires_grad_(False))
+
+
+class OwnWeights(Method):
+    """A method that adds nothing to the base: the result is a whole plain model, and folding is no work. Abstract."""
+
+    mergeable: ClassVar[bool] = True
+
+    def save(self, net: "nn.Module", folder: Path) -> None:
+        """The whole model, as transformers reads it."""
+        save(net, folder)
+
+    def load(self, net: "nn.Module", family: Family, folder: Path) -> "nn.Module":
+        """The whole model back."""
+        return load(net, folder)
+
+    def fold(self, net: "nn.Module") -> "nn.Module":
+        """It is plain already."""
+        return net

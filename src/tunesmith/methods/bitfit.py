@@ -5,11 +5,10 @@
 Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Method, _weights
+from tunesmith.methods import _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,14 +16,13 @@ if TYPE_CHECKING:
     from tunesmith.bases.family import Family
 
 
-class BitFit(Method):
+class BitFit(_weights.OwnWeights):
     """Every bias of the base moves, and nothing else but the head."""
 
     name: Literal["bitfit"] = "bitfit"
 
     rate: ClassVar[float] = 1e-3
     width_power: ClassVar[int] = 1
-    mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "the base is an encoder with biases and the change must be tiny and add no layer"
     source: ClassVar[str] = "Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199"
 
@@ -36,12 +34,3 @@ class BitFit(Method):
                 "Use lora, or ia3 for as few parameters"
             )
         return _weights.only(net, family, lambda name, parameter: name.endswith(".bias"))
-
-    def save(self, net: "nn.Module", folder: Path) -> None:
-        _weights.save(net, folder)
-
-    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _weights.load(net, folder)
-
-    def fold(self, net: "nn.Module") -> "nn.Module":
-        return net

@@ -1,9 +1,8 @@
 """Full fine-tuning: every weight moves."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from tunesmith.methods import Method, _weights
+from tunesmith.methods import _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -11,25 +10,15 @@ if TYPE_CHECKING:
     from tunesmith.bases.family import Family
 
 
-class Full(Method):
+class Full(_weights.OwnWeights):
     """Every weight of the base and its head moves."""
 
     name: Literal["full"] = "full"
 
     rate: ClassVar[float] = 5e-5
     width_power: ClassVar[int] = 2
-    mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "there are thousands of rows and the machine has the memory: the reference for quality"
     source: ClassVar[str] = "Devlin et al. 2019, https://arxiv.org/abs/1810.04805"
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         return net.requires_grad_(True)
-
-    def save(self, net: "nn.Module", folder: Path) -> None:
-        _weights.save(net, folder)
-
-    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _weights.load(net, folder)
-
-    def fold(self, net: "nn.Module") -> "nn.Module":
-        return net

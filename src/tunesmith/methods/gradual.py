@@ -9,12 +9,11 @@ Howard & Ruder 2018 (ULMFiT), https://arxiv.org/abs/1801.06146, with their discr
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from tunesmith.methods import Method, _peft, _weights
+from tunesmith.methods import _peft, _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tunesmith.bases.family import Family
 
 
-class Gradual(Method):
+class Gradual(_weights.OwnWeights):
     """Blocks thaw from the top, one every `every` epochs; embeddings stay fixed."""
 
     name: Literal["gradual"] = "gradual"
@@ -35,7 +34,6 @@ class Gradual(Method):
 
     rate: ClassVar[float] = 5e-5
     width_power: ClassVar[int] = 2
-    mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "full tuning forgets what the base knew, and there are epochs enough to thaw"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
 
@@ -66,12 +64,3 @@ class Gradual(Method):
         top = len(family.block_list(net)) - 1
         blocks = {name: family.block_of(name) for name, _ in net.named_parameters()}
         return {name: self.decay ** (top - block + 1) for name, block in blocks.items() if block is not None}
-
-    def save(self, net: "nn.Module", folder: Path) -> None:
-        _weights.save(net, folder)
-
-    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _weights.load(net, folder)
-
-    def fold(self, net: "nn.Module") -> "nn.Module":
-        return net

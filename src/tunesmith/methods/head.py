@@ -1,9 +1,8 @@
 """Head only: the base is a fixed reader, and only what stands on it learns."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from tunesmith.methods import Method, _weights
+from tunesmith.methods import _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
     from tunesmith.bases.family import Family
 
 
-class Head(Method):
+class Head(_weights.OwnWeights):
     """The backbone is frozen; the head, pooler included, learns."""
 
     name: Literal["head"] = "head"
@@ -19,7 +18,6 @@ class Head(Method):
     """Whether dense layers before the last linear layer (BERT's pooler, RoBERTa's dense) learn, too."""
 
     rate: ClassVar[float] = 5e-3
-    mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base costs no gradients"
     source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"
 
@@ -29,15 +27,6 @@ class Head(Method):
             last = _last_linear(net, family)
             for name, parameter in _weights.named(net, family).items():
                 parameter.requires_grad_(name.startswith(f"{last}."))
-        return net
-
-    def save(self, net: "nn.Module", folder: Path) -> None:
-        _weights.save(net, folder)
-
-    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _weights.load(net, folder)
-
-    def fold(self, net: "nn.Module") -> "nn.Module":
         return net
 
 

@@ -9,14 +9,13 @@ https://arxiv.org/abs/2111.09839; by size: Bhardwaj et al. 2024, https://arxiv.o
 """
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from tunesmith.bases.family import plain
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, Method, _masks, _peft, _weights
+from tunesmith.methods import Learnt, _masks, _peft, _weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +40,7 @@ class Sparse(BaseModel):
     """Training rows that Fisher scores are measured on."""
 
 
-class Layers(Method):
+class Layers(_weights.OwnWeights):
     """Chosen weights of the base move, the others are fixed; without a choice the top 2 blocks."""
 
     name: Literal["layers"] = "layers"
@@ -62,7 +61,6 @@ class Layers(Method):
 
     rate: ClassVar[float] = 1e-4
     width_power: ClassVar[int] = 2
-    mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks cost no gradients"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
 
@@ -144,15 +142,6 @@ class Layers(Method):
             chosen = self._chosen(net, family)
             tensors = {n: p for n, p in _weights.named(net, family).items() if n in chosen}
             _masks.keep(net, _masks.fisher(net, tensors, losses, self.sparse.share))
-
-    def save(self, net: "nn.Module", folder: Path) -> None:
-        _weights.save(net, folder)
-
-    def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _weights.load(net, folder)
-
-    def fold(self, net: "nn.Module") -> "nn.Module":
-        return net
 
     def learnt(self, net: "nn.Module", family: "Family", tokenizer: Any) -> list[Learnt]:
         masks = _masks.kept(net)

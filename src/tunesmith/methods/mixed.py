@@ -75,6 +75,9 @@ class Mixed(Method):
             return f"mixed: dora measures the base's own weights, so it must come before {before[0]}; put it first"
         return None
 
+    def base_objection(self, family: "Family") -> str | None:
+        return next((fault for part in self.parts if (fault := part.base_objection(family))), None)
+
     def auto_rate(self) -> float:
         return min(part.auto_rate() for part in self.parts)
 

@@ -44,6 +44,12 @@ class Prefix(Method):
             return "prefix: hidden is the width of the projection, which is off; set projection: true or remove hidden"
         return None
 
+    def base_objection(self, family: "Family") -> str | None:
+        if family.prefix:
+            return None
+        able = ", ".join(name for name, f in FAMILIES.items() if f.prefix)
+        return f"prefix needs past keys and values, which {family.name} does not take (only {able}). Use prompt or lora"
+
     def auto_rate(self) -> float:
         return 1e-3 if self.projection else self.rate
 
@@ -52,12 +58,8 @@ class Prefix(Method):
 
         if fault := self.objection(None):
             raise TunesmithError(f"method: {fault}")
-        if not family.prefix:
-            able = ", ".join(name for name, f in FAMILIES.items() if f.prefix)
-            raise TunesmithError(
-                f"method: prefix needs past keys and values, which {family.name} does not take (only {able}). "
-                "Use prompt or lora"
-            )
+        if fault := self.base_objection(family):
+            raise TunesmithError(f"method: {fault}")
         config: Any = net.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -8,8 +8,7 @@ Shape letters: B rows of a piece, C outputs, N rows.
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +22,15 @@ from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.files import append_line, write_text
 from tunesmith.machine import kernel_key
 from tunesmith.metrics import METRICS
-from tunesmith.model import Model, restore, weights
+from tunesmith.model import restore, weights
 from tunesmith.moments import Moment
-from tunesmith.progress import Progress, Stop
-from tunesmith.tasks import Array, Encoded
+from tunesmith.tasks import Array
 from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import optimizer as optimizers
 from tunesmith.training import watch
 from tunesmith.training.ema import Average
+from tunesmith.training.given import Job, finite, nothing, step_seed
 from tunesmith.training.schedule import factor
-
-Judge = Callable[[Array], Mapping[str, float]]
-"""Logits of the validation rows -> metrics by name."""
-
-
-@dataclass
-class Job:
-    """What a loop is given."""
-
-    model: Model
-    train: Encoded
-    validation: Encoded
-    judge: Judge
-    folder: Path
-    """The run folder; history.jsonl and checkpoints/ are written there."""
-    log: Callable[[int, Mapping[str, float]], None] = lambda step, values: None
-    progress: Progress = field(default_factory=lambda: Progress(silent=True))
-    stop: Stop = field(default_factory=Stop)
-    save: bool = True
-    """False keeps everything in memory (searches, cross-validation): no checkpoints, no resuming."""
 
 
 class Loop:
@@ -104,7 +83,7 @@ class Loop:
             self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
-        torch.manual_seed(_mixed(self.asked.seed, step))
+        torch.manual_seed(step_seed(self.asked.seed, step))
         rows = step_rows(len(self.job.train), self.asked.batch, self.asked.seed, step)
         loss = self._backward(rows)
         rate = self._set_rates(step)
@@ -191,7 +170,7 @@ class Loop:
         return True
 
     def _evaluate(self) -> None:
-        with self.average.in_place(self.moving) if self.average else _nothing():
+        with self.average.in_place(self.moving) if self.average else nothing():
             logits_NC = self.model.logits(self.job.validation)
             self.in_training_mode = False
             values = {"validation_loss": self._loss(logits_NC), **self.job.judge(logits_NC)}
@@ -200,7 +179,7 @@ class Loop:
             self.state.loss_sum = self.state.loss_rows = 0.0
             self._compare(values)
         self.evaluations.append(values)
-        self._journal({"kind": "evaluation", "epoch": self.state.step / self.per_epoch, **_finite(values)})
+        self._journal({"kind": "evaluation", "epoch": self.state.step / self.per_epoch, **finite(values)})
         self.job.log(self.state.step, values)
         self._warn(logits_NC)
 
@@ -235,7 +214,7 @@ class Loop:
         if self.asked.keep == "last":
             return
         if self.job.save:
-            about = {"step": self.state.step, **_finite(values)}
+            about = {"step": self.state.step, **finite(values)}
             checkpoints.write_best(self.checkpoint_folder, self.state.step, self.moving, about)
         else:
             self.best_in_memory = {n: p.detach().clone() for n, p in self.moving.items()}
@@ -335,18 +314,3 @@ class Loop:
         else:
             restore(self.model, self.best_in_memory)
         self.model.net.eval()
-
-
-def _mixed(seed: int, step: int) -> int:
-    """A 63-bit seed from (seed, step) without visible structure."""
-    return int(np.random.SeedSequence([seed, step, 2]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {k: (float(v) if np.isfinite(v) else None) for k, v in values.items()}
-
-
-def _nothing() -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext()
