@@ -126,7 +126,7 @@ def _override(tree: dict[str, Any], word: str) -> None:
     spot = tree
     for key in folders:
         below = spot.get(key)
-        if isinstance(below, str):  # `method: lora` and then method.r=4
+        if isinstance(below, str) or (isinstance(below, list) and key == "data"):  # `method: lora`, then method.r=4
             below = {"train": below} if key == "data" else {"name": below}
         spot[key] = below if isinstance(below, dict) else {}
         spot = spot[key]

@@ -126,3 +126,20 @@ def test_the_side_path_starts_at_zero_and_equals_concatenation(tiny_bases: TinyB
     with torch.no_grad():
         model.net.side.weight.copy_(torch.tensor([[1.0], [-2.0], [0.5]]))
     assert np.allclose(model.logits(whole), before + whole.side @ np.array([[1.0, -2.0, 0.5]]), atol=1e-6)
+
+
+def test_the_methods_own_dropout_is_left_alone(tiny_bases: TinyBases) -> None:
+    """`train.dropout` is of the base; `method.dropout` of LoRA is another setting."""
+    from torch import nn
+
+    from tunesmith.bases.family import family_of
+    from tunesmith.bases.find import find
+    from tunesmith.bases.load import load_net
+    from tunesmith.engine.network import override_dropout
+    from tunesmith.methods import METHODS
+
+    net = load_net(find(str(tiny_bases["bert"])), outputs=2)
+    net = METHODS.find("lora").model_validate({"name": "lora", "dropout": 0.3}).apply(net, family_of("bert"))
+    assert override_dropout(net, 0.0) > 0
+    left = {m.p for m in net.modules() if isinstance(m, nn.Dropout)}
+    assert left == {0.0, 0.3}

@@ -56,8 +56,10 @@ def training_mode(net: Network, method: "Method", family: Family) -> None:
 
 
 def override_dropout(net: nn.Module, share: float) -> int:
-    """Set every dropout of the network; returns how many there were."""
-    found = [m for m in net.modules() if isinstance(m, nn.Dropout)]
+    """Set every dropout of the base; returns how many there were."""
+    # a method's own dropout (lora_dropout, vera_dropout) is its setting, and stays
+    own = [n for n, m in net.named_modules() if isinstance(m, nn.ModuleDict) and n.endswith("_dropout")]
+    found = [m for n, m in net.named_modules() if isinstance(m, nn.Dropout) and not n.startswith(tuple(own) or "\0")]
     for module in found:
         module.p = share
     for other in net.modules():  # fused attention keeps its own number

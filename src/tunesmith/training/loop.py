@@ -30,7 +30,7 @@ from tunesmith.training import optimizer as optimizers
 from tunesmith.training import watch
 from tunesmith.training.ema import Average
 from tunesmith.training.given import Job, finite, nothing, step_seed
-from tunesmith.training.schedule import factor
+from tunesmith.training.schedule import factor, warmup_steps
 
 
 class Loop:
@@ -48,6 +48,11 @@ class Loop:
         self.per_epoch = steps_per_epoch(len(job.train), self.asked.batch)
         self.total = self.per_epoch * self.model.plan.epochs(len(job.train))
         self.state = checkpoints.State()
+        if self.total and warmup_steps(self.asked, self.total, self.per_epoch) >= self.total:
+            self.state.warnings.append(
+                f"warm-up ({self.asked.warmup}) takes all {self.total} steps of the run: the rate never reaches its "
+                "course after it. Shorten train.warmup, or train longer"
+            )
         self.average = Average(self.asked.ema, self.moving) if self.asked.ema else None
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
@@ -87,10 +92,10 @@ class Loop:
         rows = step_rows(len(self.job.train), self.asked.batch, self.asked.seed, step)
         loss = self._backward(rows)
         rate = self._set_rates(step)
-        watch.refuse_bad_loss(loss, step + 1, rate)
+        watch.refuse_bad_loss(loss, step + 1, self.model.learning_rate)
         if step == 0:
             watch.refuse_silent_tensors(self.moving, step)
-        norm = self._move(step, rate)
+        norm = self._move(step)
         self.state.step += 1
         weight = float(self.job.train.weights[rows].sum())
         self.state.loss_sum += loss * weight
@@ -116,12 +121,12 @@ class Loop:
             self.precision.backward(extra)
         return total
 
-    def _move(self, step: int, rate: float) -> float:
+    def _move(self, step: int) -> float:
         method, auto = self.model.plan.method, self.model.net.auto
         method.before_step(auto, step + 1, self.total)
         moving = [p for p in self.moving.values() if p.grad is not None]
         norm = self.precision.clip(moving, self.asked.clip, self.optimizer)
-        watch.refuse_bad_gradient(norm, step + 1, rate)
+        watch.refuse_bad_gradient(norm, step + 1, self.model.learning_rate)
         self.optimizer.step()
         method.after_step(auto, step + 1, self.total)
         self.optimizer.zero_grad(set_to_none=True)
