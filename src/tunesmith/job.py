@@ -15,6 +15,7 @@ from tunesmith.bases.fit import fit
 from tunesmith.data.roles import text_of
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation import compared
+from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge, answers_of, better
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
@@ -24,7 +25,7 @@ from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run
-from tunesmith.tasks import Array, Encoded, Facts
+from tunesmith.tasks import Encoded, Facts
 from tunesmith.training.checkpoint import State
 
 WATT_PER_CORE = 10.0
@@ -156,26 +157,6 @@ def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     state = Loop(job).run()
     work.warnings += [w for w in state.warnings if w not in work.warnings]
     return state
-
-
-class Choose:
-    """Thresholds for tasks (they may not import `evaluate` themselves)."""
-
-    @staticmethod
-    def threshold(scores_N: Array, positive_N: Array, metric: str) -> float:
-        """Best threshold of a two-class score."""
-        from tunesmith.evaluation.decide import best_threshold
-        from tunesmith.metrics import METRICS
-
-        return best_threshold(scores_N, positive_N, METRICS.make(metric)).threshold
-
-    @staticmethod
-    def label_thresholds(scores_NC: Array, truth_NC: Array, *, each: bool) -> Array:
-        """Thresholds for each label; rare labels share one, and so do all where `each` is false."""
-        from tunesmith.evaluation.decide import best_thresholds
-
-        many = {} if each else {"min_positives": len(truth_NC) + 1}
-        return best_thresholds(scores_NC, truth_NC, **many)
 
 
 def decide(model: Model, validation: Encoded) -> Model:

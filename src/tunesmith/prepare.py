@@ -159,7 +159,8 @@ def _remove_shared(  # noqa: PLR0913
             ledger.mark(record.id, "dropped", f"the same text stands in {later}")
             gone += 1
     splits[name] = kept
-    notes.append(f"{gone} rows left {name} because the same text stands in {later}")
+    rows = "1 row" if gone == 1 else f"{gone} rows"
+    notes.append(f"{rows} left {name} because the same text stands in {later}")
 
 
 def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: list[str]) -> None:

@@ -131,6 +131,6 @@ def test_no_text_stands_in_training_and_in_validation(tmp_path: Path) -> None:
     data = {"train": str(tmp_path / "t.csv"), "validation": str(tmp_path / "v.csv"), "test": None}
     found = prepared(tmp_path / "t.csv", rows(20), data=data)
     assert len(found.splits["validation"]) == 2 and len(found.splits["train"]) == 19
-    assert any("1 rows left train" in n for n in found.notes)
+    assert any("1 row left train" in n for n in found.notes)
     with pytest.raises(TunesmithError, match="1 rows of validation stand in train, too"):
         prepared(tmp_path / "t.csv", rows(20), data=data | {"overlap": "refuse"})
