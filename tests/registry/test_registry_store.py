@@ -213,7 +213,7 @@ def test_versions_never_change(store: Store, folder: Path) -> None:
 
 
 def test_a_deleted_version_keeps_its_number(store: Store, folder: Path) -> None:
-    """What deleting will build on: numbers are never given twice, and the blobs of a deleted version can be collected."""
+    """What deleting will build on: numbers are never given twice, and a deleted version's blobs can be collected."""
     add(store, folder, i=1)
     gone = store.resolve(add(store, folder, i=2))
     with schema.writing(store.root / "store.db") as link:
