@@ -104,13 +104,13 @@ def section(name: str, lines: list[dict[str, Any]]) -> str:
         groups.setdefault((line["method"], 0 if name == "mwo" else line["rows"]), []).append(line)
     reference = {k[1]: v for k, v in groups.items() if k[0] == ("tfidf_svm" if name.startswith("mwo") else "tfidf")}
     rows = [row(name, key, found, (first, second), reference) for key, found in groups.items()]
-    rows.sort(key=lambda r: -r["value"])
+    rows.sort(key=lambda r: -r["value"] if np.isfinite(r["value"]) else math.inf)
     corrected = holm([r["p"] for r in rows if r["p"] is not None])
     for each in rows:
         each["p_corrected"] = corrected.pop(0) if each["p"] is not None else None
     versus = "TF-IDF + SVM" if name.startswith("mwo") else "TF-IDF"
     header = f"| method | rows | {first} | {second} | against {versus} | p (Holm) | trained | CPU s | runs |"
-    lines_out = [f"\n## {title}\n\n{told.capitalize()}.\n", header, "|" + " --- |" * 9]
+    lines_out = [f"\n## {title}\n\n{told[0].upper()}{told[1:]}.\n", header, "|" + " --- |" * 9]
     return "\n".join(lines_out + [told_row(r) for r in rows])
 
 
@@ -132,7 +132,7 @@ def row(
         out["low"], out["high"] = fold_interval(values)
         return out | (against_folds(found, base, first) if base and key[0] != "tfidf_svm" else {})
     interval = found[0]["intervals"][first]
-    out["low"], out["high"] = interval["low"], interval["high"]
+    out["low"], out["high"] = (math.nan if interval[end] is None else interval[end] for end in ("low", "high"))
     return out | (against_rows(found[0], base[0], name, first) if base and base[0] is not found[0] else {})
 
 
@@ -140,7 +140,7 @@ def fold_interval(values: np.ndarray) -> tuple[float, float]:
     """95 % interval of a mean over repeated 5-fold scores, with the correction for overlapping training rows."""
     from scipy.stats import t
 
-    if len(values) < 2:
+    if len(values) < 5:  # two folds say next to nothing of the spread
         return math.nan, math.nan
     spread = math.sqrt((1 / len(values) + 0.25) * values.var(ddof=1)) * t.ppf(0.975, len(values) - 1)
     return values.mean() - spread, values.mean() + spread
@@ -166,7 +166,7 @@ def against_rows(mine: dict[str, Any], other: dict[str, Any], name: str, metric:
     else:
         a, b = (Answers("classes", np.array(x["truth"]), np.array(x["predicted"])) for x in (mine, other))
     found = paired_bootstrap(METRICS.make(metric), a, b)
-    return {"against": found.value, "p": found.p}
+    return {"against": found.value, "p": found.p} if np.isfinite(found.value) else {}
 
 
 def _sets(line: dict[str, Any]) -> Answers:
@@ -188,8 +188,9 @@ def told_row(r: dict[str, Any]) -> str:
     p = "" if r["p_corrected"] is None else f"{r['p_corrected']:.3f}"
     trained = "" if r["trained"] is None else f"{r['trained']:.2%}"
     second = "" if math.isnan(r["second"]) else f"{r['second']:.3f}"
+    value = f"{r['value']:.3f}" if np.isfinite(r["value"]) else "undefined"
     return (
-        f"| {r['method']} | {r['rows']} | {r['value']:.3f}{span} | {second} | {against} | {p} | {trained} | "
+        f"| {r['method']} | {r['rows']} | {value}{span} | {second} | {against} | {p} | {trained} | "
         f"{r['seconds']:.0f} | {r['runs']} |"
     )
 
