@@ -79,6 +79,9 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
         prepared = prepare(plan)
         stop.check("before training")
         who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
+        if plan.method.start:  # another content under the same name is another run
+            before = Run(Path(plan.method.start)).reply
+            who["start"] = before["weights_sha256"] if before else "unfinished"
         run = place(prepared.plan, who, fork=fork)
         with lease(run):
             claim(run, who)

@@ -28,8 +28,8 @@ def test_a_second_run_starts_where_the_first_ended(
     from tunesmith.run import Run
 
     reply = second(first, tiny_bases["bert"], tmp_path / "second")
-    before = Run(first[0]).metrics["metrics"]["validation"]["accuracy"]["value"]
-    assert reply["metrics"]["validation"]["accuracy"]["value"] == before > 0.5
+    before = Run(first[0]).metrics["metrics"]["validation"]["log_loss"]["value"]
+    assert reply["metrics"]["validation"]["log_loss"]["value"] == pytest.approx(before, rel=1e-4)
 
 
 def test_a_head_for_other_labels_stays_fresh(first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path) -> None:
@@ -48,3 +48,18 @@ def test_a_folder_without_checkpoints_is_refused(tiny_bases: TinyBases, tmp_path
     data = write_tickets(tmp_path / "tickets.csv")
     with pytest.raises(TunesmithError, match=r"holds no checkpoint of a run"):
         second((tmp_path, data), tiny_bases["bert"], tmp_path / "run")
+
+
+def test_other_weights_under_the_same_start_are_another_run(
+    first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path
+) -> None:
+    import json
+    import shutil
+
+    shutil.copytree(first[0], tmp_path / "copy")
+    second((tmp_path / "copy", first[1]), tiny_bases["bert"], tmp_path / "run")
+    file = tmp_path / "copy" / "reply.json"
+    changed = json.loads(file.read_text(encoding="utf-8")) | {"weights_sha256": "other"}
+    file.write_text(json.dumps(changed), encoding="utf-8")
+    with pytest.raises(TunesmithError, match=r"holds another run[\s\S]*start: "):
+        second((tmp_path / "copy", first[1]), tiny_bases["bert"], tmp_path / "run")
