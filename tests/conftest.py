@@ -1,11 +1,13 @@
 """Shared by all tests: one thread, no network, tiny bases made once, and where the real data is."""
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two busy thread pools on two cores crawl
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TUNESMITH_CACHE"] = tempfile.mkdtemp(prefix="tunesmith-tests-")  # never the caches of the user who tests
 
 import pytest
 

@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "features": _features(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
@@ -43,7 +43,21 @@ def kernel_key() -> dict[str, Any]:
     return {k: about[k] for k in ("cpu", "features", "threads", "device")} | {"versions": versions()}
 
 
-def _cpu() -> str:
+def keep_freed_memory() -> bool:
+    """Let the C library keep what tensors give back, instead of returning it to the system at every step: the next
+    step would have to be given zeroed pages again, one fault for each. Returns whether this platform can (glibc)."""
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    mmap_threshold, trim_threshold = -3, -1  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+    return bool(mallopt(mmap_threshold, 1 << 30)) and bool(mallopt(trim_threshold, (1 << 31) - 1))
+
+
+def processor() -> str:
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tunesmith.version import __version__
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
+    from tunesmith.engine.shortcuts import Shortcuts
 
 CARD = "tunesmith.json"
 SIDE = "side.safetensors"
@@ -45,6 +47,13 @@ class Model:
         """Whether rows of different length must not share a forward pass."""
         return self.plan.method.needs_equal_lengths(self.family)
 
+    @cached_property
+    def shortcuts(self) -> "Shortcuts":
+        """How the network is run here."""
+        from tunesmith.engine.shortcuts import Shortcuts
+
+        return Shortcuts(self.net, self.family, self.plan, self.tokenizer.pad_token_id, equal=self.equal_lengths)
+
     @property
     def learning_rate(self) -> float:
         """Peak learning rate: the plan's, or the method's default fitted to the width of the base."""
@@ -62,11 +71,14 @@ class Model:
         """Logits (N, C) float32."""
         from tunesmith.engine.answers import answer_rows
 
-        return answer_rows(self.net, encoded, self.tokenizer.pad_token_id, equal=self.equal_lengths, tick=tick)
+        self.shortcuts.prove(encoded)
+        return answer_rows(self.shortcuts.way, self.net, encoded, tick=tick)
 
     def with_facts(self, facts: Facts) -> "Model":
         """The same model with other facts (thresholds)."""
-        return replace(self, facts=facts)
+        made = replace(self, facts=facts)
+        made.__dict__["shortcuts"] = self.shortcuts  # proven already, and its caches serve on
+        return made
 
 
 def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:

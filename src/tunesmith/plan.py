@@ -125,6 +125,24 @@ class Train(Section):
     """The one source of randomness: rows, weights, dropout, resampling."""
 
 
+class Engine(Section):
+    """Shortcuts: work that is left out because it cannot change the result. Each can be switched off."""
+
+    pack: bool = True
+    """Rows end to end instead of padded batches, each attending to itself alone."""
+    reads: bool = True
+    """The last block only at the positions that the head reads."""
+    cache: Literal["auto", "disk", "memory", "off"] = "auto"
+    """Blocks that never move run once for each row. disk: kept for other runs, too. auto: on disk, or in memory where
+    the disk has no room."""
+    cache_dtype: Literal["fp32", "bf16"] = "fp32"
+    """Format of the cache. fp32 changes nothing; bf16 halves its size and rounds to 3 digits."""
+    cache_gb: Annotated[float, Field(gt=0)] = 4.0
+    """Room on disk for all caches together; the least recently used ones make way."""
+    check: bool = True
+    """Before the first step, compare each shortcut with the library's own forward pass on three rows."""
+
+
 class Evaluate(Section):
     """How the result is judged."""
 
@@ -176,6 +194,7 @@ class Plan(Section):
     steps: tuple[AnyStep, ...] = (STEPS.make("clean"), STEPS.make("dedup"))
     """Data preparation, in order."""
     train: Train = Train()
+    engine: Engine = Engine()
     evaluate: Evaluate = Evaluate()
     run: str | None = None
     """Folder of the run; named after data, task, method and a digest unless given."""

@@ -7,22 +7,20 @@ import torch
 
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.network import Network
+from tunesmith.engine.ways import Way
 from tunesmith.tasks import Array, Encoded
 
 MAX_TOKENS = 8192
 
 
-def answer_rows(
-    net: Network, encoded: Encoded, pad_id: int, *, equal: bool, tick: Callable[[int], None] = lambda _: None
-) -> Array:
+def answer_rows(way: Way, net: Network, encoded: Encoded, *, tick: Callable[[int], None] = lambda _: None) -> Array:
     """Logits (N, C) float32 in the order of the rows. `tick` is told how many rows are done after each piece.
     The network stays in evaluation mode."""
-    lengths = np.array([len(ids) for ids in encoded.ids], dtype=np.int64)
     net.eval()
     out: Array | None = None
     with torch.inference_mode():
-        for rows in pieces(range(len(encoded)), lengths, MAX_TOKENS, equal=equal):
-            logits = net(collate(encoded, rows, pad_id)).cpu().numpy()
+        for rows in way.pieces(encoded, range(len(encoded)), MAX_TOKENS):
+            logits = way.logits(encoded, rows).cpu().numpy()
             if out is None:
                 out = np.empty((len(encoded), logits.shape[1]), dtype=np.float32)
             out[rows] = logits
@@ -32,11 +30,10 @@ def answer_rows(
 
 def pooled_states(net: Network, encoded: Encoded, pad_id: int, trunk: torch.nn.Module) -> Array:
     """Mean of the trunk's last states over the tokens of each row, (N, H): what the frozen base knows of a text."""
-    lengths = np.array([len(ids) for ids in encoded.ids], dtype=np.int64)
     trunk.eval()
     out: Array | None = None
     with torch.inference_mode():
-        for rows in pieces(range(len(encoded)), lengths, MAX_TOKENS):
+        for rows in pieces(range(len(encoded)), encoded.lengths, MAX_TOKENS):
             batch = collate(encoded, rows, pad_id)
             device = next(trunk.parameters()).device
             inputs = {k: v.to(device) for k, v in batch.inputs.items()}

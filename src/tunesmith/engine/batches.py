@@ -6,6 +6,7 @@ the time it takes: the loss of a step is one weighted mean over all its rows, wh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,9 +34,13 @@ class Batch:
     """(B,) float32."""
 
 
+@lru_cache(maxsize=2)
 def order(num_rows: int, seed: int, epoch: int) -> Ints:
-    """The rows of an epoch in training order: a function of seed and epoch, so that resuming needs no state."""
-    return np.random.default_rng([seed, epoch, 1]).permutation(num_rows)
+    """The rows of an epoch in training order: a function of seed and epoch, so that resuming needs no state.
+    Read-only; kept for the steps of the epoch."""
+    rows = np.random.default_rng([seed, epoch, 1]).permutation(num_rows)
+    rows.flags.writeable = False
+    return rows
 
 
 def step_rows(num_rows: int, batch: int, seed: int, step: int) -> Ints:

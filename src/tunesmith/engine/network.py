@@ -6,7 +6,7 @@ which is what concatenating the side vector to the pooled state before the last 
 changing a module that other tools know.
 """
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -31,11 +31,14 @@ class Network(nn.Module):
     def forward(self, batch: "Batch") -> torch.Tensor:
         """Logits (B, C) in float32."""
         device = next(self.parameters()).device
-        logits_BC = self.auto(**{k: v.to(device) for k, v in batch.inputs.items()}).logits
+        return self.with_side(self.auto(**{k: v.to(device) for k, v in batch.inputs.items()}).logits, batch.side)
+
+    def with_side(self, logits_BC: torch.Tensor, side_BS: torch.Tensor | None) -> torch.Tensor:
+        """The logits, side path added, in float32."""
         if self.side is not None:
-            assert batch.side is not None, "the network wants side features"
-            logits_BC = logits_BC + self.side(batch.side.to(device))
-        return cast("torch.Tensor", logits_BC).float()
+            assert side_BS is not None, "the network wants side features"
+            logits_BC = logits_BC + self.side(side_BS.to(logits_BC.device))
+        return logits_BC.float()
 
 
 def trainable(net: nn.Module) -> dict[str, nn.Parameter]:

@@ -46,6 +46,10 @@ class Method(Part):
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
+    packs: ClassVar[bool] = True
+    """Whether rows can run end to end: all it adds is inside the modules it found, or `virtual` tokens. Otherwise
+    its rows run padded, those of similar length together."""
+
     def base_objection(self, family: Family) -> str | None:
         """Why this method cannot work with that family, known before anything loads; None when it can."""
         return None
@@ -69,6 +73,11 @@ class Method(Part):
     def extra_tokens(self) -> int:
         """How many positions virtual tokens take from the base's limit."""
         return 0
+
+    def virtual(self, net: "nn.Module") -> "Tensor":
+        """The `extra_tokens` embeddings (P, E) that stand before each row, with gradients. Only asked where there are
+        any."""
+        raise AssertionError("a method with extra tokens says what they are")
 
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
         """Learning-rate factor by parameter name, for those that differ from 1 (LoRA+, layer-wise decay)."""

@@ -42,6 +42,13 @@ def encoder(net: "nn.Module") -> Any:
     return net.prompt_encoder["default"]  # type: ignore[index]
 
 
+def made(net: "nn.Module") -> "Tensor":
+    """The virtual tokens (P, E) as the encoder makes them, with gradients."""
+    module = encoder(net)
+    tokens = net.prompt_tokens["default"].to(next(module.parameters()).device)  # type: ignore[index]
+    return cast("Tensor", module(tokens.unsqueeze(0))[0])
+
+
 def virtual(net: "nn.Module") -> "Tensor":
     """The virtual tokens (P, E) as they are now."""
     from tunesmith.methods import _peft

@@ -36,6 +36,7 @@ class Prefix(Method):
     """Width of that network; null: the width of the base."""
 
     rate: ClassVar[float] = 3e-2
+    packs: ClassVar[bool] = False
     prefer: ClassVar[str] = "the base must stay untouched in memory and rows of many tasks share it"
     source: ClassVar[str] = "Li & Liang 2021, https://arxiv.org/abs/2101.00190"
 

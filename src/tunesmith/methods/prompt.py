@@ -77,6 +77,9 @@ class Prompt(Method):
     def extra_tokens(self) -> int:
         return self.tokens
 
+    def virtual(self, net: "nn.Module") -> "Tensor":
+        return _prompt.made(net)
+
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
         return _peft.head_factor(net, self.rate)
 

@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 from tunesmith.methods import Learnt, Method, _peft, _prompt
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from tunesmith.bases.family import Family
 
@@ -66,6 +66,9 @@ class PTuning(Method):
 
     def extra_tokens(self) -> int:
         return self.tokens
+
+    def virtual(self, net: "nn.Module") -> "Tensor":
+        return _prompt.made(net)
 
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
         return _peft.head_factor(net, self.rate)

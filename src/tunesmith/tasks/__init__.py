@@ -7,8 +7,10 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +19,7 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.table import Table
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Kind = Literal["classes", "multilabel", "numbers"]
@@ -75,6 +78,25 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def lengths(self) -> "NDArray[np.int64]":
+        """(N,) tokens of each row."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
+        """(targets, weights) of some rows."""
+        import torch
+
+        assert self.targets is not None, "rows to learn from have targets"
+        index = list(rows)
+        return torch.from_numpy(self.targets[index]).to(device), torch.from_numpy(self.weights[index]).to(device)
+
+    def side_of(self, rows: Sequence[int]) -> "Tensor | None":
+        """Side features (B, S) of some rows."""
+        import torch
+
+        return None if self.side is None else torch.from_numpy(self.side[list(rows)])
 
 
 class Task(Part):

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunesmith.engine.batches import collate, pieces, step_rows, steps_per_epoch
+from tunesmith.engine.batches import collate, step_rows, steps_per_epoch
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.files import append_line, write_text
-from tunesmith.machine import kernel_key
+from tunesmith.machine import keep_freed_memory, kernel_key
 from tunesmith.metrics import METRICS
 from tunesmith.model import restore, weights
 from tunesmith.moments import Moment
@@ -44,7 +44,6 @@ class Loop:
         self.moving = weights(self.model)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
-        self.lengths = np.array([len(ids) for ids in job.train.ids], dtype=np.int64)
         self.per_epoch = steps_per_epoch(len(job.train), self.asked.batch)
         self.total = self.per_epoch * self.model.plan.epochs(len(job.train))
         self.state = checkpoints.State()
@@ -65,9 +64,11 @@ class Loop:
 
     def run(self) -> checkpoints.State:
         """Train to the end (or to the early stop), then put the kept weights into the model."""
+        keep_freed_memory()
         if self.job.save:
             self._resume()
         self._prepare_method()
+        self._take_shortcuts()
         began, cpu_began = time.monotonic(), time.process_time()
         seconds, cpu_seconds = self.state.seconds, self.state.cpu_seconds
         with self.job.progress.bar("training", self.total, "steps", self.state.step):
@@ -78,6 +79,15 @@ class Loop:
                 self._after_step()
         self._finish()
         return self.state
+
+    def _take_shortcuts(self) -> None:
+        """Choose and prove the engine's shortcuts, and run the blocks that never move."""
+        shortcuts, job = self.model.shortcuts, self.job
+        shortcuts.prove(job.train, self.model.plan.task.losses)
+        shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
+        epochs = max(1, self.total // max(1, self.per_epoch))
+        for line in shortcuts.explain(job.train, self.asked.batch, epochs, self.asked.seed):
+            job.progress.say(line)
 
     # one step
 
@@ -107,13 +117,12 @@ class Loop:
         encoded, task = self.job.train, self.model.plan.task
         whole = float(encoded.weights[rows].sum())
         total = 0.0
-        for piece in pieces(rows, self.lengths, self.asked.micro_tokens, equal=self.model.equal_lengths):
-            batch = collate(encoded, piece, self.model.tokenizer.pad_token_id)
+        way = self.model.shortcuts.way
+        for piece in way.pieces(encoded, rows, self.asked.micro_tokens):
             with self.precision.autocast():
-                logits_BC = self.net(batch)
-            assert batch.targets is not None
-            losses_B = task.losses(logits_BC, batch.targets.to(logits_BC.device))
-            loss = (losses_B * batch.weights.to(losses_B.device)).sum() / whole
+                logits_BC = way.logits(encoded, piece)
+            targets, weights_B = encoded.aims(piece, logits_BC.device)
+            loss = (task.losses(logits_BC, targets) * weights_B).sum() / whole
             self.precision.backward(loss)
             total += loss.item()
         extra = self.model.plan.method.extra_loss(self.model.net.auto)

@@ -1,0 +1,70 @@
+"""The network run packed: from tokens or from the trunk cache, up to the logits.
+
+    tokens -> embeddings -> blocks 0 .. n-2 -> last block where the head reads -> head
+
+Everything trained is called through the modules that hold it, so what PEFT put around them is in effect. Virtual
+tokens (prompt and P-tuning) are put in front of each packed row here, because PEFT's own forward pass would pad.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tunesmith.bases.family import Family, plain
+from tunesmith.engine.layouts import Layout
+from tunesmith.engine.packing import Pack, packed
+
+if TYPE_CHECKING:
+    from tunesmith.engine.network import Network
+
+Virtual = Callable[[Any], torch.Tensor]
+"""Network -> the virtual tokens (P, E) it puts in front of each row."""
+
+
+class Fast:
+    """Packed execution of one network."""
+
+    def __init__(
+        self, net: "Network", family: Family, layout: Layout, *, reads: bool, virtual: Virtual | None = None
+    ) -> None:
+        self.net, self.family, self.layout = net, family, layout
+        self.reads, self.virtual = reads, virtual
+
+    @property
+    def auto(self) -> Any:
+        """The Auto class without wrappers."""
+        return plain(self.net.auto)
+
+    @property
+    def trunk(self) -> Any:
+        """The headless model."""
+        return self.auto.get_submodule(self.family.trunk)
+
+    def below(self, pack: Pack, cut: int) -> torch.Tensor:
+        """States (T, H) above the embeddings and the lowest `cut` blocks; with every block below the cut, what the
+        head reads (B, H)."""
+        words = None
+        if self.virtual is not None:
+            words = self.layout.words(self.trunk, pack, self.virtual(self.net.auto))
+        states = self.layout.embed(self.trunk, pack, words)
+        return self._blocks(states, pack, 0, cut)[0]
+
+    def above(self, states: torch.Tensor, pack: Pack, cut: int) -> torch.Tensor:
+        """Logits (B, C) without the side path, from what `below` gave."""
+        depth = len(self.family.block_list(self.net.auto))
+        read_BH = states if cut == depth else self._blocks(states.unsqueeze(0), pack, cut, depth)[0]
+        return self.layout.head(self.auto, self.trunk, read_BH)
+
+    def _blocks(self, states: torch.Tensor, pack: Pack, first: int, end: int) -> torch.Tensor:
+        blocks = self.family.block_list(self.net.auto)
+        inputs = self.layout.inputs(self.trunk, states, pack)
+        last = end == len(blocks)
+        whole = blocks[first : end - 1] if last and self.reads else blocks[first:end]
+        with packed(self.auto.config, pack):
+            for block in whole:
+                states = block(states, attention_mask=None, **inputs)
+        if not last:
+            return states
+        states = self.layout.tail(blocks[-1], states, pack, inputs) if self.reads else states[:, pack.reads_B]
+        return self.layout.finish(self.trunk, states)

@@ -1,0 +1,181 @@
+"""Which shortcuts a run takes: decided before the first step, proven on a few rows, and told to the user.
+
+A shortcut leaves out work that cannot change the result: padding, frozen blocks that ran before, positions of the
+last block that nobody reads. Each has an off switch in the plan's `engine` section; none changes which rows a step
+sees. Where one cannot be used or does not agree with the library's own forward pass, the run says so and goes without.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunesmith.bases.family import Family, plain
+from tunesmith.engine import trunk_cache
+from tunesmith.engine.batches import order
+from tunesmith.engine.fast import Fast
+from tunesmith.engine.layouts import layout_of
+from tunesmith.engine.proof import TOLERANCE, Losses, disagreement, probe
+from tunesmith.engine.ways import Packed, Plain, Way
+from tunesmith.plan import Plan
+from tunesmith.progress import Progress
+from tunesmith.tasks import Encoded
+
+if TYPE_CHECKING:
+    from tunesmith.engine.network import Network
+
+CACHE_MEMORY = 0.25
+"""Share of the free memory that a trunk cache in memory may take."""
+LAST_BLOCK = 1 / 6
+"""Share of a block's work that keys and values are (2 of 12 width x width products a token)."""
+
+
+class Shortcuts:
+    """The way a network is run in this process, and why."""
+
+    def __init__(self, net: "Network", family: Family, plan: Plan, pad_id: int, *, equal: bool) -> None:
+        self.net, self.family, self.plan, self.asked = net, family, plan, plan.engine
+        self.plain = Plain(net, pad_id, equal=equal)
+        self.way: Way = self.plain
+        self.taken: list[str] = []
+        self.refused: list[str] = []
+        self.proven = False
+        self.whole = True
+        """Whether the last block still runs at every position."""
+
+    # choosing and proving
+
+    def prove(self, rows: Encoded, losses: Losses | None = None) -> None:
+        """Choose the fastest way that agrees with the plain one on a few of these rows, once.
+
+        With `losses` (training), gradients must agree, too.
+        """
+        if self.proven and losses is None:
+            return
+        self.proven = True
+        self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
+        if why := self._cannot_pack(rows):
+            self.refused.append(f"packed rows: {why}")
+            return
+        few = probe(rows)
+        for reads in (True, False) if self.asked.reads else (False,):
+            candidate = self._packed(reads)
+            apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
+            if apart <= TOLERANCE:
+                self.way, self.whole = candidate, not reads
+                return
+            what = "last block only where it is read" if reads else "packed rows"
+            self.refused.append(
+                f"{what}: on {len(few)} rows it differed from the library's own forward pass by {apart:.1g} "
+                f"(allowed {TOLERANCE:g}). Slower, but right; please report this base"
+            )
+
+    def _cannot_pack(self, rows: Encoded) -> str | None:
+        if not self.asked.pack:
+            return "switched off (engine.pack)"
+        if not len(rows):
+            return "no rows"
+        if layout_of(self.family) is None:
+            return f"the attention of {self.family.name} needs padded rows; similar lengths run together instead"
+        if not type(self.plan.method).packs:
+            name = getattr(self.plan.method, "name", "this method")
+            return f"{name} puts keys before each row in PEFT's way; similar lengths run together instead"
+        config = plain(self.net.auto).config
+        window = getattr(config, "sliding_window", None)
+        if window and getattr(config, "use_sliding_window", True) and int(rows.lengths.max()) > window:
+            return f"rows are longer than the base's attention window of {window} tokens"
+        return None
+
+    def _packed(self, reads: bool) -> Packed:
+        layout = layout_of(self.family)
+        assert layout is not None
+        count = self.plan.method.extra_tokens()
+        virtual = self.plan.method.virtual if count else None
+        return Packed(Fast(self.net, self.family, layout, reads=reads, virtual=virtual), count)
+
+    # the trunk cache
+
+    def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
+        """Run the blocks that never move over all rows of these sets, or find that it was done before."""
+        cut = self.plan.method.still(self.net.auto, self.family)
+        if not isinstance(self.way, Packed) or not cut or self.way.virtual:
+            return
+        if self.asked.cache == "off":
+            self.refused.append("trunk cache: switched off (engine.cache)")
+            return
+        if not self._below_is_frozen():
+            self.refused.append("trunk cache: something below the blocks moves")
+            return
+        depth = len(self.family.block_list(self.net.auto))
+        width = int(self.way.fast.trunk.config.hidden_size)
+        kept = self.asked.cache_dtype
+        need = sum(trunk_cache.forecast(e, width, kept, pooled=cut == depth) for e in sets.values())
+        where = self._place(need)
+        if where is None:
+            return
+        rows = sum(map(len, sets.values()))
+        found = []
+        keys = {name: trunk_cache.key(self.net.auto, self.family, e, cut, kept) for name, e in sets.items()}
+        with progress.bar("trunk cache", rows, "rows"):
+            for name, encoded in sets.items():
+                folder = trunk_cache.root() / keys[name] if where == "disk" else None
+                made = trunk_cache.build(self.way.fast, encoded, cut, kept, folder=folder, tick=progress.advance)
+                self.way.caches[id(encoded)] = made
+                found.append(made.found)
+        source = "found from an earlier run" if all(found) else "run once"
+        self.taken.append(
+            f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB "
+            f"{'on disk' if where == 'disk' else 'in memory'}, {kept})"
+        )
+
+    def _below_is_frozen(self) -> bool:
+        moving = (n for n, p in self.net.auto.named_parameters() if p.requires_grad)
+        return not any(self.family.is_embedding(n) for n in moving)
+
+    def _place(self, need: int) -> str | None:
+        """disk or memory by choice and room; None, with the reason said, where neither will do."""
+        import psutil
+
+        budget = int(self.asked.cache_gb * 2**30)
+        asked = self.asked.cache
+        if asked in ("auto", "disk") and trunk_cache.make_room(need, budget, ()):
+            return "disk"
+        free = int(psutil.virtual_memory().available * CACHE_MEMORY)
+        if asked in ("auto", "memory") and need <= free:
+            return "memory"
+        limits = f"{need / 2**30:.1f} GB, budget {self.asked.cache_gb:g} GB on disk, {free / 2**30:.1f} GB in memory"
+        self.refused.append(f"trunk cache: it would take {limits}. Raise engine.cache_gb or free some room")
+        return None
+
+    # what is said
+
+    def explain(self, train: Encoded, batch: int, epochs: int, seed: int) -> list[str]:
+        """The plan of the engine, one line a shortcut: what it does, what it is forecast to save, what was refused."""
+        lines = []
+        if isinstance(self.way, Packed):
+            padding = padding_factor(train, batch, seed)
+            lines.append(f"packed rows: padding would make batches of {batch} {padding:.2f} times as long")
+            if not self.whole:
+                share = 1 / max(1.0, float(train.lengths.mean()))
+                lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
+            lines += self.taken
+            lines.append(f"forecast: {self._saving(train, padding, epochs):.1f} times less to compute than padded")
+        return [f"engine: {line}" for line in lines] + [f"engine: without {line}" for line in self.refused]
+
+    def _saving(self, train: Encoded, padding: float, epochs: int) -> float:
+        """Positions x blocks computed by the padded way over those computed by ours; a backward pass counts double."""
+        depth = len(self.family.block_list(self.net.auto))
+        cut = self.plan.method.still(self.net.auto, self.family)
+        usual = padding * (depth + 2 * (depth - cut))
+        cached = isinstance(self.way, Packed) and bool(self.way.caches)
+        last = 1.0 if self.whole else LAST_BLOCK
+        above = 3 * (max(0, depth - cut - 1) + last) if cut < depth else 0.0
+        below = cut * (1 / epochs if cached else 1.0)
+        return float(usual / max(above + below, 1e-3))
+
+
+def padding_factor(encoded: Encoded, batch: int, seed: int = 0) -> float:
+    """Positions of padded batches over tokens, for the batches of the first epoch."""
+    lengths = encoded.lengths[order(len(encoded), seed, 0)]
+    longest = np.maximum.reduceat(lengths, np.arange(0, len(lengths), batch))
+    counts = np.diff(np.append(np.arange(0, len(lengths), batch), len(lengths)))
+    return float((longest * counts).sum() / max(1, int(lengths.sum())))

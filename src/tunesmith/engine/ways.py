@@ -1,0 +1,85 @@
+"""Ways to run a network over rows: plainly, as its library would, or packed, maybe from a trunk cache.
+
+Both give the same logits up to rounding; which one runs is decided in `planner`, and proven there on a few rows.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from tunesmith.engine.batches import collate, pieces
+from tunesmith.engine.fast import Fast
+from tunesmith.engine.packing import pack
+from tunesmith.tasks import Encoded
+
+if TYPE_CHECKING:
+    from tunesmith.engine.batches import Ints
+    from tunesmith.engine.network import Network
+    from tunesmith.engine.trunk_cache import Cache
+
+
+class Way(ABC):
+    """How rows become logits."""
+
+    @abstractmethod
+    def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
+        """Cut the rows of a step into forward passes."""
+
+    @abstractmethod
+    def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
+        """Logits (B, C) float32 in the order of `rows`, in the mode (training or not) that the network is in."""
+
+
+class Plain(Way):
+    """The library's own forward pass on padded rows of similar length."""
+
+    def __init__(self, net: "Network", pad_id: int, *, equal: bool) -> None:
+        self.net, self.pad_id, self.equal = net, pad_id, equal
+
+    def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
+        return pieces(rows, encoded.lengths, max_tokens, equal=self.equal)
+
+    def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
+        return cast("torch.Tensor", self.net(collate(encoded, rows, self.pad_id)))
+
+
+class Packed(Way):
+    """Rows end to end, from their tokens or from what the trunk cache holds of them."""
+
+    def __init__(self, fast: Fast, virtual: int) -> None:
+        self.fast, self.virtual = fast, virtual
+        self.caches: dict[int, Cache] = {}
+        """By id of the encoded rows, which live as long as the run."""
+
+    def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
+        ordered = sorted((int(r) for r in rows), key=lambda r: (int(encoded.lengths[r]), r))
+        if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
+            yield ordered
+            return
+        piece: list[int] = []
+        tokens = 0
+        for row in ordered:
+            length = int(encoded.lengths[row]) + self.virtual
+            if piece and tokens + length > max_tokens:
+                yield piece
+                piece, tokens = [], 0
+            piece.append(row)
+            tokens += length
+        if piece:
+            yield piece
+
+    def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
+        fast, net = self.fast, self.fast.net
+        device = next(net.parameters()).device
+        packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
+        cache = self.caches.get(id(encoded))
+        if cache is None:
+            states, cut = fast.below(packed_rows, 0), 0
+        else:
+            states, cut = cache.states(packed_rows.rows).to(device), cache.cut
+        logits_BC = fast.above(states, packed_rows, cut)
+        place = {row: i for i, row in enumerate(packed_rows.rows)}
+        back = torch.tensor([place[int(r)] for r in rows], device=device)
+        return net.with_side(logits_BC[back], encoded.side_of(rows))
