@@ -194,6 +194,6 @@ def trunk_of(model: Model) -> Any:
 
 def rows_for_golden(encoded: Encoded, count: int = 16) -> list[int]:
     """Rows for the golden batch: spread over the lengths, shortest and longest included."""
-    by_length = np.argsort([len(ids) for ids in encoded.ids], kind="stable")
+    by_length = np.argsort(encoded.lengths, kind="stable")
     picks = np.unique(np.linspace(0, len(by_length) - 1, min(count, len(by_length))).round().astype(int))
     return [int(by_length[p]) for p in picks]

@@ -17,7 +17,7 @@ def answer_rows(
 ) -> Array:
     """Logits (N, C) float32 in the order of the rows. `tick` is told how many rows are done after each piece.
     The network stays in evaluation mode."""
-    lengths = np.array([len(ids) for ids in encoded.ids], dtype=np.int64)
+    lengths = encoded.lengths
     net.eval()
     out: Array | None = None
     with torch.inference_mode():
@@ -32,7 +32,7 @@ def answer_rows(
 
 def pooled_states(net: Network, encoded: Encoded, pad_id: int, trunk: torch.nn.Module) -> Array:
     """Mean of the trunk's last states over the tokens of each row, (N, H): what the frozen base knows of a text."""
-    lengths = np.array([len(ids) for ids in encoded.ids], dtype=np.int64)
+    lengths = encoded.lengths
     trunk.eval()
     out: Array | None = None
     with torch.inference_mode():

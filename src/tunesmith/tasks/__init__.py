@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
 
 if TYPE_CHECKING:
@@ -59,13 +61,13 @@ class Facts(BaseModel):
 
 @dataclass
 class Encoded:
-    """Rows as the network reads them; lists are by row, unpadded."""
+    """N rows as the network reads them, unpadded."""
 
-    ids: list[list[int]]
-    types: list[list[int]] | None
+    ids: Ragged
+    types: Ragged | None
     """Token type ids where the tokenizer makes them (pairs of BERT-type bases)."""
-    lost: list[int]
-    """Tokens cut off by `max_tokens`."""
+    lost: NDArray[np.int32]
+    """(N,): tokens cut off by `max_tokens`."""
     targets: Array | None
     """(N,) int64 classes, (N, C) float32 of 0/1, or (N,) float32; None for rows to predict."""
     side: Array | None
@@ -75,6 +77,11 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,): tokens of each row."""
+        return self.ids.lengths
 
 
 class Task(Part):

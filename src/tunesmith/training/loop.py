@@ -44,7 +44,7 @@ class Loop:
         self.moving = weights(self.model)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
-        self.lengths = np.array([len(ids) for ids in job.train.ids], dtype=np.int64)
+        self.lengths = job.train.lengths
         self.per_epoch = steps_per_epoch(len(job.train), self.asked.batch)
         self.total = self.per_epoch * self.model.plan.epochs(len(job.train))
         self.state = checkpoints.State()
