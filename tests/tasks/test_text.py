@@ -71,6 +71,12 @@ def test_pairs_get_token_types_and_are_cut_from_the_longer_side() -> None:
     assert short[0].count(tokenizer.sep_token_id) == 2 and types is not None and len(types[0]) == 12
 
 
+def test_a_pair_with_an_empty_second_text_stays_a_pair_when_it_is_cut() -> None:
+    tokenizer = tiny.tokenizer("bert")
+    whole, cut = (_text.tokens([LONG], [""], tokenizer, limit)[0][0] for limit in (64, 8))
+    assert whole[-2:] == cut[-2:] == [tokenizer.sep_token_id] * 2 and cut[:6] == whole[:6]
+
+
 def test_single_texts_carry_no_token_types() -> None:
     assert _text.tokens([LONG], None, tiny.tokenizer("bert"), 64)[1] is None
 
