@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """sha256 of bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 

@@ -40,9 +40,9 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     """Some rows of encoded data."""
     index = list(rows)
     return Encoded(
-        ids=[encoded.ids[i] for i in index],
-        types=None if encoded.types is None else [encoded.types[i] for i in index],
-        lost=[encoded.lost[i] for i in index],
+        ids=encoded.ids.pick(index),
+        types=None if encoded.types is None else encoded.types.pick(index),
+        lost=encoded.lost[index],
         targets=None if encoded.targets is None else encoded.targets[index],
         side=None if encoded.side is None else encoded.side[index],
         weights=encoded.weights[index],

@@ -84,9 +84,8 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     encoded = {}
     for name, rows in prepared.splits.items():
         encoded[name] = plan.task.encode(rows, prepared.roles, tokenizer, facts)
-        for record, lost in zip(rows, encoded[name].lost, strict=True):
-            if lost:
-                prepared.ledger.truncated(record.id, lost)
+        for i in np.flatnonzero(encoded[name].lost):
+            prepared.ledger.truncated(rows[i].id, int(encoded[name].lost[i]))
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
     if plan.method.start:
@@ -121,16 +120,16 @@ def _start_from(model: Model, where: str) -> None:
 
 def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
     prepared, run = work.prepared, work.run
-    lengths = [len(ids) for e in encoded.values() for ids in e.ids]
-    lost = [n for e in encoded.values() for n in e.lost]
+    lengths = np.concatenate([e.lengths for e in encoded.values()])
+    lost = np.concatenate([e.lost for e in encoded.values()])
     texts = [text_of(r, prepared.roles.texts[0]) for r in prepared.splits["train"]]
     fits = fit(tokenizer, texts)
     if warning := fits.warning(work.plan.base.name):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
     tokens = {
-        "median": float(np.median(lengths)), "p95": float(np.quantile(lengths, 0.95)), "max": max(lengths),
-        "truncated_rows": sum(n > 0 for n in lost), "tokens_lost": sum(lost),
+        "median": float(np.median(lengths)), "p95": float(np.quantile(lengths, 0.95)), "max": int(lengths.max()),
+        "truncated_rows": int((lost > 0).sum()), "tokens_lost": int(lost.sum()),
         "unknown_share": fits.unknown_share, "pieces_per_word": fits.pieces_per_word,
     }  # fmt: skip
     from tunesmith.data.fingerprint import check

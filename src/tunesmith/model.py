@@ -85,13 +85,21 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
     """A fresh model with the method applied, ready to train. Deterministic in `plan.train.seed`."""
     import torch
 
-    from tunesmith.engine.network import Network
-
     torch.manual_seed(plan.train.seed)
     auto = fresh(plan, facts, base, tokenizer)
     auto = plan.method.apply(auto, family_of(base.model_type))
-    net = Network(auto, facts.side.width if facts.side else 0, plan.task.outputs(facts))
-    return Model(plan, facts, base, net, tokenizer)
+    return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
+
+
+def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
+    from tunesmith.engine.network import Network
+    from tunesmith.engine.pooling import read_mean, rest_pooler
+
+    mean = plan.task.pool == "mean"
+    if mean:
+        read_mean(auto, family_of(base.model_type))
+        rest_pooler(auto, family_of(base.model_type))
+    return Network(auto, facts.side.width if facts.side else 0, plan.task.outputs(facts), mean=mean)
 
 
 def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
@@ -134,15 +142,15 @@ def _card(model: Model) -> dict[str, Any]:
 
 
 def ecosystem(plan: Plan) -> str:
-    """plain: other tools open the saved model alone. tunesmith: it needs us, for the method or for side features."""
-    vector = getattr(plan.task, "vector", False)
-    return "tunesmith" if vector else type(plan.method).ecosystem
+    """plain: other tools open the saved model alone. tunesmith: it needs us, for the method, for side features
+    or for means, which other tools' classes do not read."""
+    ours = getattr(plan.task, "vector", False) or plan.task.pool == "mean"
+    return "tunesmith" if ours else type(plan.method).ecosystem
 
 
 def load(folder: Path, *, online: bool = False) -> Model:
     """Open a saved model for answering. Refuses another base than the one it was trained on."""
     from tunesmith.bases.load import load_tokenizer
-    from tunesmith.engine.network import Network
 
     if not (folder / CARD).is_file():
         raise TunesmithError(f"{folder} is no model of Tunesmith: it has no {CARD}")
@@ -158,7 +166,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
         )
     tokenizer = load_tokenizer(replace(base, folder=folder))
     auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_of(base.model_type), folder)
-    net = Network(auto, facts.side.width if facts.side else 0, plan.task.outputs(facts))
+    net = _network(plan, facts, base, auto)
     _load_side(net, folder)
     net.eval().requires_grad_(False)
     return Model(plan, facts, base, net, tokenizer)
@@ -206,6 +214,6 @@ def trunk_of(model: Model) -> Any:
 
 def rows_for_golden(encoded: Encoded, count: int = 16) -> list[int]:
     """Rows for the golden batch: spread over the lengths, shortest and longest included."""
-    by_length = np.argsort([len(ids) for ids in encoded.ids], kind="stable")
+    by_length = np.argsort(encoded.lengths, kind="stable")
     picks = np.unique(np.linspace(0, len(by_length) - 1, min(count, len(by_length))).round().astype(int))
     return [int(by_length[p]) for p in picks]

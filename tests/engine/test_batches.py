@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tunesmith.data.ragged import Ragged
 from tunesmith.engine.batches import collate, order, pieces, step_rows, steps_per_epoch
 from tunesmith.tasks import Encoded
 
@@ -14,7 +15,10 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=80)
 def encoded(*rows: list[int], **more: object) -> Encoded:
     count = len(rows)
     fields = {"types": None, "targets": None, "side": None} | more
-    return Encoded(ids=list(rows), lost=[0] * count, weights=np.arange(1, count + 1, dtype=np.float32), **fields)
+    if fields["types"] is not None:
+        fields["types"] = Ragged.of(fields["types"])
+    lost = np.zeros(count, dtype=np.int32)
+    return Encoded(ids=Ragged.of(rows), lost=lost, weights=np.arange(1, count + 1, dtype=np.float32), **fields)
 
 
 @settings(max_examples=60, deadline=None)

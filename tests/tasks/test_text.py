@@ -71,6 +71,12 @@ def test_pairs_get_token_types_and_are_cut_from_the_longer_side() -> None:
     assert short[0].count(tokenizer.sep_token_id) == 2 and types is not None and len(types[0]) == 12
 
 
+def test_a_pair_with_an_empty_second_text_stays_a_pair_when_it_is_cut() -> None:
+    tokenizer = tiny.tokenizer("bert")
+    whole, cut = (_text.tokens([LONG], [""], tokenizer, limit)[0][0] for limit in (64, 8))
+    assert whole[-2:] == cut[-2:] == [tokenizer.sep_token_id] * 2 and cut[:6] == whole[:6]
+
+
 def test_single_texts_carry_no_token_types() -> None:
     assert _text.tokens([LONG], None, tiny.tokenizer("bert"), 64)[1] is None
 
@@ -80,7 +86,7 @@ def test_a_pair_column_reaches_the_tokens() -> None:
     rows = [row(text="goal", other="the pump", label="a"), row(text="goal", other="the fan", label="b")]
     facts = made.study(rows, made.roles())
     encoded = made.encode(rows, made.roles(), tiny.tokenizer("bert"), facts)
-    assert encoded.ids[0] == tiny.tokenizer("bert")("goal", "the pump")["input_ids"] != encoded.ids[1]
+    assert encoded.ids[0].tolist() == tiny.tokenizer("bert")("goal", "the pump")["input_ids"] != encoded.ids[1].tolist()
     assert encoded.types is not None
 
 
@@ -92,8 +98,8 @@ def test_side_columns_as_text_stand_before_the_text() -> None:
     tokenizer = tiny.tokenizer("bert")
     encoded = made.encode(rows, made.roles(), tokenizer, facts)
     assert encoded.side is None
-    assert encoded.ids[0] == tokenizer("hours: 007, brand: . goal")["input_ids"]
-    assert encoded.ids[1] == tokenizer("hours: 3, brand: x. goal")["input_ids"]
+    assert encoded.ids[0].tolist() == tokenizer("hours: 007, brand: . goal")["input_ids"]
+    assert encoded.ids[1].tolist() == tokenizer("hours: 3, brand: x. goal")["input_ids"]
 
 
 HOURS = ["1", "3", "", None, "8"]

@@ -4,7 +4,7 @@ Shape letters: B rows, T tokens of the longest row. Cutting a batch into pieces 
 the time it takes: the loss of a step is one weighted mean over all its rows, whatever piece they are in.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -55,7 +55,9 @@ def steps_per_epoch(num_rows: int, batch: int) -> int:
     return -(-num_rows // batch)
 
 
-def pieces(rows: Sequence[int] | Ints, lengths: Ints, max_tokens: int, *, equal: bool = False) -> Iterator[list[int]]:
+def pieces(
+    rows: Sequence[int] | Ints, lengths: Ints | Mapping[int, int], max_tokens: int, *, equal: bool = False
+) -> Iterator[list[int]]:
     """Cut rows, sorted by length, into pieces of at most `max_tokens` places after padding (never less than a row).
 
     A piece also ends where padding would exceed a quarter of it: short rows do not wait for a long one. With

@@ -29,7 +29,8 @@ class Fast:
         self, net: "Network", family: Family, layout: Layout, *, reads: bool, virtual: Virtual | None = None
     ) -> None:
         self.net, self.family, self.layout = net, family, layout
-        self.reads, self.virtual = reads, virtual
+        self.reads = reads and not net.mean  # a mean reads every position
+        self.virtual = virtual
 
     @property
     def auto(self) -> Any:
@@ -54,7 +55,7 @@ class Fast:
         """Logits (B, C) without the side path, from what `below` gave."""
         depth = len(self.family.block_list(self.net.auto))
         read_BH = states if cut == depth else self._blocks(states.unsqueeze(0), pack, cut, depth)[0]
-        return self.layout.head(self.auto, self.trunk, read_BH)
+        return self.layout.head(self.auto, self.trunk, read_BH, mean=self.net.mean)
 
     def _blocks(self, states: torch.Tensor, pack: Pack, first: int, end: int) -> torch.Tensor:
         blocks = self.family.block_list(self.net.auto)
@@ -66,5 +67,7 @@ class Fast:
                 states = block(states, attention_mask=None, **inputs)
         if not last:
             return states
-        states = self.layout.tail(blocks[-1], states, pack, inputs) if self.reads else states[:, pack.reads_B]
-        return self.layout.finish(self.trunk, states)
+        if self.reads:
+            return self.layout.finish(self.trunk, self.layout.tail(blocks[-1], states, pack, inputs))
+        states = self.layout.finish(self.trunk, states)
+        return pack.means(states[0]).unsqueeze(0) if self.net.mean else states[:, pack.reads_B]

@@ -27,8 +27,8 @@ class Layout(ABC):
         """States below the first block. `words` are word embeddings that replace the look-up of `pack.ids_T`."""
 
     @abstractmethod
-    def head(self, auto: Any, trunk: Any, states_BH: State) -> State:
-        """Logits (B, C) from the states that the head reads."""
+    def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
+        """Logits (B, C) from the states that the head reads: those of one position, or with `mean` the means."""
 
     @abstractmethod
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
@@ -82,10 +82,12 @@ class Bert(Layout):
         attended = block.attention.output(seen.flatten(1).unsqueeze(0), read)
         return cast("State", block.output(block.intermediate(attended), attended))
 
-    def head(self, auto: Any, trunk: Any, states_BH: State) -> State:
+    def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
         first = states_BH.unsqueeze(1)  # heads pick position 0 themselves
         pooler = getattr(trunk, "pooler", None)
-        return cast("State", auto.classifier(first if pooler is None else auto.dropout(pooler(first))))
+        if pooler is None:
+            return cast("State", auto.classifier(first))
+        return cast("State", auto.classifier(auto.dropout(states_BH if mean else pooler(first))))
 
 
 class DistilBert(Layout):
@@ -103,7 +105,7 @@ class DistilBert(Layout):
         attended = block.sa_layer_norm(layer.out_lin(seen.flatten(1).unsqueeze(0)) + read)
         return cast("State", block.output_layer_norm(block.ffn(attended) + attended))
 
-    def head(self, auto: Any, trunk: Any, states_BH: State) -> State:
+    def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
         hidden = torch.relu(auto.pre_classifier(states_BH))
         return cast("State", auto.classifier(auto.dropout(hidden)))
 
@@ -137,7 +139,7 @@ class Llama(Layout):
     def finish(self, trunk: Any, states: State) -> State:
         return cast("State", trunk.norm(states))
 
-    def head(self, auto: Any, trunk: Any, states_BH: State) -> State:
+    def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
         return cast("State", auto.score(states_BH))
 
 

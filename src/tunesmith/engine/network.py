@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class Network(nn.Module):
     """Auto class (maybe inside PEFT wrappers) + side path."""
 
-    def __init__(self, auto: nn.Module, side_width: int, outputs: int) -> None:
+    def __init__(self, auto: nn.Module, side_width: int, outputs: int, *, mean: bool = False) -> None:
         super().__init__()
-        self.auto = auto
+        self.auto, self.mean = auto, mean
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)

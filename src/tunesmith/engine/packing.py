@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import scaled_dot_product_attention
 
 from tunesmith.tasks import Encoded
@@ -41,6 +42,11 @@ class Pack:
     virtual_BP: torch.Tensor | None
     """Where in T the virtual tokens of each row lie."""
 
+    def means(self, states_TH: torch.Tensor) -> torch.Tensor:
+        """Mean state of each row, (B, H)."""
+        rows = (states_TH[s : s + n * c].reshape(c, n, -1).mean(1) for s, n, c in self.runs)
+        return torch.cat(list(rows))
+
     def to(self, device: torch.device) -> "Pack":
         """The same on a device."""
         for name, value in vars(self).items():
@@ -51,18 +57,18 @@ class Pack:
 
 def pack(encoded: Encoded, rows: Sequence[int], reads: Literal["first", "last"], virtual: int = 0) -> Pack:
     """Lay rows end to end, shortest first, with room for `virtual` tokens in front of each."""
-    ordered = sorted((int(r) for r in rows), key=lambda r: (len(encoded.ids[r]), r))
-    lengths = np.array([len(encoded.ids[r]) + virtual for r in ordered], dtype=np.int64)
+    ordered = by_length(encoded, rows)
+    lengths = encoded.ids.lengths_of(ordered) + virtual
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     total = int(lengths.sum())
     positions = np.arange(total) - np.repeat(starts, lengths)
     real = positions >= virtual
     ids = np.zeros(total, dtype=np.int64)
-    ids[real] = np.concatenate([np.asarray(encoded.ids[r]) for r in ordered])
+    ids[real] = encoded.ids.joined(ordered)
     types = None
     if encoded.types is not None:
         types = np.zeros(total, dtype=np.int64)
-        types[real] = np.concatenate([np.asarray(encoded.types[r]) for r in ordered])
+        types[real] = encoded.types.joined(ordered)
     first_of_run = np.flatnonzero(np.diff(lengths, prepend=-1))
     counts = np.diff(np.append(first_of_run, len(ordered)))
     ends = starts + lengths - 1
@@ -75,6 +81,12 @@ def pack(encoded: Encoded, rows: Sequence[int], reads: Literal["first", "last"],
         reads_B=torch.from_numpy(starts if reads == "first" else ends),
         virtual_BP=torch.from_numpy(starts[:, None] + np.arange(virtual)) if virtual else None,
     )
+
+
+def by_length(encoded: Encoded, rows: Sequence[int] | NDArray[np.int64]) -> list[int]:
+    """Rows, shortest first; among equals the lower number first."""
+    index = np.asarray(rows, dtype=np.int64)
+    return [int(r) for r in index[np.lexsort((index, encoded.ids.lengths_of(index)))]]
 
 
 @contextmanager

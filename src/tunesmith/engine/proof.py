@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from tunesmith.data.ragged import Ragged
 from tunesmith.engine.network import trainable
 from tunesmith.engine.ways import Way
 from tunesmith.tasks import Encoded
@@ -34,9 +35,9 @@ def probe(encoded: Encoded) -> Encoded:
     rows = sorted({int(by_length[i]) for i in (0, len(by_length) // 2, -1)})
     room = TOKENS // len(rows)
     return Encoded(
-        ids=[list(encoded.ids[r])[:room] for r in rows],
-        types=None if encoded.types is None else [list(encoded.types[r])[:room] for r in rows],
-        lost=[0] * len(rows),
+        ids=Ragged.of([encoded.ids[r][:room].tolist() for r in rows]),
+        types=None if encoded.types is None else Ragged.of([encoded.types[r][:room].tolist() for r in rows]),
+        lost=np.zeros(len(rows), dtype=np.int32),
         targets=None if encoded.targets is None else encoded.targets[rows],
         side=None if encoded.side is None else encoded.side[rows],
         weights=np.ones(len(rows), dtype=np.float32),

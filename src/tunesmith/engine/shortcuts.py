@@ -57,11 +57,11 @@ class Shortcuts:
             self.refused.append(f"packed rows: {why}")
             return
         few = probe(rows)
-        for reads in (True, False) if self.asked.reads else (False,):
+        for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
             candidate = self._packed(reads)
             apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
             if apart <= TOLERANCE:
-                self.way, self.whole = candidate, not reads
+                self.way, self.whole = candidate, not candidate.fast.reads
                 return
             what = "last block only where it is read" if reads else "packed rows"
             self.refused.append(
@@ -114,7 +114,8 @@ class Shortcuts:
             return
         rows = sum(map(len, sets.values()))
         found = []
-        keys = {name: trunk_cache.key(self.net.auto, self.family, e, cut, kept) for name, e in sets.items()}
+        mean = self.net.mean and cut == depth
+        keys = {n: trunk_cache.key(self.net.auto, self.family, e, cut, kept, mean=mean) for n, e in sets.items()}
         with progress.bar("trunk cache", rows, "rows"):
             for name, encoded in sets.items():
                 folder = trunk_cache.root() / keys[name] if where == "disk" else None

@@ -71,7 +71,7 @@ def forecast(encoded: Encoded, width: int, kept: Kept, *, pooled: bool) -> int:
     return (len(encoded) if pooled else int(encoded.lengths.sum())) * width * _BYTES[kept]
 
 
-def key(net: Any, family: Family, encoded: Encoded, cut: int, kept: Kept) -> str:
+def key(net: Any, family: Family, encoded: Encoded, cut: int, kept: Kept, *, mean: bool) -> str:
     """Digest of everything the numbers depend on."""
     depth = len(family.block_list(net))
     base: Any = plain(net)
@@ -80,7 +80,7 @@ def key(net: Any, family: Family, encoded: Encoded, cut: int, kept: Kept) -> str
         {
             "format": 1, "cut": cut, "pooled": cut == depth, "kept": kept, "family": family.name,
             "weights": _digest_weights(net, family, cut), "config": {k: repr(v) for k, v in sorted(config.items())},
-            "tokens": _digest_tokens(encoded), "processor": processor(),
+            "mean": mean, "tokens": _digest_tokens(encoded), "processor": processor(),
             "versions": {k: v for k, v in versions().items() if k in ("torch", "transformers")},
         }
     )  # fmt: skip
@@ -108,11 +108,9 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
 
 
 def _digest_tokens(encoded: Encoded) -> str:
-    parts = [np.asarray(encoded.lengths, dtype=np.int64).tobytes()]
-    for store in (encoded.ids, encoded.types):
-        if store is not None:
-            parts += [np.asarray(row, dtype=np.int32).tobytes() for row in store]
-    return digest_bytes(b"".join(parts))
+    stores = [s for s in (encoded.ids, encoded.types) if s is not None]
+    arrays = [np.ascontiguousarray(a) for s in stores for a in (s.flat, s.offsets)]
+    return digest_json([digest_bytes(a.data) for a in arrays])
 
 
 def build(
@@ -152,6 +150,7 @@ def _fill(
     device = next(fast.net.parameters()).device
     fast.net.eval()
     pooled = len(starts) == len(encoded) + 1 and cut == len(fast.family.block_list(fast.net.auto))
+    lengths = encoded.lengths
     with torch.no_grad():
         for rows in _batches(encoded):
             packed_rows = pack(encoded, rows, fast.family.reads).to(device)
@@ -159,7 +158,7 @@ def _fill(
             raw = (states if states_TH.dtype == np.float32 else states.bfloat16().view(torch.int16)).numpy()
             place = 0
             for row in packed_rows.rows:
-                length = 1 if pooled else int(encoded.lengths[row])
+                length = 1 if pooled else int(lengths[row])
                 states_TH[starts[row] : starts[row] + length] = raw[place : place + length]
                 place += length
             tick(len(rows))
@@ -168,12 +167,13 @@ def _fill(
 def _batches(encoded: Encoded) -> "list[list[int]]":
     out: list[list[int]] = [[]]
     tokens = 0
-    for row in np.argsort(encoded.lengths, kind="stable"):
-        if out[-1] and tokens + int(encoded.lengths[row]) > BUILD_TOKENS:
+    lengths = encoded.lengths
+    for row in np.argsort(lengths, kind="stable"):
+        if out[-1] and tokens + int(lengths[row]) > BUILD_TOKENS:
             out.append([])
             tokens = 0
         out[-1].append(int(row))
-        tokens += int(encoded.lengths[row])
+        tokens += int(lengths[row])
     return out
 
 

@@ -11,7 +11,7 @@ import torch
 
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.packing import pack
+from tunesmith.engine.packing import by_length, pack
 from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Plain(Way):
         self.net, self.pad_id, self.equal = net, pad_id, equal
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        return pieces(rows, encoded.lengths, max_tokens, equal=self.equal)
+        lengths = dict(zip(map(int, rows), encoded.ids.lengths_of(rows).tolist(), strict=True))
+        return pieces(rows, lengths, max_tokens, equal=self.equal)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         return cast("torch.Tensor", self.net(collate(encoded, rows, self.pad_id)))
@@ -54,14 +55,14 @@ class Packed(Way):
         """By id of the encoded rows, which live as long as the run."""
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        ordered = sorted((int(r) for r in rows), key=lambda r: (int(encoded.lengths[r]), r))
+        ordered = by_length(encoded, rows)
         if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
             yield ordered
             return
         piece: list[int] = []
         tokens = 0
-        for row in ordered:
-            length = int(encoded.lengths[row]) + self.virtual
+        for row, tokens_of_row in zip(ordered, encoded.ids.lengths_of(ordered).tolist(), strict=True):
+            length = tokens_of_row + self.virtual
             if piece and tokens + length > max_tokens:
                 yield piece
                 piece, tokens = [], 0

@@ -7,7 +7,6 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class Facts(BaseModel):
 
 @dataclass
 class Encoded:
-    """Rows as the network reads them; lists are by row, unpadded."""
+    """N rows as the network reads them, unpadded."""
 
-    ids: list[list[int]]
-    types: list[list[int]] | None
+    ids: Ragged
+    types: Ragged | None
     """Token type ids where the tokenizer makes them (pairs of BERT-type bases)."""
-    lost: list[int]
-    """Tokens cut off by `max_tokens`."""
+    lost: NDArray[np.int32]
+    """(N,): tokens cut off by `max_tokens`."""
     targets: Array | None
     """(N,) int64 classes, (N, C) float32 of 0/1, or (N,) float32; None for rows to predict."""
     side: Array | None
@@ -79,10 +79,10 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @cached_property
-    def lengths(self) -> "NDArray[np.int64]":
-        """(N,) tokens of each row."""
-        return np.array([len(row) for row in self.ids], dtype=np.int64)
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,): tokens of each row."""
+        return self.ids.lengths
 
     def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
         """(targets, weights) of some rows."""
@@ -104,6 +104,11 @@ class Task(Part):
 
     metrics: tuple[str, ...]
     """Metrics to report; the first picks the best checkpoint."""
+
+    pool: Literal["base", "mean"] = "base"
+    """What the head reads of a row. base: the position that the architecture reads ([CLS], or the last token); opens
+    in plain transformers. mean: the mean over its tokens, which sentence encoders (minilm) were made for; needs
+    tunesmith to open."""
 
     kind: ClassVar[Kind]
     problem_type: ClassVar[str]

@@ -4,15 +4,20 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from tunesmith.data import Record, Roles
+from tunesmith.data.ragged import Growing, Ragged
 from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
+from tunesmith.scratch import Column
 from tunesmith.tasks import Array, Encoded, Facts, SideFacts, Task
 
 SideAs = Literal["text", "vector"]
+_PIECE = 4096
+"""Rows in one call of the tokenizer: enough to keep it busy, few enough that their Python lists do not matter."""
 
 
 class TextTask(Task):
@@ -56,11 +61,37 @@ class TextTask(Task):
 
 def encode(task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
     """Rows -> tokens, side vector and weights; the task adds its targets."""
-    first, second = _written(task, records, roles)
-    ids, types, lost = tokens(first, second, tokenizer, task.max_tokens)
+    store = _Tokens()
+    for start in range(0, len(records), _PIECE):
+        first, second = _written(task, records[start : start + _PIECE], roles)
+        store.extend(*tokens(first, second, tokenizer, task.max_tokens))
+    ids, types, lost = store.done()
     side = None if facts.side is None or not task.vector else side_vectors(records, facts.side)
-    weights = np.array([r.weight for r in records], dtype=np.float32)
+    weights = np.fromiter((r.weight for r in records), np.float32, len(records))
     return Encoded(ids, types, lost, None, side, weights)
+
+
+class _Tokens:
+    """Tokens of many rows in the making. Types of zeros alone say nothing and are kept only if others follow."""
+
+    def __init__(self) -> None:
+        self.ids, self.lost = Growing(), Column(np.int32)
+        self.types: Column | None = None
+
+    def extend(self, ids: list[list[int]], types: list[list[int]] | None, lost: list[int]) -> None:
+        """Add rows as `tokens` gives them."""
+        if types is not None and self.types is None:
+            self.types = Column(np.int32)
+            self.types.extend(np.zeros(self.ids.size))
+        self.ids.extend(ids)
+        self.lost.extend(lost)
+        if self.types is not None:
+            self.types.extend([t for row in types for t in row] if types else np.zeros(sum(map(len, ids))))
+
+    def done(self) -> tuple[Ragged, Ragged | None, NDArray[np.int32]]:
+        """(ids, token types, tokens lost) of all rows."""
+        ids = self.ids.done()
+        return ids, None if self.types is None else Ragged(self.types.array(), ids.offsets), self.lost.array()
 
 
 def _written(task: TextTask, records: Sequence[Record], roles: Roles) -> tuple[list[str], list[str] | None]:
@@ -93,16 +124,17 @@ def tokens(
     ids, types = list(whole["input_ids"]), whole.get("token_type_ids")
     types = None if types is None else list(types)
     lost = [max(0, len(row) - limit) for row in ids]
-    for i in (i for i, cut in enumerate(lost) if cut):
-        row = tokenizer(
-            first[i], None if second is None else second[i], padding=False, truncation="longest_first",
-            max_length=limit, return_attention_mask=False, verbose=False,
+    if cut := [i for i, gone in enumerate(lost) if gone]:
+        short = tokenizer(
+            [first[i] for i in cut], None if second is None else [second[i] for i in cut], padding=False,
+            truncation="longest_first", max_length=limit, return_attention_mask=False, verbose=False,
         )  # fmt: skip
-        if len(row["input_ids"]) > limit:
+        for place, i in enumerate(cut):
+            ids[i] = short["input_ids"][place]
+            if types is not None:
+                types[i] = short["token_type_ids"][place]
+        if any(len(ids[i]) > limit for i in cut):
             raise TunesmithError(f"task.max_tokens: {limit} leaves no room beside the special tokens. Set it higher")
-        ids[i] = row["input_ids"]
-        if types is not None:
-            types[i] = row["token_type_ids"]
     # a tokenizer without special tokens makes nothing of an empty text, and a network cannot read nothing
     nothing = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     ids, types = [row or [nothing] for row in ids], None if types is None else [row or [0] for row in types]

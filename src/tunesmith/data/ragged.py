@@ -1,0 +1,90 @@
+"""Rows of different lengths in one flat array: four bytes a number instead of a Python list for each row.
+
+    flat     [ 5 6 7 | 8 | 9 9 ]     (M,) int32
+    offsets  [ 0       3   4     6 ] (N + 1,) int64: row i is flat[offsets[i] : offsets[i + 1]]
+
+Both move into nameless files when they are large (`tunesmith.scratch`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.scratch import Column
+
+Ints = NDArray[np.int32]
+
+
+class Ragged:
+    """N rows of whole numbers, read like a list of arrays."""
+
+    def __init__(self, flat: Ints, offsets: NDArray[np.int64]) -> None:
+        self.flat, self.offsets = flat, offsets
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[int]]) -> "Ragged":
+        """Made of lists."""
+        growing = Growing()
+        growing.extend(list(rows))
+        return growing.done()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Ints:
+        """One row, (T,): a view."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        return self.flat[self.offsets[row] : self.offsets[row + 1]]
+
+    def __iter__(self) -> Iterator[Ints]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Numbers in each row, (N,)."""
+        return np.diff(self.offsets)
+
+    def lengths_of(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers in some rows: what a step asks for, without a look at all the others."""
+        index = np.asarray(rows, dtype=np.int64)
+        return np.asarray(self.offsets[index + 1] - self.offsets[index])
+
+    def joined(self, rows: Sequence[int]) -> Ints:
+        """Some rows end to end, in the order asked for."""
+        return np.concatenate([self[r] for r in rows])
+
+    def pick(self, rows: Sequence[int]) -> "Ragged":
+        """Some rows, in the order asked for."""
+        return Ragged.of([self[r].tolist() for r in rows])
+
+
+class Growing:
+    """A ragged array in the making, a piece of rows at a time."""
+
+    def __init__(self) -> None:
+        self._flat, self._lengths = Column(np.int32), Column(np.int64)
+
+    @property
+    def size(self) -> int:
+        """Numbers so far, over all rows."""
+        return len(self._flat)
+
+    def extend(self, rows: Sequence[Sequence[int]]) -> None:
+        """Add rows."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        self._lengths.extend(lengths)
+        self._flat.extend(np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum())))
+
+    def done(self) -> Ragged:
+        """The rows so far; nothing can be added afterwards."""
+        offsets = Column(np.int64)
+        offsets.extend([0])
+        last, lengths = 0, self._lengths.array()
+        for start in range(0, len(lengths), 1 << 16):
+            ends = lengths[start : start + (1 << 16)].cumsum() + last
+            offsets.extend(ends)
+            last = int(ends[-1])
+        return Ragged(self._flat.array(), offsets.array())

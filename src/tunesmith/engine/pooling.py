@@ -1,0 +1,50 @@
+"""Mean pooling: the head reads the mean over a row's tokens, in every architecture.
+
+Sentence encoders were pretrained so, and classify better so; their [CLS] was never trained to say anything. The
+library's Auto classes read one position. A hook on the trunk puts the mean at every position, so that whatever the
+head picks is the mean; where the trunk holds a pooler (BERT), the mean takes the place of the pooler's answer.
+
+Shape letters: B rows, T tokens, H width.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tunesmith.bases.family import Family, plain
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def mean_of(states_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    """Mean over the real tokens of each row, (B, H)."""
+    weights_BT1 = mask_BT[:, -states_BTH.shape[1] :].unsqueeze(-1).to(states_BTH.dtype)  # prefix keys have no states
+    return (states_BTH * weights_BT1).sum(1) / weights_BT1.sum(1)
+
+
+def read_mean(net: "nn.Module", family: Family) -> None:
+    """Make the Auto class `net` read means. A pooler that is passed by no longer learns."""
+    trunk: Any = plain(net).get_submodule(family.trunk)
+    seen: dict[str, torch.Tensor] = {}
+
+    def remember(module: Any, arguments: Any, named: dict[str, Any]) -> None:
+        seen["mask"] = named["attention_mask"]
+
+    def replace(module: Any, arguments: Any, output: Any) -> Any:
+        states_BTH = output.last_hidden_state
+        mean_BH = mean_of(states_BTH, seen.pop("mask"))
+        output.last_hidden_state = mean_BH.unsqueeze(1).expand_as(states_BTH)
+        if getattr(output, "pooler_output", None) is not None:
+            output.pooler_output = mean_BH
+        return output
+
+    trunk.register_forward_pre_hook(remember, with_kwargs=True)
+    trunk.register_forward_hook(replace)
+
+
+def rest_pooler(net: "nn.Module", family: Family) -> None:
+    """Freeze a pooler inside the trunk, which mean pooling passes by."""
+    pooler: Any = getattr(plain(net).get_submodule(family.trunk), "pooler", None)
+    if pooler is not None:
+        pooler.requires_grad_(False)

@@ -1,0 +1,91 @@
+"""Room for what is larger than memory: arrays that move into nameless temporary files when they grow.
+
+Such a file lies in the folder for temporary files (TMPDIR names another one) and has no name there, so it is gone with
+its last reader, even after a kill. Its pages are the system's to drop and read again: they are no memory of ours.
+"""
+
+import tempfile
+import weakref
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.errors import TunesmithError
+
+LIMIT = 8 << 20
+"""Bytes that an array may hold in memory. Small, because a job of many rows has a score of such arrays."""
+_PIECE = 1 << 20
+
+Array = NDArray[Any]
+
+
+def nameless() -> IO[bytes]:
+    """A new empty file without a name; reading it back is a matter of its handle alone."""
+    try:
+        return tempfile.TemporaryFile(prefix="tunesmith-")
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def write(file: IO[bytes], content: Any) -> None:
+    """Write bytes at the end of a nameless file; a full disk is told as what it is."""
+    try:
+        file.write(content)
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError) -> TunesmithError:
+    return TunesmithError(
+        f"cannot write to the folder for temporary files, {tempfile.gettempdir()}: {error.strerror or error}. "
+        "Data larger than memory needs room there; name another folder: TMPDIR=/big/disk"
+    )
+
+
+def mapped(file: IO[bytes], dtype: Any) -> Array:
+    """The content of a nameless file as an array (N,), which from now on is the one that holds the file open.
+
+    What is written to the array is written to the file.
+    """
+    file.flush()
+    array = np.asarray(np.memmap(file, dtype=dtype, mode="r+"))  # slices of np.memmap cost ten times as much
+    file.close()
+    return array
+
+
+class Column:
+    """An array (N,) that grows at its end: in memory up to LIMIT, then in a nameless file."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+        self._parts: list[Array] = []
+        self._held = self._length = 0
+        self._file: IO[bytes] | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def extend(self, values: Any) -> None:
+        """Add values; whole pieces at a time are cheap, single ones are not."""
+        part = np.array(values, dtype=self.dtype)
+        self._parts.append(part)
+        self._held += part.nbytes
+        self._length += len(part)
+        if self._held > (LIMIT if self._file is None else _PIECE):
+            if self._file is None:
+                self._file = nameless()
+                weakref.finalize(self, self._file.close)
+            self._spill(self._file)
+
+    def _spill(self, file: IO[bytes]) -> None:
+        for part in self._parts:
+            write(file, part.data)
+        self._parts, self._held = [], 0
+
+    def array(self) -> Array:
+        """All values, once: nothing can be added afterwards. Writing to them is allowed."""
+        if self._file is None:
+            return np.concatenate(self._parts) if self._parts else np.empty(0, self.dtype)
+        self._spill(self._file)
+        return mapped(self._file, self.dtype)
