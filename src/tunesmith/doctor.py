@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 
-def examine() -> dict[str, Any]:
-    """{ok, checks: [{name, ok, found, remedy}]}."""
-    checks = [_python(), *_libraries(), _torchvision(), _device(), _base(), _disk()]
+def examine(*, clean_cache: bool = False) -> dict[str, Any]:
+    """{ok, checks: [{name, ok, found, remedy}]}. With `clean_cache`, every trunk cache is deleted."""
+    checks = [_python(), *_libraries(), _torchvision(), _device(), _base(), _disk(), _cache(clean=clean_cache)]
     return {"ok": all(c["ok"] for c in checks), "checks": checks}
 
 
@@ -43,6 +43,19 @@ def _libraries() -> list[dict[str, Any]]:
         fits = need.specifier.contains(have, prereleases=True)
         out.append(_check(need.name, fits, have, f"this version is outside {need.specifier}: pip install '{need}'"))
     return out
+
+
+def _cache(*, clean: bool) -> dict[str, Any]:
+    """Trunk caches are found again by later runs on the same data, and are bounded by `engine.cache_gb`."""
+    from tunesmith.engine import trunk_cache
+
+    if clean:
+        freed = trunk_cache.clean()
+        return _check("trunk cache", True, f"emptied: {freed / 1e6:.1f} MB freed in {trunk_cache.root()}")
+    found = trunk_cache.kept_caches()
+    total = sum(trunk_cache.size(f) for f in found)
+    text = f"{len(found)} caches, {total / 1e6:.1f} MB in {trunk_cache.root()} (tunesmith doctor --cache empties it)"
+    return _check("trunk cache", True, text)
 
 
 def _torchvision() -> dict[str, Any]:

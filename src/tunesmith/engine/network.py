@@ -34,11 +34,11 @@ class Network(nn.Module):
         return self.with_side(self.auto(**{k: v.to(device) for k, v in batch.inputs.items()}).logits, batch.side)
 
     def with_side(self, logits_BC: torch.Tensor, side_BS: torch.Tensor | None) -> torch.Tensor:
-        """The logits, side path added, in float32."""
+        """The logits, side path added, in float32 (or float64, where that is computed to compare with)."""
         if self.side is not None:
             assert side_BS is not None, "the network wants side features"
-            logits_BC = logits_BC + self.side(side_BS.to(logits_BC.device))
-        return logits_BC.float()
+            logits_BC = logits_BC + self.side(side_BS.to(self.side.weight))
+        return logits_BC if logits_BC.dtype == torch.float64 else logits_BC.float()
 
 
 def trainable(net: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,0 +1,183 @@
+"""The trunk cache: exact against no cache, bits when read again, never used when partial, bounded on disk."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import small
+from kit import TinyBases
+from tunesmith.engine import trunk_cache
+from tunesmith.engine.network import training_mode
+from tunesmith.engine.ways import Packed
+from tunesmith.model import Model
+from tunesmith.progress import Progress
+from tunesmith.tasks import Encoded
+
+ROWS = small.records()
+QUIET = Progress(silent=True)
+CUT: tuple[Any, ...] = (
+    "head", {"name": "head", "pooler": False}, {"name": "layers", "top": 1}, {"name": "layers", "top": 2},
+    {"name": "lora", "top": 2},
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "caches"))
+
+
+def made(bases: TinyBases, method: Any, family: str = "bert", task: Any = "classify", **engine: Any) -> Model:
+    asked = small.plan(bases[family], method=method, task=task, epochs=3, lr=1e-3, batch=4)
+    return small.model(asked.model_copy(update={"engine": asked.engine.model_copy(update=engine)}), ROWS)
+
+
+def cached(model: Model, encoded: Encoded) -> trunk_cache.Cache:
+    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.cache({"train": encoded}, QUIET)
+    way = model.shortcuts.way
+    assert isinstance(way, Packed)
+    assert way.caches, model.shortcuts.refused
+    return way.caches[id(encoded)]
+
+
+def step(model: Model, encoded: Encoded) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Loss and gradients of one step in training mode, its dropout drawn from a fixed seed."""
+    training_mode(model.net, model.plan.method, model.family)
+    model.net.zero_grad(set_to_none=True)
+    torch.manual_seed(5)
+    logits = model.shortcuts.way.logits(encoded, list(range(len(encoded))))
+    loss = model.plan.task.losses(logits, encoded.aims(range(len(encoded)), logits.device)[0]).sum()
+    loss.backward()
+    return loss.detach(), {n: p.grad.clone() for n, p in model.net.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("pool", ("base", "mean"))
+@pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "llama", "qwen2"))
+@pytest.mark.parametrize("method", CUT, ids=str)
+def test_loss_and_gradients_are_those_without_a_cache(
+    method: Any, family: str, pool: str, tiny_bases: TinyBases
+) -> None:
+    model = made(tiny_bases, method, family, {"name": "classify", "pool": pool})
+    encoded = small.encoded(model, ROWS)
+    assert not cached(model, encoded).found
+    loss, gradients = step(model, encoded)
+    model.shortcuts.way.caches.clear()
+    other, others = step(model, encoded)
+    assert torch.allclose(loss, other, rtol=1e-6)
+    assert gradients.keys() == others.keys()
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, others[name], rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize("method", ("head", {"name": "layers", "top": 1}), ids=str)
+def test_read_again_it_gives_the_same_bits(method: Any, tiny_bases: TinyBases) -> None:
+    first = made(tiny_bases, method)
+    encoded = small.encoded(first, ROWS)
+    built = cached(first, encoded)
+    second = made(tiny_bases, method)
+    again = small.encoded(second, ROWS)
+    found = cached(second, again)
+    assert found.found
+    assert np.array_equal(np.asarray(built.states_TH), np.asarray(found.states_TH))
+    assert "found from an earlier run" in second.shortcuts.taken[0]
+    for one, two in zip(step(first, encoded)[1].values(), step(second, again)[1].values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_whole_runs_with_and_without_a_cache_agree(tiny_bases: TinyBases) -> None:
+    ends = []
+    for kept in ("disk", "memory", "off"):
+        model = made(tiny_bases, {"name": "layers", "top": 1}, cache=kept)
+        encoded = small.encoded(model, ROWS)
+        small.loop(model, encoded).run()
+        ends.append(model.logits(encoded))
+    assert np.abs(ends[0] - ends[1]).max() <= 1e-6
+    assert np.abs(ends[0] - ends[2]).max() <= 1e-4
+
+
+def test_its_name_follows_everything_it_depends_on(tiny_bases: TinyBases) -> None:
+    model = made(tiny_bases, {"name": "layers", "top": 1})
+    net, family, encoded = model.net.auto, model.family, small.encoded(model, ROWS)
+
+    def key(**other: Any) -> str:
+        asked = {"encoded": encoded, "cut": 3, "kept": "fp32", "mean": False} | other
+        return trunk_cache.key(net, family, asked["encoded"], asked["cut"], asked["kept"], mean=asked["mean"])
+
+    names = {key(), key(cut=2), key(kept="bf16"), key(mean=True), key(encoded=small.encoded(model, ROWS[:-1]))}
+    assert len(names) == 5
+    assert key() == key(encoded=small.encoded(model, ROWS))
+    block = family.block_list(net)
+    with torch.no_grad():
+        next(block[3].parameters()).add_(1)
+    assert key() in names, "what is above the cut does not count"
+    with torch.no_grad():
+        next(block[0].parameters()).add_(1e-6)
+    assert key() not in names, "one weight below it does"
+
+
+@pytest.mark.parametrize("damage", ("cut short", "a changed byte", "about.json gone", "left by a kill"))
+def test_a_partial_or_damaged_cache_is_built_anew(damage: str, tiny_bases: TinyBases) -> None:
+    model = made(tiny_bases, {"name": "layers", "top": 1})
+    encoded = small.encoded(model, ROWS)
+    good = np.array(cached(model, encoded).states_TH)
+    (folder,) = trunk_cache.kept_caches()
+    states = folder / "states.bin"
+    if damage == "cut short":
+        states.write_bytes(states.read_bytes()[:-8])
+    elif damage == "a changed byte":
+        states.write_bytes(b"\1" + states.read_bytes()[1:])
+    elif damage == "about.json gone":
+        (folder / "about.json").unlink()
+    else:
+        folder.rename(folder.with_name(f".{folder.name}.x.tmp"))
+    again = made(tiny_bases, {"name": "layers", "top": 1})
+    found = cached(again, other := small.encoded(again, ROWS))
+    assert not found.found
+    assert np.array_equal(good, np.asarray(found.states_TH))
+    assert len(other) == len(encoded)
+
+
+def test_half_the_size_by_choice_and_close(tiny_bases: TinyBases) -> None:
+    model = made(tiny_bases, {"name": "layers", "top": 1}, cache_dtype="bf16")
+    encoded = small.encoded(model, ROWS)
+    cache = cached(model, encoded)
+    width = model.shortcuts.way.fast.trunk.config.hidden_size
+    assert cache.states_TH.nbytes == trunk_cache.forecast(encoded, width, "bf16", pooled=False)
+    assert cache.states_TH.nbytes * 2 == trunk_cache.forecast(encoded, width, "fp32", pooled=False)
+    exact = made(tiny_bases, {"name": "layers", "top": 1})
+    states = cached(exact, other := small.encoded(exact, ROWS)).states(range(len(other)))
+    assert torch.allclose(cache.states(range(len(encoded))), states, rtol=1e-2, atol=1e-2)
+
+
+def test_room_is_made_for_the_newest_and_never_beyond_the_budget(tiny_bases: TinyBases) -> None:
+    for rows in (ROWS[:4], ROWS[:5], ROWS[:6]):
+        model = made(tiny_bases, {"name": "layers", "top": 1})
+        cached(model, small.encoded(model, rows))
+    sizes = [trunk_cache.size(f) for f in trunk_cache.kept_caches()]
+    assert len(sizes) == 3
+    assert trunk_cache.make_room(sizes[0] - 10, sum(sizes), ())
+    assert len(trunk_cache.kept_caches()) == 2, "the least recently used one made way"
+    assert not trunk_cache.make_room(10**6, 10**5, ())
+    assert len(trunk_cache.kept_caches()) == 2, "nothing is deleted for what never could fit"
+    assert trunk_cache.clean() == sum(sizes[1:])
+    assert trunk_cache.kept_caches() == []
+
+
+def test_no_room_at_all_is_said(tiny_bases: TinyBases) -> None:
+    model = made(tiny_bases, {"name": "layers", "top": 1}, cache="disk", cache_gb=1e-9)
+    encoded = small.encoded(model, ROWS)
+    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.cache({"train": encoded}, QUIET)
+    assert "engine.cache_gb" in model.shortcuts.refused[0]
+
+
+@pytest.mark.parametrize("method", ("full", "lora", "gradual", {"name": "prompt", "tokens": 2}), ids=str)
+def test_what_moves_below_is_never_cached(method: Any, tiny_bases: TinyBases) -> None:
+    model = made(tiny_bases, method)
+    encoded = small.encoded(model, ROWS)
+    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.cache({"train": encoded}, QUIET)
+    assert not model.shortcuts.way.caches
