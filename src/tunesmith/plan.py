@@ -76,6 +76,8 @@ class Train(Section):
     """Learning rate of the head, where it should differ."""
     batch: PositiveInt = 32
     """Rows in one optimizer step. What fits in memory is a matter of `micro_tokens`, not of this."""
+    batch_tokens: PositiveInt | None = None
+    """Tokens in one optimizer step, instead of `batch` rows: steps of even cost where texts differ much in length."""
     micro_tokens: PositiveInt = 2048
     """Tokens in one forward pass: a batch is split into such pieces, sorted by length, and their gradients add up to
     exactly the big batch's (gradient accumulation)."""
@@ -274,6 +276,8 @@ def _train_objections(train: Train) -> list[str]:
         if getattr(train, field) != Train.model_fields[field].default and getattr(train, owner) not in values:
             found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
                          f"(it belongs to {' and '.join(values)})")  # fmt: skip
+    if train.batch_tokens is not None and train.batch != Train.model_fields["batch"].default:
+        found.append("train.batch has no effect with train.batch_tokens: remove one of the two")
     for field in ("evaluate_every", "save_every", "log_every", "warmup"):
         value = getattr(train, field)
         if isinstance(value, str) and (text := Moment.objection(value, seconds=field != "warmup")):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.data.ragged import Ragged
-from tunesmith.engine.batches import collate, order, pieces, step_rows, steps_per_epoch
+from tunesmith.engine.batches import Batches, collate, order, pieces, step_rows, steps_per_epoch
 from tunesmith.tasks import Encoded
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=80)
@@ -54,6 +54,20 @@ def test_each_epoch_visits_each_row_once(rows: int, batch: int) -> None:
     for epoch in range(3):
         seen = np.concatenate([step_rows(rows, batch, 7, epoch * steps + s) for s in range(steps)])
         assert sorted(seen) == list(range(rows))
+
+
+@pytest.mark.parametrize("tokens", (1, 7, 50, 400, 10**6))
+@pytest.mark.parametrize("lengths", ([5], [3, 3, 3], [1, 200, 1, 1], [*range(1, 60)]))
+def test_a_budget_of_tokens_makes_even_steps_and_leaves_no_row_out(lengths: list[int], tokens: int) -> None:
+    sizes = np.array(lengths)
+    batches = Batches(sizes, 32, tokens, seed=3)
+    for epoch in range(2):
+        steps = [batches.rows(epoch * batches.per_epoch + s) for s in range(batches.per_epoch)]
+        assert sorted(np.concatenate(steps)) == list(range(len(lengths)))
+        assert all(len(s) for s in steps)
+        if batches.per_epoch < len(lengths) // 2:
+            assert all(sizes[s].sum() <= tokens + sizes.max() for s in steps)
+    assert batches.per_epoch == min(len(lengths), -(-sum(lengths) // tokens))
 
 
 def test_a_short_last_batch_is_kept() -> None:

@@ -17,8 +17,9 @@ from tunesmith.tasks import Encoded
 
 PACKING = ("bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral")
 METHODS: tuple[Any, ...] = (
-    "full", "head", {"name": "layers", "top": 1}, "gradual", "lora", "adapter", {"name": "adapter", "place": "parallel"},
-    {"name": "adapter", "place": "houlsby"}, "bitfit", "ia3", {"name": "prompt", "tokens": 3}, {"name": "ptuning", "tokens": 2}, ["lora", "adapter"],
+    "full", "head", "gradual", "lora", "adapter", "bitfit", "ia3", ["lora", "adapter"], {"name": "layers", "top": 1},
+    {"name": "adapter", "place": "parallel"}, {"name": "adapter", "place": "houlsby"},
+    {"name": "prompt", "tokens": 3}, {"name": "ptuning", "tokens": 2},
 )  # fmt: skip
 ROWS = small.records()
 EXACT = 1e-10

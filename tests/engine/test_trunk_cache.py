@@ -1,5 +1,8 @@
 """The trunk cache: exact against no cache, bits when read again, never used when partial, bounded on disk."""
 
+import functools
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +184,22 @@ def test_what_moves_below_is_never_cached(method: Any, tiny_bases: TinyBases) ->
     model.shortcuts.prove(encoded, model.plan.task.losses)
     model.shortcuts.cache({"train": encoded}, QUIET)
     assert not model.shortcuts.way.caches
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_is_used(tiny_bases: TinyBases) -> None:
+    """A child process dies while it fills the file; its parent then finds no cache, and builds a whole one."""
+    model = made(tiny_bases, {"name": "layers", "top": 1})
+    encoded = small.encoded(model, ROWS)
+    model.shortcuts.prove(encoded, model.plan.task.losses)
+    way = model.shortcuts.way
+    folder = trunk_cache.root() / ("a" * 64)
+    child = os.fork()
+    if not child:
+        die = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
+        trunk_cache.build(way.fast, encoded, 3, "fp32", folder=folder, tick=lambda _: die())
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert list(folder.parent.glob(".*/states.bin")), "the kill came while it was being filled"
+    assert not trunk_cache.kept_caches()
+    assert not trunk_cache.build(way.fast, encoded, 3, "fp32", folder=folder, tick=lambda _: None).found
+    assert trunk_cache.build(way.fast, encoded, 3, "fp32", folder=folder, tick=lambda _: None).found

@@ -89,19 +89,22 @@ METHODS = {
     "full": "full", "gradual": "gradual", "ptuning": {"name": "ptuning", "tokens": 4, "hidden": 16},
     "prefix": {"name": "prefix", "tokens": 4, "projection": True, "hidden": 16},
     "adalora": {"name": "lora", "variant": "adalora"}, "sparse": {"name": "layers", "sparse": {"by": "fisher"}},
-    "ema": "lora",
+    "ema": "lora", "cached": {"name": "layers", "top": 1}, "cached in memory": {"name": "layers", "top": 1},
+    "head": "head", "padded": "full",
 }  # fmt: skip
+ENGINE = {"padded": {"pack": False}, "cached in memory": {"cache": "memory"}}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_resume_is_exact_for_methods_with_a_memory(name: str, setting: tuple[Path, Path, Path]) -> None:
-    """Where PEFT's own export cannot be resumed (P-tuning, projected prefixes), or state is beside weights."""
+    """Where PEFT's own export cannot be resumed (P-tuning, projected prefixes), state is beside weights, or rows
+    come from a cache."""
     folder, base, data = setting
     more = {"ema": 0.9} if name == "ema" else {}
     plans = []
     for run in ("whole", "halved"):
         plan = tree(base, data, folder / f"{name}-{run}", epochs=4, patience=None, **more)
-        plans.append(plan | {"method": METHODS[name]})
+        plans.append(plan | {"method": METHODS[name], "engine": ENGINE.get(name, {})})
     whole = run_job(plans[0])
     pid = forked(plans[1], folder / "log")
     run = folder / f"{name}-halved"

@@ -55,6 +55,45 @@ def steps_per_epoch(num_rows: int, batch: int) -> int:
     return -(-num_rows // batch)
 
 
+class Batches:
+    """Which rows make each step: so many rows, or about so many tokens.
+
+    With a budget of tokens an epoch has ceil(all tokens / budget) steps, and a row belongs to the step in which its
+    middle token falls, in training order: every step gets the budget to within half of its first and last row, and all
+    epochs have the same number of steps.
+    """
+
+    def __init__(self, lengths: Ints, rows: int, tokens: int | None, seed: int) -> None:
+        self.lengths, self.batch, self.seed = lengths, rows, seed
+        self.tokens = tokens
+        self._cuts: tuple[int, Ints, Ints] | None = None
+        count = len(lengths)
+        self.per_epoch = steps_per_epoch(count, rows) if tokens is None else -(-int(lengths.sum()) // tokens)
+        self.per_epoch = min(max(1, self.per_epoch), count) if count else 0
+
+    def rows(self, step: int) -> Ints:
+        """Rows of optimizer step `step` (from 0). No row is left out of an epoch."""
+        if self.tokens is None:
+            return step_rows(len(self.lengths), self.batch, self.seed, step)
+        epoch, place = divmod(step, self.per_epoch)
+        rows, edges = self._cut(epoch)
+        return rows[edges[place] : edges[place + 1]]
+
+    def _cut(self, epoch: int) -> tuple[Ints, Ints]:
+        """The epoch's rows in order, and where each step begins in them; the last epoch asked for is remembered."""
+        if self._cuts is None or self._cuts[0] != epoch:
+            rows = order(len(self.lengths), self.seed, epoch)
+            ends = self.lengths[rows].cumsum()
+            middles = ends - self.lengths[rows] / 2
+            bounds = np.arange(1, self.per_epoch) * (ends[-1] / self.per_epoch)
+            inner = np.searchsorted(middles, bounds)
+            least = np.arange(1, self.per_epoch)  # a step has a row, however long the rows around it are
+            inner = np.minimum(np.maximum.accumulate(np.maximum(inner, least) - least) + least,
+                               len(rows) - self.per_epoch + least)  # fmt: skip
+            self._cuts = (epoch, rows, np.concatenate([[0], inner, [len(rows)]]))
+        return self._cuts[1], self._cuts[2]
+
+
 def pieces(
     rows: Sequence[int] | Ints, lengths: Ints | Mapping[int, int], max_tokens: int, *, equal: bool = False
 ) -> Iterator[list[int]]:

@@ -7,11 +7,9 @@ sees. Where one cannot be used or does not agree with the library's own forward 
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tunesmith.bases.family import Family, plain
 from tunesmith.engine import trunk_cache
-from tunesmith.engine.batches import order
+from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.layouts import layout_of
 from tunesmith.engine.proof import TOLERANCE, Losses, disagreement, probe
@@ -149,12 +147,13 @@ class Shortcuts:
 
     # what is said
 
-    def explain(self, train: Encoded, batch: int, epochs: int, seed: int) -> list[str]:
+    def explain(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """The plan of the engine, one line a shortcut: what it does, what it is forecast to save, what was refused."""
         lines = []
         if isinstance(self.way, Packed):
-            padding = padding_factor(train, batch, seed)
-            lines.append(f"packed rows: padding would make batches of {batch} {padding:.2f} times as long")
+            padding = padding_factor(batches)
+            rows = len(train) / max(1, batches.per_epoch)
+            lines.append(f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long")
             if not self.whole:
                 share = 1 / max(1.0, float(train.lengths.mean()))
                 lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
@@ -174,9 +173,8 @@ class Shortcuts:
         return float(usual / max(above + below, 1e-3))
 
 
-def padding_factor(encoded: Encoded, batch: int, seed: int = 0) -> float:
-    """Positions of padded batches over tokens, for the batches of the first epoch."""
-    lengths = encoded.lengths[order(len(encoded), seed, 0)]
-    longest = np.maximum.reduceat(lengths, np.arange(0, len(lengths), batch))
-    counts = np.diff(np.append(np.arange(0, len(lengths), batch), len(lengths)))
-    return float((longest * counts).sum() / max(1, int(lengths.sum())))
+def padding_factor(batches: Batches, steps: int = 1000) -> float:
+    """Positions of padded batches over tokens, for the batches of the first epoch (at most the first `steps`)."""
+    rows = [batches.rows(s) for s in range(min(steps, batches.per_epoch))]
+    padded = sum(int(batches.lengths[r].max()) * len(r) for r in rows)
+    return float(padded / max(1, sum(int(batches.lengths[r].sum()) for r in rows)))

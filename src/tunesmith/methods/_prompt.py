@@ -43,10 +43,8 @@ def encoder(net: "nn.Module") -> Any:
 
 
 def made(net: "nn.Module") -> "Tensor":
-    """The virtual tokens (P, E) as the encoder makes them, with gradients."""
-    module = encoder(net)
-    tokens = net.prompt_tokens["default"].to(next(module.parameters()).device)  # type: ignore[index]
-    return cast("Tensor", module(tokens.unsqueeze(0))[0])
+    """The virtual tokens (P, E) as PEFT would put them before a row, with gradients."""
+    return cast("Tensor", net.get_prompt(batch_size=1)[0])  # type: ignore[operator]
 
 
 def virtual(net: "nn.Module") -> "Tensor":

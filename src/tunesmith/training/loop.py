@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunesmith.engine.batches import collate, step_rows, steps_per_epoch
+from tunesmith.engine.batches import Batches, collate, step_rows
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted, TunesmithError
@@ -44,7 +44,8 @@ class Loop:
         self.moving = weights(self.model)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
-        self.per_epoch = steps_per_epoch(len(job.train), self.asked.batch)
+        self.batches = Batches(job.train.lengths, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
+        self.per_epoch = self.batches.per_epoch
         self.total = self.per_epoch * self.model.plan.epochs(len(job.train))
         self.state = checkpoints.State()
         if self.total and warmup_steps(self.asked, self.total, self.per_epoch) >= self.total:
@@ -86,7 +87,7 @@ class Loop:
         shortcuts.prove(job.train, self.model.plan.task.losses)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
         epochs = max(1, self.total // max(1, self.per_epoch))
-        for line in shortcuts.explain(job.train, self.asked.batch, epochs, self.asked.seed):
+        for line in shortcuts.explain(job.train, self.batches, epochs):
             job.progress.say(line)
 
     # one step
@@ -99,7 +100,7 @@ class Loop:
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
         torch.manual_seed(step_seed(self.asked.seed, step))
-        rows = step_rows(len(self.job.train), self.asked.batch, self.asked.seed, step)
+        rows = self.batches.rows(step)
         loss = self._backward(rows)
         rate = self._set_rates(step)
         watch.refuse_bad_loss(loss, step + 1, self.model.learning_rate)
