@@ -29,7 +29,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "cpu": processor(),
-        "features": _features(),
+        "features": features(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "platform": platform.platform(),
@@ -65,7 +65,8 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _features() -> list[str]:
+def features() -> list[str]:
+    """Instruction sets of the processor that matter for speed, as the system names them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

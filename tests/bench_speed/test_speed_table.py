@@ -12,8 +12,8 @@ from standing import Measured, Spread, read, read_all, standings
 
 def line(job: str, arm: str, rep: int, cpu: float, **more: Any) -> dict[str, Any]:
     return {
-        "job": job, "arm": arm, "rep": rep, "cpu": cpu, "wall": cpu * 1.1, "peak_mb": 100 * cpu, "accuracy": 0.5,
-        "kind": "train", "epochs": 3, "rows": 640, "test": 800, "digest": "d", "source": "s",
+        "job": job, "arm": arm, "rep": rep, "cpu": cpu, "user": cpu, "wall": cpu * 1.1, "peak_mb": 100 * cpu,
+        "accuracy": 0.5,        "kind": "train", "epochs": 3, "rows": 640, "test": 800, "digest": "d", "source": "s",
         "date": "2026-11-01T00:00", "extrapolated": False, "laps": {}, "data": "texts", **more,
     }  # fmt: skip
 

@@ -54,7 +54,10 @@ class Fast:
     def above(self, states: torch.Tensor, pack: Pack, cut: int) -> torch.Tensor:
         """Logits (B, C) without the side path, from what `below` gave."""
         depth = len(self.family.block_list(self.net.auto))
-        read_BH = states if cut == depth else self._blocks(states.unsqueeze(0), pack, cut, depth)[0]
+        return self.head(states if cut == depth else self._blocks(states.unsqueeze(0), pack, cut, depth)[0])
+
+    def head(self, read_BH: torch.Tensor) -> torch.Tensor:
+        """Logits (B, C) without the side path, from the states that the head reads."""
         return self.layout.head(self.auto, self.trunk, read_BH, mean=self.net.mean)
 
     def _blocks(self, states: torch.Tensor, pack: Pack, first: int, end: int) -> torch.Tensor:

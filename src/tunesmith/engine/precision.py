@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tunesmith.errors import TunesmithError
+from tunesmith.machine import features
 
 
 def choose(asked: str) -> str:
@@ -37,6 +38,15 @@ class Precision:
             raise TunesmithError(
                 "training on several processes is not supported yet; start one process (without accelerate launch)"
             )
+
+    @property
+    def about(self) -> str:
+        """What was chosen and how exact it is, for the user."""
+        if self.name == "fp32":
+            return "precision: fp32 (exact)"
+        slow = self.accelerator.device.type == "cpu" and not {"avx512_bf16", "amx_bf16"} & set(features())
+        note = "; this processor has no bf16 arithmetic, so it is slower than fp32 here" if slow else ""
+        return f"precision: {self.name} products, fp32 sums and weights ({self.name}, about 3 digits{note})"
 
     def place(self, net: nn.Module) -> Any:
         """The network on its device."""

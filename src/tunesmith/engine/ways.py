@@ -57,7 +57,7 @@ class Packed(Way):
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
         ordered = by_length(encoded, rows)
         if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
-            yield ordered
+            yield ordered  # one vector a row: the whole step is one product
             return
         piece: list[int] = []
         tokens = 0
@@ -74,8 +74,10 @@ class Packed(Way):
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         fast, net = self.fast, self.fast.net
         device = next(net.parameters()).device
-        packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
         cache = self.caches.get(id(encoded))
+        if cache is not None and cache.pooled:
+            return net.with_side(fast.head(cache.states(rows).to(device)), encoded.side_of(rows))
+        packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
         if cache is None:
             states, cut = fast.below(packed_rows, 0), 0
         else:

@@ -87,6 +87,7 @@ class Loop:
         shortcuts.prove(job.train, self.model.plan.task.losses)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
         epochs = max(1, self.total // max(1, self.per_epoch))
+        job.progress.say(self.precision.about)
         for line in shortcuts.explain(job.train, self.batches, epochs):
             job.progress.say(line)
 
