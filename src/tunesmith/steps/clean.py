@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+from tunesmith.data import stored
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.markup import without_markup
 from tunesmith.data.record import Cell, Record, Roles
@@ -39,8 +40,8 @@ class Clean(Step):
     scope: ClassVar[Scope] = "every_row"
     prefer: ClassVar[str] = "Texts copied from web pages, mails or spreadsheets. It runs at prediction time too."
 
-    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> list[Record]:
-        return [self._row(record, roles, ledger) for record in records]
+    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
+        return stored.records(self._row(record, roles, ledger) for record in records)
 
     def _row(self, record: Record, roles: Roles, ledger: Ledger) -> Record:
         changed: dict[str, Cell] = {}
