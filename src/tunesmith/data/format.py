@@ -56,7 +56,7 @@ class Table:
     source: str
     """File name as the user gave it."""
     columns: tuple[str, ...]
-    rows: list[tuple[int, dict[str, Cell]]] = field(repr=False)
+    rows: Sequence[tuple[int, dict[str, Cell]]] = field(repr=False)
     """(line on which the row starts, cells) in file order; line 0 where a format has no lines."""
     notes: tuple[str, ...]
     """What was detected and decided, in sentences."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tunesmith.data import _encoding, _json, _sniff, _source, _text
+from tunesmith.data import _document, _encoding, _json, _sniff, _source, _text
 from tunesmith.data._text import Parsed
 from tunesmith.data.format import Bad, BadRows, Format, OnBad, Table
 from tunesmith.errors import TunesmithError
@@ -57,10 +57,10 @@ def _read_text(source: _source.Source, form: Format, bad: BadRows) -> tuple[Pars
     if kind == "jsonl":
         parsed = _json.read_lines(text, form, bad)
     elif kind == "json":
-        parsed = _json.read_document(text, form, bad)
+        parsed = _document.read(text, form, bad)
     else:
         parsed = _text.read(text, source.suffix, form, bad)
-    return parsed, [encoding, *_told(kind, source), *_line_ends(text), *parsed.notes]
+    return parsed, [encoding, *_told(kind, source), *_line_ends(text.ends), *parsed.notes]
 
 
 def _told(kind: _sniff.Kind, source: _source.Source) -> list[str]:
@@ -70,9 +70,7 @@ def _told(kind: _sniff.Kind, source: _source.Source) -> list[str]:
     )
 
 
-def _line_ends(text: str) -> list[str]:
-    windows = text.count("\r\n")
-    found = {"LF": text.count("\n") - windows, "CRLF": windows, "CR": text.count("\r") - windows}
+def _line_ends(found: dict[str, int]) -> list[str]:
     ends = [f"{count} {name}" for name, count in found.items() if count]
     return [f"mixed line ends: {', '.join(ends)}"] if len(ends) > 1 else []
 
