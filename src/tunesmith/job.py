@@ -99,7 +99,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress) -> dict[str, Encoded]:
     """All splits as tokens; what is cut off goes into the ledger."""
     encoded, task = {}, prepared.plan.task
-    with progress.bar("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
+    with progress.long("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
             lost, known = encoded[name].lost, ids(rows)

@@ -22,6 +22,7 @@ from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.plan import Plan
+from tunesmith.progress import LONG, Progress
 
 SPLITS = ("train", "validation", "test")
 
@@ -59,13 +60,13 @@ class Prepared:
         return {label: {s: counts[label] for s, counts in found.items()} for label in names}
 
 
-def prepare(plan: Plan) -> Prepared:
+def prepare(plan: Plan, progress: Progress | None = None) -> Prepared:
     """Read, clean, divide and check the data of a plan. Deterministic in the files and `plan.train.seed`."""
-    ledger = Ledger()
+    ledger, progress = Ledger(), progress or Progress(silent=True)
     tables: list[Table] = []
     parts: list[Sequence[Record]] = []
     for source in plan.data.train:
-        table = read(source.file, plan.data.format)
+        table = read(source.file, plan.data.format, progress=progress)
         if not tables:
             plan = plan.model_copy(update={"task": plan.task.resolved(table)})
         parts.append(ledger.add(table, weight=source.weight))
@@ -74,12 +75,14 @@ def prepare(plan: Plan) -> Prepared:
     for name in ("validation", "test"):
         given = getattr(plan.data, name)
         if isinstance(given, str):
-            tables.append(read(given, plan.data.format))
+            tables.append(read(given, plan.data.format, progress=progress))
             pools[name] = ledger.add(tables[-1])
     roles = replace(plan.task.roles(), group=plan.data.group)
     if plan.task.kind == "multilabel":
         pools = {name: label_sets(records, roles, plan.task.separator) for name, records in pools.items()}  # type: ignore[attr-defined]
     notes: list[str] = []
+    if len(ledger) >= LONG:
+        progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits = _divide(plan, roles, pools, ledger, notes)
     return Prepared(plan, roles, splits, ledger, tables, notes)
 

@@ -130,7 +130,7 @@ def to_table(found: Iterable[Found], form: Format, bad: BadRows, suspect: bool) 
             else:
                 yield item.line, {c: item.value.get(c) for c in columns}
 
-    rows = table_rows(good())
+    rows = table_rows(good(), bad.tick)
     return Parsed(tuple(columns), rows, notes)
 
 

@@ -35,7 +35,7 @@ def read(content: memoryview, form: Format, bad: BadRows) -> Parsed:
             notes += _check_type(name, file.schema_arrow.field(name).type, bad.source)
         if not file.metadata.num_rows:
             raise TunesmithError(f"{bad.source}: the Parquet file holds no rows. Name a file with data")
-        rows = table_rows(_rows(file, wanted, bad.source))
+        rows = table_rows(_rows(file, wanted, bad.source), bad.tick)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         what = str(error).split("\n", maxsplit=1)[0][:200]
         raise TunesmithError(f"{bad.source}: the Parquet file is damaged or cut off: {what}. Write it again") from error

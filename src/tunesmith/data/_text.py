@@ -121,7 +121,7 @@ def _named(scan: Callable[[], Iterator[Scanned]], layout: _Layout, form: Format,
         raise TunesmithError(f"{bad.source}:{first.line}:1: the file holds a header and no rows. Name a file with data")
     check_names([name for name in names if name], f"{bad.source}:{first.line}")
     body = _Body(scan(), skip=int(has_header))
-    good = table_rows(_good(body, names, first.cells if has_header else [], delimiter, bad))
+    good = table_rows(_good(body, names, first.cells if has_header else [], delimiter, bad), bad.tick)
     notes[before:before] = [f"{body.blank} blank lines skipped"] * bool(body.blank)
     return Parsed(tuple(name for name in names if name), good, notes)
 

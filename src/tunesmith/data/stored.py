@@ -75,9 +75,14 @@ def gather(
     return held if small else Stored(packed.array(), starts, length, unpack)
 
 
-def table_rows(rows: Iterable[Line]) -> Sequence[Line]:
-    """The rows of a table, kept in memory or in a file."""
-    return gather(rows, _pack_lines, _unpack_lines)
+def table_rows(rows: Iterable[Line], tick: Callable[[int], object]) -> Sequence[Line]:
+    """The rows of a table, kept in memory or in a file; `tick` is told how many more there are."""
+
+    def pack(piece: list[Line]) -> Any:
+        tick(len(piece))
+        return _pack_lines(piece)
+
+    return gather(rows, pack, _unpack_lines)
 
 
 def records(items: Iterable[Record]) -> Sequence[Record]:

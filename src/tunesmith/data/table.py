@@ -7,17 +7,22 @@ from tunesmith.data._text import Parsed
 from tunesmith.data.format import Bad, BadRows, Format, OnBad, Table
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_file
+from tunesmith.progress import Progress
 
 __all__ = ["Bad", "Format", "Table", "read", "require_unchanged"]
 
 
-def read(path: str | Path, fmt: Format | None = None, on_bad: OnBad | None = None) -> Table:
+def read(
+    path: str | Path, fmt: Format | None = None, on_bad: OnBad | None = None, progress: Progress | None = None
+) -> Table:
     """The rows of a file, cells unaltered. `on_bad` overrides the format's own."""
     form = fmt or Format()
     source = _source.load(path)
     bad = BadRows(source.name, on_bad or form.on_bad)
     kind = _sniff.binary_kind(source)
-    parsed, notes = _binary(kind, source, form, bad) if kind else _read_text(source, form, bad)
+    parsed, notes = (
+        _binary(kind, source, form, bad) if kind else _read_text(source, form, bad, progress or Progress(silent=True))
+    )
     if len(bad.found) > len(parsed.rows):
         raise TunesmithError(
             f"{source.name}: {len(bad.found)} of {len(bad.found) + len(parsed.rows)} rows are malformed, so the format "
@@ -51,15 +56,17 @@ def _binary(kind: _sniff.Kind, source: _source.Source, form: Format, bad: BadRow
     return parsed, told + parsed.notes
 
 
-def _read_text(source: _source.Source, form: Format, bad: BadRows) -> tuple[Parsed, list[str]]:
+def _read_text(source: _source.Source, form: Format, bad: BadRows, progress: Progress) -> tuple[Parsed, list[str]]:
     text, encoding = _encoding.decode(source.content, form.encoding, source.name)
     kind = _sniff.text_kind(text, source)
-    if kind == "jsonl":
-        parsed = _json.read_lines(text, form, bad)
-    elif kind == "json":
-        parsed = _document.read(text, form, bad)
-    else:
-        parsed = _text.read(text, source.suffix, form, bad)
+    with progress.long(f"reading {source.name}", sum(text.ends.values()), "lines") as bar:
+        bad.tick = bar.advance
+        if kind == "jsonl":
+            parsed = _json.read_lines(text, form, bad)
+        elif kind == "json":
+            parsed = _document.read(text, form, bad)
+        else:
+            parsed = _text.read(text, source.suffix, form, bad)
     return parsed, [encoding, *_told(kind, source), *_line_ends(text.ends), *parsed.notes]
 
 
