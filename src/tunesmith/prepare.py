@@ -6,17 +6,18 @@ Order: read, steps on every row, steps on the training pool, split, overlap betw
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
 from tunesmith import scratch
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.alike import Digests
 from tunesmith.data.coded import coded
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.overlap import label_twins, rows_shown, shared, twins
+from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
 from tunesmith.data.roles import labels_of
-from tunesmith.data.rows import chosen, ids, joined
+from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.data.split import divided, often, rarest_of, split
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
@@ -146,38 +147,32 @@ def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, l
 
 def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]) -> None:
     """No input may stand on both sides: training rows that are held out too leave, then validation rows in test."""
+    known = {name: inputs(rows, roles) for name, rows in splits.items()}
     for later, earlier in (("test", ("train", "validation")), ("validation", ("train",))):
         for name in earlier:
-            if later in splits and name in splits:
-                _remove_shared(plan, roles, splits, ledger, notes, name, later)
+            if later not in splits or name not in splits:
+                continue
+            twin = shared(known[later], known[name])
+            gone = scratch.where(twin >= 0)
+            if not len(gone):
+                continue
+            if plan.data.overlap == "refuse":
+                _refuse_shared(name, later, splits[later], np.flatnonzero(shared(known[name], known[later]) >= 0))
+            numbers = ids(splits[name])
+            for row in gone.tolist():
+                ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {later}")
+            stays = scratch.where(twin < 0)
+            splits[name] = chosen(splits[name], stays)
+            known[name] = Digests(*(scratch.taken(half, stays) for half in known[name]))
+            told = "1 row" if len(gone) == 1 else f"{len(gone)} rows"
+            notes.append(f"{told} left {name} because the same text stands in {later}")
 
 
-def _remove_shared(  # noqa: PLR0913
-    plan: Plan,
-    roles: Roles,
-    splits: dict[str, Sequence[Record]],
-    ledger: Ledger,
-    notes: list[str],
-    name: str,
-    later: str,
-) -> None:
-    rows, held = splits[name], splits[later]
-    twin = shared(held, rows, roles)
-    gone = scratch.where(twin >= 0)
-    if not len(gone):
-        return
-    if plan.data.overlap == "refuse":
-        both = np.flatnonzero(shared(rows, held, roles) >= 0)
-        raise TunesmithError(
-            f"data: {len(both)} rows of {later} stand in {name}, too, such as {rows_shown([held[int(both[0])]])}. "
-            "Take them out, or write data.overlap=remove"
-        )
-    known = ids(rows)
-    for row in gone.tolist():
-        ledger.mark(int(known[row]), "dropped", f"the same text stands in {later}")
-    splits[name] = chosen(rows, scratch.where(twin < 0))
-    told = "1 row" if len(gone) == 1 else f"{len(gone)} rows"
-    notes.append(f"{told} left {name} because the same text stands in {later}")
+def _refuse_shared(name: str, later: str, held: Sequence[Record], both: Index) -> NoReturn:
+    raise TunesmithError(
+        f"data: {len(both)} rows of {later} stand in {name}, too, such as {rows_shown([held[int(both[0])]])}. "
+        "Take them out, or write data.overlap=remove"
+    )
 
 
 def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: list[str]) -> None:

@@ -58,6 +58,16 @@ class Growing:
         return Digests(self._high.array(), self._low.array())
 
 
+def joined(one: Digests, other: Digests) -> Digests:
+    """The rows of both."""
+    columns = scratch.Column(np.uint64), scratch.Column(np.uint64)
+    for digests in (one, other):
+        for column, half in zip(columns, digests, strict=True):
+            for part in scratch.blocks(len(half)):
+                column.extend(half[part])
+    return Digests(columns[0].array(), columns[1].array())
+
+
 def first_alike(digests: Digests) -> Index:
     """(N,): for each row the first row that has its digest; its own place where it is the first."""
     high, low = digests

@@ -22,7 +22,7 @@ from tunesmith.data.rows import chosen
 Severity = Literal["info", "warning", "error"]
 TINY_CLASS, IMBALANCE, LONG_CHARACTERS = 5, 10.0, 10_000
 LEAK_SHARE, LEAK_ROWS = 0.5, 5
-LOOKED_AT = 100_000
+LOOKED_AT = 50_000
 """Rows that the dearer tests look at; which are taken evenly from larger data, and the finding says so."""
 
 
@@ -139,8 +139,8 @@ def _suspicions_of_texts(records: Sequence[Record], roles: Roles) -> list[Findin
 
 
 def _some(records: Sequence[Record]) -> Sequence[Record]:
-    """Evenly taken rows where there are very many: what is a share of rows is the same in 100,000 of them."""
-    return records if len(records) <= LOOKED_AT else records[:: -(-len(records) // LOOKED_AT)]
+    """Evenly taken rows where there are very many: what is a share of rows is the same in 50,000 of them."""
+    return list(records[:: max(1, -(-len(records) // LOOKED_AT))])
 
 
 def _label_findings(records: Sequence[Record], roles: Roles, column: str) -> list[Finding]:
@@ -160,7 +160,7 @@ def _label_findings(records: Sequence[Record], roles: Roles, column: str) -> lis
         found.append(Finding("imbalance", len(records), column, "warning", told + fix))
     some = _some(records)
     labels = [label_of(record, column) for record in some]
-    told = "" if some is records else f" (seen in {len(some)} of {len(records)} rows)"
+    told = "" if len(some) == len(records) else f" (seen in {len(some)} of {len(records)} rows)"
     return found + _label_words(some, roles, labels, told) + _telling_columns(some, roles, labels, told)
 
 

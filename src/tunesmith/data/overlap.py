@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -48,29 +47,26 @@ def answer(record: Record, roles: Roles) -> str | float | None:
     return repr(value) if isinstance(value, list | dict) else label_of(record, roles.label)
 
 
-def _digests(records: Iterable[Record], roles: Roles, *, exact: bool = False) -> alike.Digests:
+def inputs(records: Iterable[Record], roles: Roles, *, exact: bool = False) -> alike.Digests:
+    """A digest of the input of each row; of none where no column makes an input."""
     growing = alike.Growing()
     for record in records if roles.texts or roles.side else ():
         growing.add(alike.digest(key(record, roles, exact=exact)))
     return growing.done()
 
 
-def shared(one: Sequence[Record], other: Sequence[Record], roles: Roles) -> Index:
-    """(len(other),): for each row of `other` the first row of `one` that is the same input, or -1.
-
-    The same: but for case, spaces and Unicode forms.
-    """
-    if not (roles.texts or roles.side):
-        return scratch.room(len(other), np.int64, -1)
-    found = alike.first_alike(_digests(chain(one, other), roles))[len(one) :]
+def shared(one: alike.Digests, other: alike.Digests) -> Index:
+    """(len(other.high),): for each row of `other` the first row of `one` that is the same input, or -1."""
+    size = len(one.high)
+    found = alike.first_alike(alike.joined(one, other))[size:]
     for part in scratch.blocks(len(found)):
-        found[part][found[part] >= len(one)] = -1
+        found[part][found[part] >= size] = -1
     return found
 
 
 def overlap(train: Sequence[Record], held_out: Sequence[Record], roles: Roles) -> list[tuple[Record, Record]]:
     """Pairs (first training row, held-out row) that are one input but for case, spaces and Unicode forms."""
-    first = shared(train, held_out, roles)
+    first = shared(inputs(train, roles), inputs(held_out, roles))
     return [(train[int(first[i])], held_out[i]) for i in np.flatnonzero(first >= 0).tolist()]
 
 
@@ -106,7 +102,7 @@ class Twins(NamedTuple):
 
 def twins(records: Sequence[Record], roles: Roles, *, exact: bool = False) -> Twins:
     """Which rows share their input, and which of those their label, too."""
-    first = alike.first_alike(_digests(records, roles, exact=exact))
+    first = alike.first_alike(inputs(records, roles, exact=exact))
     flags = scratch.room(len(first), np.bool_)
     for part in scratch.blocks(len(first)):
         repeated = first[part] != np.arange(part.start, part.stop)

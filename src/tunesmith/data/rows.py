@@ -77,15 +77,19 @@ class View(Sequence[Record]):
     def __getitem__(self, at: slice) -> list[Record]: ...
     def __getitem__(self, at: int | slice) -> Record | list[Record]:
         if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
+            weights = None if self.weights is None else self.weights[at]
+            return list(View(self.base, self.places[at], weights))
         return self._record(int(at))
 
     def __iter__(self) -> Iterator[Record]:
-        return map(self._record, range(len(self)))
+        if not isinstance(self.base, stored.Stored):
+            return map(self._record, range(len(self)))
+        found = self.base.walk(self.places)
+        return found if self.weights is None else map(weighed, found, self.weights)
 
     def _record(self, at: int) -> Record:
         record = self.base[int(self.places[at])]
-        return record if self.weights is None else weighed(record, float(self.weights[at]))
+        return record if self.weights is None else weighed(record, self.weights[at])
 
     @property
     def ids(self) -> Index:
@@ -95,7 +99,7 @@ class View(Sequence[Record]):
 
 def weighed(record: Record, weight: float) -> Record:
     """The same row with another weight in the loss."""
-    return Record(record.id, record.source, record.row, record.line, record.cells, weight)
+    return Record(record.id, record.source, record.row, record.line, record.cells, float(weight))
 
 
 def is_small(records: Sequence[Record]) -> bool:
@@ -116,7 +120,7 @@ def chosen(records: Sequence[Record], index: Index) -> Sequence[Record]:
 def reweighed(records: Sequence[Record], weights: NDArray[np.float64]) -> Sequence[Record]:
     """The same rows with other weights in the loss."""
     if is_small(records):
-        return [weighed(r, float(w)) for r, w in zip(records, weights, strict=True)]
+        return [weighed(r, w) for r, w in zip(records, weights, strict=True)]
     if isinstance(records, View):
         return View(records.base, records.places, weights)
     return View(records, scratch.filled(range(len(records)), len(records), np.int64), weights)

@@ -5,15 +5,18 @@ Packed is JSON: it gives back every cell exactly (text with any code point, numb
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunesmith import scratch
 from tunesmith.data.record import Cell, Record
 
 T = TypeVar("T")
+Unpack = Callable[[Any, list[int] | None], list[T]]
+"""Rows of a piece that has been read, all or some of them."""
 Line = tuple[int, dict[str, Cell]]
 """A row of a table: the line on which it starts, and its cells."""
 PIECE = 1024
@@ -24,7 +27,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators
 class Stored(Sequence[T], Generic[T]):
     """Rows in a file. Meant to be walked through; a row out of order costs the unpacking of its piece."""
 
-    def __init__(self, packed: scratch.Array, starts: list[int], length: int, unpack: Callable[[Any], list[T]]) -> None:
+    def __init__(self, packed: scratch.Array, starts: list[int], length: int, unpack: Unpack[T]) -> None:
         self._packed, self._starts, self._length, self._unpack = packed, starts, length, unpack
         self._last: tuple[int, list[T]] = (-1, [])
 
@@ -51,14 +54,21 @@ class Stored(Sequence[T], Generic[T]):
         for number in range(len(self._starts) - 1):
             yield from self._piece(number)
 
-    def _piece(self, number: int) -> list[T]:
+    def walk(self, places: NDArray[np.int64]) -> Iterator[T]:
+        """Some rows, in the order asked for: a piece is unpacked once for all that follow each other in it, and only
+        the rows asked for."""
+        for part in scratch.blocks(len(places)):
+            numbers, inside = np.divmod(places[part], PIECE)
+            edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+            for start, end in pairwise(edges):
+                yield from self._piece(int(numbers[start]), inside[start:end].tolist())
+
+    def _piece(self, number: int, which: list[int] | None = None) -> list[T]:
         raw = self._packed[self._starts[number] : self._starts[number + 1]].tobytes()
-        return self._unpack(json.loads(raw.decode("utf-8", "surrogatepass")))
+        return self._unpack(json.loads(raw.decode("utf-8", "surrogatepass")), which)
 
 
-def gather(
-    items: Iterable[T], pack: Callable[[list[T]], Any], unpack: Callable[[Any], list[T]]
-) -> "list[T] | Stored[T]":
+def gather(items: Iterable[T], pack: Callable[[list[T]], Any], unpack: Unpack[T]) -> "list[T] | Stored[T]":
     """The items as a list while they are few, else in a file."""
     packed, starts, held, items = scratch.Column(np.uint8), [0], list[T](), iter(items)
     length, small = 0, True
@@ -94,20 +104,24 @@ def _pack_lines(rows: list[Line]) -> Any:
     return [line for line, _ in rows], _pack_cells([cells for _, cells in rows])
 
 
-def _unpack_lines(packed: Any) -> list[Line]:
-    lines, cells = packed
-    return list(zip(lines, _unpack_cells(cells), strict=True))
+def _unpack_lines(packed: Any, which: list[int] | None) -> list[Line]:
+    lines, (names, rows) = packed
+    if which is not None:
+        lines, rows = [lines[i] for i in which], [rows[i] for i in which]
+    return list(zip(lines, _unpack_cells(names, rows), strict=True))
 
 
 def _pack_records(rows: list[Record]) -> Any:
     return [(r.id, r.source, r.row, r.line, r.weight) for r in rows], _pack_cells([r.cells for r in rows])
 
 
-def _unpack_records(packed: Any) -> list[Record]:
-    places, cells = packed
+def _unpack_records(packed: Any, which: list[int] | None) -> list[Record]:
+    places, (names, rows) = packed
+    if which is not None:
+        places, rows = [places[i] for i in which], [rows[i] for i in which]
     return [
-        Record(number, source, row, line, each, weight)
-        for (number, source, row, line, weight), each in zip(places, _unpack_cells(cells), strict=True)
+        Record(number, source, row, line, cells, weight)
+        for (number, source, row, line, weight), cells in zip(places, _unpack_cells(names, rows), strict=True)
     ]
 
 
@@ -119,6 +133,5 @@ def _pack_cells(rows: list[dict[str, Cell]]) -> Any:
     return None, rows
 
 
-def _unpack_cells(packed: Any) -> list[dict[str, Cell]]:
-    names, rows = packed
-    return rows if names is None else [dict(zip(names, values, strict=True)) for values in rows]
+def _unpack_cells(names: Any, rows: Any) -> Any:
+    return rows if names is None else [dict(zip(names, values, strict=False)) for values in rows]
