@@ -21,7 +21,7 @@ CHUNK = 512
 """Rows between two points at which an interrupted prediction can go on."""
 
 
-def cleaned(model: Model, table: Table, *, labelled: bool) -> list[Record]:
+def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     """A file's rows after the steps that every row goes through, as in training."""
     ledger = Ledger()
     roles = model.plan.task.roles(labelled=labelled)

@@ -76,7 +76,7 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     found = find(plan.base.name, online=online)
     plan = fitted(plan, found)
     with Stop() as stop:
-        prepared = prepare(plan)
+        prepared = prepare(plan, progress)
         stop.check("before training")
         who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
         if plan.method.start:  # another content under the same name is another run

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith import scratch
 from tunesmith.bases.find import Found
-from tunesmith.bases.fit import fit
+from tunesmith.bases.fit import SAMPLE, fit
 from tunesmith.data.roles import text_of
+from tunesmith.data.rows import ids
+from tunesmith.data.spread import Spread
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation import compared
 from tunesmith.evaluation.choose import Choose
@@ -81,11 +84,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     plan, prepared = work.plan, work.prepared
     tokenizer = load_tokenizer(work.found)
     facts = plan.task.study(prepared.splits["train"], prepared.roles)
-    encoded = {}
-    for name, rows in prepared.splits.items():
-        encoded[name] = plan.task.encode(rows, prepared.roles, tokenizer, facts)
-        for i in np.flatnonzero(encoded[name].lost):
-            prepared.ledger.truncated(rows[i].id, int(encoded[name].lost[i]))
+    encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
     if plan.method.start:
@@ -95,6 +94,18 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 
         override_dropout(model.net, plan.train.dropout)
     return model, encoded
+
+
+def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress) -> dict[str, Encoded]:
+    """All splits as tokens; what is cut off goes into the ledger."""
+    encoded, task = {}, prepared.plan.task
+    with progress.long("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
+        for name, rows in prepared.splits.items():
+            encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
+            lost, known = encoded[name].lost, ids(rows)
+            for i in scratch.where(lost > 0).tolist():
+                prepared.ledger.truncated(int(known[i]), int(lost[i]))
+    return encoded
 
 
 def _start_from(model: Model, where: str) -> None:
@@ -120,16 +131,17 @@ def _start_from(model: Model, where: str) -> None:
 
 def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
     prepared, run = work.prepared, work.run
-    lengths = np.concatenate([e.lengths for e in encoded.values()])
-    lost = np.concatenate([e.lost for e in encoded.values()])
-    texts = [text_of(r, prepared.roles.texts[0]) for r in prepared.splits["train"]]
-    fits = fit(tokenizer, texts)
+    lengths = Spread.of(e.lengths for e in encoded.values())
+    rows = prepared.splits["train"]
+    some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
+    fits = fit(tokenizer, [text_of(r, prepared.roles.texts[0]) for r in some])
     if warning := fits.warning(work.plan.base.name):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
     tokens = {
-        "median": float(np.median(lengths)), "p95": float(np.quantile(lengths, 0.95)), "max": int(lengths.max()),
-        "truncated_rows": int((lost > 0).sum()), "tokens_lost": int(lost.sum()),
+        "median": lengths.at(0.5), "p95": lengths.at(0.95), "max": lengths.largest,
+        "truncated_rows": sum(int(np.count_nonzero(e.lost)) for e in encoded.values()),
+        "tokens_lost": sum(int(e.lost.sum(dtype=np.int64)) for e in encoded.values()),
         "unknown_share": fits.unknown_share, "pieces_per_word": fits.pieces_per_word,
     }  # fmt: skip
     from tunesmith.data.fingerprint import check

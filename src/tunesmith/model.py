@@ -15,7 +15,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json, write_json
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
-from tunesmith.tasks import Array, Encoded, Facts
+from tunesmith.tasks import Array, Encoded, Facts, Tick, no_tick
 from tunesmith.version import __version__
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class Model:
         width = int(self.base.config.get("hidden_size") or self.base.config.get("dim") or 768)
         return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power)
 
-    def encode(self, records: Sequence[Record], roles: Roles) -> Encoded:
+    def encode(self, records: Sequence[Record], roles: Roles, tick: Tick = no_tick) -> Encoded:
         """Rows as this network reads them."""
-        return self.plan.task.encode(records, roles, self.tokenizer, self.facts)
+        return self.plan.task.encode(records, roles, self.tokenizer, self.facts, tick)
 
     def logits(self, encoded: Encoded, tick: Callable[[int], None] = lambda _: None) -> Array:
         """Logits (N, C) float32."""

@@ -70,6 +70,8 @@ class Train(Section):
 
     epochs: PositiveInt | Literal["auto"] = "auto"
     """Passes over the training rows. auto: more for small data, 3 to 20."""
+    max_steps: PositiveInt | None = None
+    """Stop after so many optimizer steps, if the epochs have more; the learning rate runs its course over them."""
     lr: Rate | Literal["auto"] = "auto"
     """Peak learning rate; auto: the method's own default."""
     head_lr: Rate | None = None
@@ -235,6 +237,11 @@ class Plan(Section):
         if self.train.epochs != "auto":
             return self.train.epochs
         return min(20, max(3, round(40_000 / max(1, num_rows))))
+
+    def total_steps(self, num_rows: int, per_epoch: int) -> int:
+        """Optimizer steps for so many training rows: all epochs, or `train.max_steps` if that is less."""
+        steps = per_epoch * self.epochs(num_rows)
+        return steps if self.train.max_steps is None else min(steps, self.train.max_steps)
 
 
 def objections(plan: Plan) -> list[str]:

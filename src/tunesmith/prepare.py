@@ -4,19 +4,26 @@ Order: read, steps on every row, steps on the training pool, split, overlap betw
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn, cast
 
-from tunesmith.data import Record, Roles
+import numpy as np
+
+from tunesmith import scratch
+from tunesmith.data import Record, Roles, stored
+from tunesmith.data.alike import Digests
+from tunesmith.data.coded import coded
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.overlap import conflicts, label_twins, overlap, rows_shown
+from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
 from tunesmith.data.roles import labels_of
-from tunesmith.data.split import partition, rarest, split
+from tunesmith.data.rows import Index, chosen, ids, joined
+from tunesmith.data.split import divided, often, rarest_of, split
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.plan import Plan
+from tunesmith.progress import LONG, Progress
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,7 +35,7 @@ class Prepared:
     plan: Plan
     """The plan with every column named."""
     roles: Roles
-    splits: dict[str, list[Record]]
+    splits: dict[str, Sequence[Record]]
     ledger: Ledger
     tables: list[Table]
     notes: list[str]
@@ -54,34 +61,36 @@ class Prepared:
         return {label: {s: counts[label] for s, counts in found.items()} for label in names}
 
 
-def prepare(plan: Plan) -> Prepared:
+def prepare(plan: Plan, progress: Progress | None = None) -> Prepared:
     """Read, clean, divide and check the data of a plan. Deterministic in the files and `plan.train.seed`."""
-    ledger = Ledger()
+    ledger, progress = Ledger(), progress or Progress(silent=True)
     tables: list[Table] = []
-    pools: dict[str, list[Record]] = {"train": []}
+    parts: list[Sequence[Record]] = []
     for source in plan.data.train:
-        table = read(source.file, plan.data.format)
+        table = read(source.file, plan.data.format, progress=progress)
         if not tables:
             plan = plan.model_copy(update={"task": plan.task.resolved(table)})
-        records = [replace(r, weight=source.weight) if source.weight != 1 else r for r in ledger.add(table)]
-        pools["train"] += records
+        parts.append(ledger.add(table, weight=source.weight))
         tables.append(table)
+    pools = {"train": joined(parts)}
     for name in ("validation", "test"):
         given = getattr(plan.data, name)
         if isinstance(given, str):
-            tables.append(read(given, plan.data.format))
+            tables.append(read(given, plan.data.format, progress=progress))
             pools[name] = ledger.add(tables[-1])
     roles = replace(plan.task.roles(), group=plan.data.group)
     if plan.task.kind == "multilabel":
         pools = {name: label_sets(records, roles, plan.task.separator) for name, records in pools.items()}  # type: ignore[attr-defined]
     notes: list[str] = []
+    if len(ledger) >= LONG:
+        progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits = _divide(plan, roles, pools, ledger, notes)
     return Prepared(plan, roles, splits, ledger, tables, notes)
 
 
 def _divide(
-    plan: Plan, roles: Roles, pools: dict[str, list[Record]], ledger: Ledger, notes: list[str]
-) -> dict[str, list[Record]]:
+    plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]
+) -> dict[str, Sequence[Record]]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool = run_steps(plan, "pool", pools.pop("train"), roles, ledger)
     _tell_labels(plan, pool, roles, notes)
@@ -98,29 +107,37 @@ def _divide(
     return splits
 
 
-def label_sets(records: Sequence[Record], roles: Roles, separator: str) -> list[Record]:
+def label_sets(records: Sequence[Record], roles: Roles, separator: str) -> Sequence[Record]:
     """The same rows with their label cell as a list, however the file writes it."""
     column = roles.label
     if column is None:
-        return list(records)
-    return [replace(r, cells=r.cells | {column: list(labels_of(r, column, separator))}) for r in records]
+        return records
+    return stored.records(replace(r, cells=r.cells | {column: list(labels_of(r, column, separator))}) for r in records)
 
 
 def _split(
-    plan: Plan, pool: list[Record], roles: Roles, validation: float | None, test: float | None
-) -> dict[str, list[Record]]:
+    plan: Plan, pool: Sequence[Record], roles: Roles, validation: float | None, test: float | None
+) -> dict[str, Sequence[Record]]:
+    seed = plan.train.seed
     if plan.task.kind != "multilabel" or roles.label is None:
-        return {str(k): v for k, v in split(pool, roles, validation, test, plan.train.seed).items()}
-    sets = [tuple(str(one) for one in r.cells[roles.label]) for r in pool]  # type: ignore[union-attr]
-    shares = {n: s for n, s in (("test", test), ("validation", validation)) if s is not None}
-    parts: dict[str, list[Record]] = {"train": [], **{name: [] for name in shares}}
-    groups = None if roles.group is None else [repr(r.cells.get(roles.group)) for r in pool]
-    for record, name in zip(pool, partition(rarest(sets), groups, shares, plan.train.seed), strict=True):  # type: ignore[arg-type]
-        parts[name].append(record)
-    return parts
+        return {str(k): v for k, v in split(pool, roles, validation, test, seed).items()}
+    sets = _LabelSets(pool, roles.label)
+    strata = coded(rarest_of(sets, often(sets)))
+    return {str(k): v for k, v in divided(pool, strata, roles, {"test": test, "validation": validation}, seed).items()}
 
 
-def run_steps(plan: Plan, scope: str, records: list[Record], roles: Roles, ledger: Ledger) -> list[Record]:
+@dataclass(frozen=True)
+class _LabelSets:
+    """The labels of each row, to be walked over more than once."""
+
+    records: Sequence[Record]
+    column: str
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return (tuple(str(one) for one in cast("list[Any]", r.cells[self.column])) for r in self.records)
+
+
+def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
     """The plan's steps of one scope, in order."""
     for step in plan.steps:
         if step.scope == scope:
@@ -128,52 +145,49 @@ def run_steps(plan: Plan, scope: str, records: list[Record], roles: Roles, ledge
     return records
 
 
-def _part(plan: Plan, roles: Roles, splits: dict[str, list[Record]], ledger: Ledger, notes: list[str]) -> None:
+def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]) -> None:
     """No input may stand on both sides: training rows that are held out too leave, then validation rows in test."""
+    known = {name: inputs(rows, roles) for name, rows in splits.items()}
     for later, earlier in (("test", ("train", "validation")), ("validation", ("train",))):
         for name in earlier:
-            if later in splits and name in splits:
-                _remove_shared(plan, roles, splits, ledger, notes, name, later)
+            if later not in splits or name not in splits:
+                continue
+            twin = shared(known[later], known[name])
+            gone = scratch.where(twin >= 0)
+            if not len(gone):
+                continue
+            if plan.data.overlap == "refuse":
+                _refuse_shared(name, later, splits[later], np.flatnonzero(shared(known[name], known[later]) >= 0))
+            numbers = ids(splits[name])
+            for row in gone.tolist():
+                ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {later}")
+            stays = scratch.where(twin < 0)
+            splits[name] = chosen(splits[name], stays)
+            known[name] = Digests(*(scratch.taken(half, stays) for half in known[name]))
+            told = "1 row" if len(gone) == 1 else f"{len(gone)} rows"
+            notes.append(f"{told} left {name} because the same text stands in {later}")
 
 
-def _remove_shared(  # noqa: PLR0913
-    plan: Plan, roles: Roles, splits: dict[str, list[Record]], ledger: Ledger, notes: list[str], name: str, later: str
-) -> None:
-    from tunesmith.data.overlap import key
-
-    pairs = overlap(splits[name], splits[later], roles)
-    if not pairs:
-        return
-    if plan.data.overlap == "refuse":
-        raise TunesmithError(
-            f"data: {len(pairs)} rows of {later} stand in {name}, too, such as {rows_shown([pairs[0][1]])}. "
-            "Take them out, or write data.overlap=remove"
-        )
-    held = {key(record, roles): record for record in splits[later]}
-    kept, gone = [], 0
-    for record in splits[name]:
-        twin = held.get(key(record, roles))
-        if twin is None:
-            kept.append(record)
-        else:
-            ledger.mark(record.id, "dropped", f"the same text stands in {later}")
-            gone += 1
-    splits[name] = kept
-    rows = "1 row" if gone == 1 else f"{gone} rows"
-    notes.append(f"{rows} left {name} because the same text stands in {later}")
+def _refuse_shared(name: str, later: str, held: Sequence[Record], both: Index) -> NoReturn:
+    raise TunesmithError(
+        f"data: {len(both)} rows of {later} stand in {name}, too, such as {rows_shown([held[int(both[0])]])}. "
+        "Take them out, or write data.overlap=remove"
+    )
 
 
 def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: list[str]) -> None:
     if plan.task.kind != "classes" or roles.label is None:
         return
-    for twins in label_twins({str(r.cells[roles.label]) for r in records}):
-        notes.append(f"labels {list(twins)} may be one; they are kept apart. Rename them in the file if they are")
-    if groups := conflicts(records, roles):
-        rows = sum(len(g) for g in groups)
-        notes.append(f"{rows} rows have a text that stands with different labels, such as {rows_shown(groups[0])}")
+    for alike in label_twins({str(r.cells[roles.label]) for r in records}):
+        notes.append(f"labels {list(alike)} may be one; they are kept apart. Rename them in the file if they are")
+    found = twins(records, roles)
+    if len(found.clashing):
+        first = chosen(records, found.members(int(found.clashing[0])))
+        rows = int(found.clash.sum())
+        notes.append(f"{rows} rows have a text that stands with different labels, such as {rows_shown(first)}")
 
 
-def _tell_strangers(plan: Plan, splits: dict[str, list[Record]], roles: Roles, notes: list[str]) -> None:
+def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Roles, notes: list[str]) -> None:
     """Labels that stand in a held-out split alone cannot be answered, and that must not be silent."""
     if plan.task.kind == "numbers" or roles.label is None:
         return

@@ -3,9 +3,12 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any
+
+LONG = 50_000
+"""Rows from which on reading and tokenising are worth a bar."""
 
 
 class Progress:
@@ -45,6 +48,10 @@ class Progress:
                 yield self
             finally:
                 self._bar = self._task = None
+
+    def long(self, title: str, total: int, unit: str) -> "AbstractContextManager[Progress]":
+        """A bar for work that takes a moment unless there is much of it: shown from LONG units on."""
+        return self.bar(title, total if total >= LONG else 0, unit)
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Some units are done; `note` is shown beside the bar (such as the loss)."""

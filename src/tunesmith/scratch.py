@@ -6,6 +6,8 @@ its last reader, even after a kill. Its pages are the system's to drop and read 
 
 import tempfile
 import weakref
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +18,9 @@ from tunesmith.errors import TunesmithError
 LIMIT = 8 << 20
 """Bytes that an array may hold in memory. Small, because a job of many rows has a score of such arrays."""
 _PIECE = 1 << 20
+"""Bytes written at once."""
+_BLOCK = 1 << 18
+"""Rows worked on at once: what is computed of a whole array passes through memory in such blocks."""
 
 Array = NDArray[Any]
 
@@ -52,6 +57,55 @@ def mapped(file: IO[bytes], dtype: Any) -> Array:
     array = np.asarray(np.memmap(file, dtype=dtype, mode="r+"))  # slices of np.memmap cost ten times as much
     file.close()
     return array
+
+
+def room(length: int, dtype: Any, fill: int = 0) -> Array:
+    """An array (length,) to write into: in memory up to LIMIT, else in a nameless file."""
+    dtype = np.dtype(dtype)
+    if length * dtype.itemsize <= LIMIT:
+        return np.full(length, fill, dtype)
+    file = nameless()
+    for part in blocks(length):
+        write(file, np.full(part.stop - part.start, fill, dtype).data)  # written, not left sparse: a full disk is told
+    return mapped(file, dtype)
+
+
+def blocks(length: int) -> Iterator[slice]:
+    """Slices that cover an array, each small enough to compute with."""
+    return (slice(start, min(start + _BLOCK, length)) for start in range(0, length, _BLOCK))
+
+
+def filled(values: Iterable[Any], length: int, dtype: Any) -> Array:
+    """An array (length,) of what an iterable gives."""
+    out, values = Column(dtype), iter(values)
+    for part in blocks(length):
+        size = part.stop - part.start
+        out.extend(np.fromiter(islice(values, size), out.dtype, size))
+    return out.array()
+
+
+def where(flags: Array) -> Array:
+    """The places of True, (n,) int64, in order."""
+    out = Column(np.int64)
+    for part in blocks(len(flags)):
+        out.extend(np.flatnonzero(flags[part]) + part.start)
+    return out.array()
+
+
+def copied(values: Array) -> Array:
+    """The same values (N,) to write to."""
+    out = room(len(values), values.dtype)
+    for part in blocks(len(values)):
+        out[part] = values[part]
+    return out
+
+
+def taken(values: Array, index: Array) -> Array:
+    """values[index], (n,)."""
+    out = room(len(index), values.dtype)
+    for part in blocks(len(index)):
+        out[part] = values[index[part]]
+    return out
 
 
 class Column:

@@ -1,6 +1,5 @@
 """A line is stored as soon as its arm is done, and what is known is not measured again."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import run
 
 CONTEXT = {"source": "s", "commit": "c", "batch": 16}
 ROWS = rows.Rows(Path("rows.json"), {"data": "texts", "digest": "d", "rows": 32, "test": 8, "longest": 256})
-ASKED = argparse.Namespace(whole_search=False, again=False)
 
 
 @pytest.fixture
@@ -27,8 +25,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, A
 
 def measure(arm: contest.Arm, rep: int = 0, **changed: Any) -> bool:
     job = contest.chosen(["full-3"])[0]
-    asked = argparse.Namespace(**{**vars(ASKED), **changed})
-    return run.measured(job, arm, rep, ROWS, CONTEXT, asked)
+    return run.measured(job, arm, rep, ROWS, run.Bench(Path("code"), CONTEXT, **changed))
 
 
 def answer(cpu: float, steps: int = 6) -> dict[str, Any]:

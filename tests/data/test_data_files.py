@@ -449,3 +449,10 @@ def test_ten_thousand_columns_give_short_errors(tmp_path: Path) -> None:
 def test_unknown_setting_is_refused() -> None:
     with pytest.raises(ValueError, match="headers"):
         Format(headers=True)  # type: ignore[call-arg]
+
+
+def test_dropping_where_no_row_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text('"a\n"b\n"c\n')
+    with pytest.raises(TunesmithError, match=r"t\.csv:\d:\d"):
+        read(file, Format(on_bad="drop", header=False))

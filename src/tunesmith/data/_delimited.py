@@ -1,8 +1,8 @@
 """CSV, TSV and their kin: which delimiter, where rows begin, and what is wrong with a row."""
 
 import csv
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from itertools import islice
@@ -74,32 +74,59 @@ def _agreement(sample: str, delimiter: str) -> float:
     return agreeing / counts.total() if width > 1 else 0.0
 
 
-def scan(text: str, delimiter: str, quotes: str) -> Iterator[Scanned]:
+def scan(lines: Iterable[str], delimiter: str, quotes: str) -> Iterator[Scanned]:
     """All rows; a blank line gives no cells and no fault. After a fault the scan goes on with the next line."""
-    lines = physical_lines(text)
-    if quotes == "none" or len(delimiter) > 1 or '"' not in text:
+    if quotes == "none" or len(delimiter) > 1:
         return _plain(lines, delimiter)
     return _quoted(lines, delimiter)
 
 
-def _plain(lines: list[str], delimiter: str) -> Iterator[Scanned]:
+def _plain(lines: Iterable[str], delimiter: str) -> Iterator[Scanned]:
     for number, line in enumerate(lines, 1):
         bare = line.rstrip("\r\n")
         yield Scanned(number, bare.split(delimiter) if bare else [])
 
 
-def _quoted(lines: list[str], delimiter: str) -> Iterator[Scanned]:
-    start = 0
-    while start < len(lines):
-        first = start
-        reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=delimiter, strict=True)
+class _Tape:
+    """Lines that can be wound back to the beginning of the row that is being read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self._again = iter(lines), deque[str]()
+        self.row: list[str] = []
+        """Lines handed out since the last whole row."""
+
+    def __iter__(self) -> "_Tape":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.row.append(line)
+        return line
+
+    def skip_line(self) -> None:
+        """Wind back to the second line of the row."""
+        self._again.extendleft(reversed(self.row[1:]))
+        self.row = []
+
+    def ended(self) -> bool:
+        """Whether no line is left."""
+        if not self._again:
+            self._again.extend(islice(self._lines, 1))
+        return not self._again
+
+
+def _quoted(lines: Iterable[str], delimiter: str) -> Iterator[Scanned]:
+    tape, start = _Tape(lines), 0
+    while not tape.ended():
         try:
             with _long_cells():
-                for cells in reader:
+                for cells in csv.reader(tape, delimiter=delimiter, strict=True):
                     yield Scanned(start + 1, cells)
-                    start = first + reader.line_num
+                    start += len(tape.row)
+                    tape.row = []
         except csv.Error:
-            yield Scanned(start + 1, [], _explain("".join(lines[start : first + reader.line_num]), start, delimiter))
+            yield Scanned(start + 1, [], _explain("".join(tape.row), start, delimiter))
+            tape.skip_line()
             start += 1
 
 
@@ -159,28 +186,54 @@ def width_fault(row: Scanned, names: list[str], delimiter: str, last: bool) -> F
     return Fault(row.line, column, what, delimiter.join(row.cells), f"{remedy}; or data.format.on_bad: drop")
 
 
-def quotes_are_text(text: str, delimiter: str, source: str) -> bool:
-    """Whether the quotes of a tab-separated file are letters of its texts.
+def quotes_are_text(lines: Callable[[], Iterable[str]], delimiter: str, source: str) -> bool:
+    """Whether the quotes of a tab-separated file are letters of its texts. `lines` gives them anew at each call.
 
     A program that writes such files quotes a whole column, or only cells that need it (a quote, a tab or a line break
     inside). Where neither holds (`"Hello" he said`), or where reading quotes breaks rows, they belong to the text.
     Where both readings give good rows, but not the same number of them, the user must say.
     """
-    plain = [row for row in _plain(physical_lines(text), delimiter) if row.cells]
-    if len({len(row.cells) for row in plain}) != 1:
+    plain = (row.cells for row in _plain(lines(), delimiter) if row.cells)
+    head = next(plain, None)
+    if head is None:
         return False
-    quoted = [row for row in _quoted(physical_lines(text), delimiter) if row.cells or row.fault]
-    if any(row.fault for row in quoted) or {len(row.cells) for row in quoted} != {len(plain[0].cells)}:
-        return True
-    if len(quoted) != len(plain):
+    columns, count = [_Wrapping() for _ in head], 1
+    for cells in plain:
+        count += 1
+        if len(cells) != len(head):
+            return False
+        for column, cell in zip(columns, cells, strict=True):
+            column.add(cell)
+    if count == 1:
+        for column, cell in zip(columns, head, strict=True):
+            column.add(cell)
+    also = 0
+    for row in _quoted(lines(), delimiter):
+        if row.fault or (row.cells and len(row.cells) != len(head)):
+            return True
+        also += bool(row.cells)
+    if also != count:
         raise TunesmithError(
-            f"{source}:1:1: quotes can be read in two ways: as letters ({len(plain)} rows), or around line breaks "
-            f"({len(quoted)} rows). Say data.format.quotes: none or standard"
+            f"{source}:1:1: quotes can be read in two ways: as letters ({count} rows), or around line breaks "
+            f"({also} rows). Say data.format.quotes: none or standard"
         )
-    body = plain[1:] or plain
-    return any(_some_needless([row.cells[i] for row in body]) for i in range(len(plain[0].cells)))
+    return any(column.some_needless for column in columns)
 
 
-def _some_needless(cells: list[str]) -> bool:
-    wrapped = [c for c in cells if len(c) > 1 and c[0] == c[-1] == '"']
-    return len(wrapped) < len(cells) and any('"' not in c[1:-1] for c in wrapped if c != '""')
+class _Wrapping:
+    """Whether cells of a column are wrapped in quotes, and whether they need it."""
+
+    def __init__(self) -> None:
+        self._needless, self._cells, self._wrapped = False, 0, 0
+
+    def add(self, cell: str) -> None:
+        """One more cell."""
+        self._cells += 1
+        if len(cell) > 1 and cell[0] == cell[-1] == '"':
+            self._wrapped += 1
+            self._needless = self._needless or ('"' not in cell[1:-1] and cell != '""')
+
+    @property
+    def some_needless(self) -> bool:
+        """Whether some cells alone are wrapped, and one without need."""
+        return self._wrapped < self._cells and self._needless

@@ -3,6 +3,7 @@
 import codecs
 import re
 
+from tunesmith.data._content import Text, Undecodable, decoded, survey
 from tunesmith.data.format import refusal
 from tunesmith.errors import TunesmithError
 
@@ -30,26 +31,29 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 _FREQUENT_SHARE = 0.4
 
 
-def decode(raw: bytes, asked: str | None, name: str) -> tuple[str, str]:
+def decode(content: memoryview, asked: str | None, name: str) -> tuple[Text, str]:
     """The text of a file and a sentence on its encoding."""
-    mark, marked = next(((mark, encoding) for mark, encoding in _MARKS if raw.startswith(mark)), (b"", None))
+    start = bytes(content[:4])
+    mark, marked = next(((mark, encoding) for mark, encoding in _MARKS if start.startswith(mark)), (b"", None))
     if asked is not None:
-        return _decode_asked(raw, asked, mark, marked, name)
+        return _decode_asked(content, asked, mark, marked, name)
     if marked:
-        return _strictly(raw[len(mark) :], marked, name, len(mark)), f"encoding {marked}, with a byte order mark"
-    if wide := _wide(raw):
-        return _strictly(raw, wide, name), f"encoding {wide}, without a byte order mark"
+        return _strictly(content, marked, name, len(mark)), f"encoding {marked}, with a byte order mark"
+    if wide := _wide(content):
+        return _strictly(content, wide, name), f"encoding {wide}, without a byte order mark"
     try:
-        return raw.decode("utf-8"), "encoding utf-8"
-    except UnicodeDecodeError as error:
-        if (text := _gb18030(raw)) is not None:
-            return text, "encoding gb18030 (detected: not UTF-8, and it reads as Chinese)"
-        if 0 in raw[:_SAMPLE]:
-            raise TunesmithError(f"{name}: not a text file: byte {raw.index(0)} is NUL. Give a table") from error
-        raise _undecodable(raw, error, name) from error
+        return survey(content, "utf-8"), "encoding utf-8"
+    except Undecodable as error:
+        if _is_chinese(content):
+            told = "encoding gb18030 (detected: not UTF-8, and it reads as Chinese)"
+            return survey(content, "gb18030"), told
+        if 0 in bytes(content[:_SAMPLE]):
+            where = bytes(content[:_SAMPLE]).index(0)
+            raise TunesmithError(f"{name}: not a text file: byte {where} is NUL. Give a table") from error
+        raise _undecodable(content, error, name) from error
 
 
-def _decode_asked(raw: bytes, asked: str, mark: bytes, marked: str | None, name: str) -> tuple[str, str]:
+def _decode_asked(content: memoryview, asked: str, mark: bytes, marked: str | None, name: str) -> tuple[Text, str]:
     try:
         encoding = codecs.lookup(asked).name
         b"a".decode(encoding)
@@ -65,22 +69,24 @@ def _decode_asked(raw: bytes, asked: str, mark: bytes, marked: str | None, name:
         raise TunesmithError(
             f"{name}: begins with the byte order mark of {marked}, but data.format.encoding says '{asked}'. Drop it"
         )
-    text = _strictly(raw[len(mark) :], marked or encoding, name, len(mark))
+    text = _strictly(content, marked or encoding, name, len(mark))
     return text, f"encoding {marked or encoding}, as data.format.encoding says"
 
 
-def _strictly(raw: bytes, encoding: str, name: str, skipped: int = 0) -> str:
+def _strictly(content: memoryview, encoding: str, name: str, skipped: int = 0) -> Text:
     try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise _undecodable(raw, error, name, skipped) from error
+        return survey(content[skipped:], encoding)
+    except Undecodable as error:
+        raise _undecodable(content[skipped:], error, name, skipped) from error
 
 
-def _undecodable(raw: bytes, error: UnicodeDecodeError, name: str, skipped: int = 0) -> TunesmithError:
-    at, before = error.start, raw[: error.start]
-    line = before.count(b"\n") + 1
-    start = before.rfind(b"\n") + 1
-    shown = raw[max(start, at - 30) : at + 20].decode("ascii", "backslashreplace")
+def _undecodable(raw: memoryview, error: Undecodable, name: str, skipped: int = 0) -> TunesmithError:
+    at, line, start = error.at, 1, 0
+    for begin in range(0, at, _SAMPLE):
+        piece = bytes(raw[begin : min(begin + _SAMPLE, at)])
+        line += piece.count(b"\n")
+        start = begin + piece.rindex(b"\n") + 1 if b"\n" in piece else start
+    shown = bytes(raw[max(start, at - 30) : at + 20]).decode("ascii", "backslashreplace")
     return refusal(
         f"{name}:{line}:{at - start + 1}",
         f"byte {at + skipped} (0x{raw[at]:02x}) is not {error.encoding} ({error.reason})",
@@ -89,23 +95,30 @@ def _undecodable(raw: bytes, error: UnicodeDecodeError, name: str, skipped: int 
     )
 
 
-def _wide(raw: bytes) -> str | None:
+def _wide(raw: memoryview) -> str | None:
     """UTF-16 without a mark: ASCII characters leave NULs at every second place, and only there."""
-    sample = raw[:_SAMPLE]
+    sample = bytes(raw[:_SAMPLE])
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     if max(even, odd) < 4 or max(even, odd) * 10 < len(sample) or min(even, odd) * 20 > max(even, odd):
         return None
     return "utf-16-le" if odd > even else "utf-16-be"
 
 
-def _gb18030(raw: bytes) -> str | None:
-    """The text when it decodes and its characters are those that Chinese really uses; None otherwise."""
+def _is_chinese(raw: memoryview) -> bool:
+    """Whether all of it decodes as GB18030, and its characters are those that Chinese really uses.
+
+    Judged are those beyond ASCII among the first characters; where there are none, the first ones that follow.
+    """
+    read, early, late = 0, list[str](), list[str]()
     try:
-        text = raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return None
-    sample = [c for c in text[:_SAMPLE] if c > "\x7f"] or [c for c in text if c > "\x7f"][:_SAMPLE]
+        for piece in decoded(raw, "gb18030"):
+            first = piece[: max(0, _SAMPLE - read)]
+            early += [c for c in first if c > "\x7f"]
+            if not early and len(late) < _SAMPLE and not piece.isascii():
+                late += [c for c in piece[len(first) :] if c > "\x7f"]
+            read += len(piece)
+    except Undecodable:
+        return False
+    sample = early or late[:_SAMPLE]
     han = [c for c in sample if _HAN.match(c)]
-    if len(han) * 2 < len(sample) or not han:
-        return None
-    return text if sum(c in _FREQUENT for c in han) >= _FREQUENT_SHARE * len(han) else None
+    return bool(han) and len(han) * 2 >= len(sample) and sum(c in _FREQUENT for c in han) >= _FREQUENT_SHARE * len(han)

@@ -11,12 +11,12 @@ _DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*", re.ASCII)
 _WORDS = re.compile(r"[^\W\d][\w .\-/()#%?]*")
 _NAME = re.compile(r"[^\W\d][\w\-]*")
 _LONGEST_NAME, _MOST_WORDS = 40, 5
-_LOOKED_AT = 1000
+LOOKED_AT = 1000
 
 
 def is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> tuple[bool | None, str]:
     """True, False, or None when in doubt; and the evidence, as a clause."""
-    sample = [row for row in islice(rest, _LOOKED_AT) if len(row) == len(first)]
+    sample = [row for row in islice(rest, LOOKED_AT) if len(row) == len(first)]
     columns = list(zip(*sample, strict=True)) if sample else [()] * len(first)
     data, header = _speaks_for_data(first, columns), _speaks_for_header(first, columns)
     if all(plain(cell) in KNOWN for cell in first):

@@ -1,20 +1,21 @@
-"""JSON and JSON Lines, strictly: no duplicate keys, no NaN, no lone surrogates, every row with the same keys."""
+"""JSON Lines, and rules for all JSON: no duplicate keys, no NaN, no lone surrogates, every row with the same keys."""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from math import isinf
 from typing import Any, NamedTuple
 
-from tunesmith.data._delimited import position
+from tunesmith.data._content import Text
 from tunesmith.data._text import Parsed
 from tunesmith.data.format import BadRows, Format, excerpt, find_column, listed, refusal
+from tunesmith.data.stored import Line, table_rows
 from tunesmith.errors import TunesmithError
 
 MAX_DEPTH = 64
-_SPACE = re.compile(r"[ \t\r\n]*")
-_SUSPECT = re.compile(r"\\u(0000|[dD][89a-fA-F])|\0")
+SUSPECT = re.compile(r"\\u(0000|[dD][89a-fA-F])|\0")
 _KINDS = {str: "text", int: "a number", float: "a number", bool: "true/false", list: "a list", dict: "an object"}
 
 
@@ -55,11 +56,26 @@ class Found(NamedTuple):
     shown: str = ""
 
 
-def read_lines(text: str, form: Format, bad: BadRows) -> Parsed:
+def read_lines(text: Text, form: Format, bad: BadRows) -> Parsed:
     """JSON Lines: one object a line; blank lines are skipped."""
-    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
-    found = [_line(row, n, line, row == len(lines)) for row, (n, line) in enumerate(lines, 1)]
-    return to_table(found, form, bad, bool(_SUSPECT.search(text)))
+    suspect = any(("\\u" in line or "\0" in line) and SUSPECT.search(line) for line in text.lines("\n"))
+    return to_table(_Lines(text), form, bad, suspect)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The rows of JSON Lines, parsed anew at each walk."""
+
+    text: Text
+
+    def __iter__(self) -> Iterator[Found]:
+        lines = ((n, line.removesuffix("\n")) for n, line in enumerate(self.text.lines("\n"), 1))
+        full = ((n, line) for n, line in lines if line.strip(" \t\r"))
+        row, held = 0, next(full, None)
+        while held is not None:
+            row, following = row + 1, next(full, None)
+            yield _line(row, *held, following is None)
+            held = following
 
 
 def _line(row: int, number: int, line: str, last: bool) -> Found:
@@ -68,7 +84,7 @@ def _line(row: int, number: int, line: str, last: bool) -> Found:
     except json.JSONDecodeError as error:
         return Found(row, number, error.pos + 1, None, _why(line, error, last), excerpt(line, error.pos))
     except (ValueError, RecursionError) as error:
-        return Found(row, number, 1, None, _reason(error), excerpt(line))
+        return Found(row, number, 1, None, reason(error), excerpt(line))
     return Found(row, number, 1, value, shown=excerpt(line) if not isinstance(value, dict) else "")
 
 
@@ -82,146 +98,89 @@ def _why(line: str, error: json.JSONDecodeError, last: bool) -> str:
     return f"not JSON ({error.msg})" + ("; the last line looks cut off" if cut else "")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What was wrong, of an error of the decoder."""
     if isinstance(error, RecursionError):
         return f"nested deeper than {MAX_DEPTH} levels"
     return str(error).split(";", maxsplit=1)[0] if "digit" in str(error) else str(error)
 
 
-def read_document(text: str, form: Format, bad: BadRows) -> Parsed:
-    """One JSON document: an array of objects, an object of columns, or an object that wraps one such array."""
-    start = _skip(text, 0)
-    if text[start : start + 1] == "[":
-        found, notes = _array(text, start, bad.source), list[str]()
-    elif text[start : start + 1] == "{":
-        found, notes = _from_object(text, start, bad.source)
-    else:
-        raise _document_error(text, start, bad.source, "a JSON document begins with [ or {")
-    table = to_table(found, form, bad, bool(_SUSPECT.search(text)))
-    table.notes[:0] = notes
-    return table
+def to_table(found: Iterable[Found], form: Format, bad: BadRows, suspect: bool) -> Parsed:
+    """Rows with the same keys and one kind of value in a column; `suspect`: look for characters that are none.
 
-
-def _array(text: str, start: int, source: str) -> list[Found]:
-    found, end = _elements(text, start, source)
-    rest = _skip(text, end)
-    if rest < len(text):
-        raise _document_error(text, rest, source, "something follows the end of the JSON document")
-    return found
-
-
-def _elements(text: str, start: int, source: str) -> tuple[list[Found], int]:
-    """The elements of the array at `start` with their lines, and where the array ends."""
-    found: list[Found] = []
-    at, line, counted = _skip(text, start + 1), text.count("\n", 0, start) + 1, start
-    while text[at : at + 1] != "]":
-        line, counted = line + text.count("\n", counted, at), at
-        value, end = _value(text, at, source)
-        found.append(Found(len(found) + 1, line, at - text.rfind("\n", 0, at), value))
-        end = _skip(text, end)
-        if text[end : end + 1] not in {",", "]"}:
-            raise _document_error(text, end, source, "expected , or ] after an element" + _cut(text, end))
-        at = _skip(text, end + 1) if text[end] == "," else end
-        if text[end] == "," and text[at : at + 1] == "]":
-            raise _document_error(text, end, source, "a comma follows the last element")
-    return found, at + 1
-
-
-def _value(text: str, at: int, source: str) -> tuple[Any, int]:
-    try:
-        return DECODER.raw_decode(text, at)
-    except json.JSONDecodeError as error:
-        raise _document_error(text, error.pos, source, f"not JSON ({error.msg}){_cut(text, error.pos)}") from error
-    except (ValueError, RecursionError) as error:
-        raise _document_error(text, at, source, _reason(error)) from error
-
-
-def _cut(text: str, at: int) -> str:
-    return "; the file looks cut off" if at >= len(text.rstrip()) - 1 else ""
-
-
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    assert match is not None
-    return match.end()
-
-
-def _document_error(text: str, at: int, source: str, what: str) -> TunesmithError:
-    line, column = position(text, at)
-    shown = text[max(0, at - 40) : at + 40]
-    return refusal(f"{source}:{line}:{column}", what, shown, "Repair the file there; a JSON document is all or nothing")
-
-
-def _from_object(text: str, start: int, source: str) -> tuple[list[Found], list[str]]:
-    whole, end = _value(text, start, source)
-    rest = _skip(text, end)
-    if rest < len(text):
-        raise _document_error(text, rest, source, "something follows the end of the JSON document")
-    lists = {key: value for key, value in whole.items() if isinstance(value, list)}
-    wrapped = [key for key, value in lists.items() if value and all(isinstance(v, dict) for v in value)]
-    if len(wrapped) == 1 and len(lists) == 1:
-        others = [key for key in whole if key != wrapped[0]]
-        told = [f"rows taken from the key '{excerpt(wrapped[0])}'"]
-        told += [f"keys beside it not read: {listed(others)}"] * bool(others)
-        return _elements(text, _find_array(text, start, wrapped[0], source), source)[0], told
-    if whole and len(lists) == len(whole) and len({len(value) for value in lists.values()}) == 1 and not wrapped:
-        rows = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
-        return [Found(i, 1, 1, row) for i, row in enumerate(rows, 1)], ["an object of columns"]
-    raise refusal(
-        f"{source}:1:1",
-        "an object that is neither columns of one length nor one list of rows",
-        text[start : start + 80],
-        f"Write an array of objects, one a row. Keys found: {listed(whole)}",
-    )
-
-
-def _find_array(text: str, start: int, wanted: str, source: str) -> int:
-    """Where the array of a key begins, found by walking over the keys before it."""
-    at = _skip(text, start + 1)
-    while True:
-        key, end = _value(text, at, source)
-        at = _skip(text, _skip(text, end) + 1)  # over the colon
-        if key == wanted:
-            return at
-        at = _skip(text, _skip(text, _value(text, at, source)[1]) + 1)  # over the value and its comma
-
-
-def to_table(found: list[Found], form: Format, bad: BadRows, suspect: bool) -> Parsed:
-    """Rows with the same keys and one kind of value in a column; `suspect`: look for characters that are none."""
-    if not found:
+    `found` is walked over twice: what is usual must be known before a row can be odd.
+    """
+    seen = _Seen(found)
+    if seen.first is None:
         raise TunesmithError(f"{bad.source}:1:1: the file holds no rows. Name a file with data")
-    objects = [f for f in found if not f.fault and isinstance(f.value, dict)]
-    columns, optional, notes = _keys(objects, form, bad.source)
+    columns, optional, notes = _keys(seen, form, bad.source)
     if strange := [column for column in columns if suspect and _unreadable(column)]:
-        raise refusal(f"{bad.source}:{found[0].line}:1", "a key holds no real characters", strange[0], "Rename it")
+        raise refusal(f"{bad.source}:{seen.first.line}:1", "a key holds no real characters", strange[0], "Rename it")
     required, wanted = [c for c in columns if c not in optional], set(columns)
-    kinds = {c: _usual_kind([f.value.get(c) for f in objects]) for c in columns}
-    rows = []
-    for item in found:
-        told = _wrong(item, required, wanted if form.columns is None else None) or _odd(item.value, kinds, suspect)
-        if told:
-            shown = item.shown or json.dumps(item.value, ensure_ascii=True, default=str)
-            bad.meet(item.row, f"{item.line}:{item.column}", told[0], shown, told[1])
-        elif len(item.value) == len(columns) and not optional:
-            rows.append((item.line, {c: item.value[c] for c in columns}))
-        else:
-            rows.append((item.line, {c: item.value.get(c) for c in columns}))
+    kinds = {c: seen.usual_kind(c) for c in columns}
+
+    def good() -> Iterator[Line]:
+        for item in found:
+            told = _wrong(item, required, wanted if form.columns is None else None) or _odd(item.value, kinds, suspect)
+            if told:
+                shown = item.shown or json.dumps(item.value, ensure_ascii=True, default=str)
+                bad.meet(item.row, f"{item.line}:{item.column}", told[0], shown, told[1])
+            elif len(item.value) == len(columns) and not optional:
+                yield item.line, {c: item.value[c] for c in columns}
+            else:
+                yield item.line, {c: item.value.get(c) for c in columns}
+
+    rows = table_rows(good(), bad.tick)
     return Parsed(tuple(columns), rows, notes)
 
 
-def _keys(objects: list[Found], form: Format, source: str) -> tuple[list[str], set[str], list[str]]:
+class _Seen:
+    """What the objects of a file have in common: keys, sets of keys, kinds of values by key."""
+
+    def __init__(self, found: Iterable[Found]) -> None:
+        self.first: Found | None = None
+        self.sets: Counter[tuple[str, ...]] = Counter()
+        self._kinds: dict[str, Counter[str]] = {}
+        for item in found:
+            self.first = self.first or item
+            if not item.fault and isinstance(item.value, dict):
+                self.sets[tuple(item.value)] += 1
+                for key, value in item.value.items():
+                    kinds = self._kinds.setdefault(key, Counter())
+                    if value is not None:
+                        kinds[_KINDS[type(value)]] += 1
+
+    @property
+    def keys(self) -> list[str]:
+        """All keys, in the order in which they were first seen."""
+        return list(self._kinds)
+
+    @property
+    def common(self) -> frozenset[str]:
+        """The most common set of keys."""
+        sets: Counter[frozenset[str]] = Counter()
+        for names, times in self.sets.items():
+            sets[frozenset(names)] += times
+        return sets.most_common(1)[0][0] if sets else frozenset()
+
+    def usual_kind(self, key: str) -> str | None:
+        """The most common kind of value below a key; None where there is none."""
+        kinds = self._kinds.get(key)
+        return kinds.most_common(1)[0][0] if kinds else None
+
+
+def _keys(seen: _Seen, form: Format, source: str) -> tuple[list[str], set[str], list[str]]:
     """The columns, those that may be missing, and notes. Without `columns` the most common set of keys is the rule."""
-    seen = dict.fromkeys(key for item in objects for key in item.value)
     if form.columns is None:
-        common = Counter(frozenset(item.value) for item in objects).most_common(1)
-        return [key for key in seen if common and key in common[0][0]], set(), []
+        common = seen.common
+        return [key for key in seen.keys if key in common], set(), []
     columns, optional = [], set()
     for name in form.columns:
-        may_miss = name not in seen and name.endswith("?")
-        found = find_column(name.removesuffix("?") if may_miss else name, list(seen), source)
+        may_miss = name not in seen.keys and name.endswith("?")
+        found = find_column(name.removesuffix("?") if may_miss else name, seen.keys, source)
         columns.append(found)
         optional |= {found} if may_miss else set()
-    left_out = [key for key in seen if key not in columns]
+    left_out = [key for key in seen.keys if key not in columns]
     return columns, optional, [f"keys not read: {listed(left_out)}"] * bool(left_out)
 
 
@@ -238,11 +197,6 @@ def _wrong(item: Found, required: list[str], allowed: set[str] | None) -> tuple[
     if allowed is not None and (extra := [key for key in item.value if key not in allowed]):
         return f"the key {listed(extra)} is not in the other rows", "Remove it, or choose keys: data.format.columns"
     return None
-
-
-def _usual_kind(values: list[Any]) -> str | None:
-    kinds = Counter(_KINDS[type(v)] for v in values if v is not None)
-    return kinds.most_common(1)[0][0] if kinds else None
 
 
 def _odd(row: dict[str, Any], kinds: dict[str, str | None], suspect: bool) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ import zipfile
 from io import BytesIO
 from typing import Literal
 
+from tunesmith.data._content import Text
 from tunesmith.data._delimited import DELIMITERS, detect
 from tunesmith.data._json import DECODER
 from tunesmith.data._source import Source
@@ -42,7 +43,7 @@ _REMEDY = f"Give a file of one of these kinds: {', '.join(BY_SUFFIX)} (or one of
 
 def binary_kind(source: Source) -> Kind | None:
     """parquet or xlsx by content; None for what may be text. Archives and known foreign formats are refused."""
-    start = source.content[:16]
+    start = bytes(source.content[:16])
     if not source.content:
         raise TunesmithError(f"{source.name}:1:1: the file is empty. Name a file with data")
     if start.startswith(b"PAR1"):
@@ -69,39 +70,39 @@ def _zip(source: Source) -> Kind:
     )
 
 
-def text_kind(text: str, source: Source) -> Kind:
+def text_kind(text: Text, source: Source) -> Kind:
     """The kind of a text file."""
     promised = BY_SUFFIX.get(source.suffix)
-    if not text.strip():
+    if text.blank:
         raise TunesmithError(f"{source.name}:1:1: the file holds only blank lines. Name a file with data")
-    first = text.lstrip()[0]
-    if first in "{[" and (found := _json_kind(text, promised)):
+    start = next(line for line in text.lines("\n") if line.strip()).lstrip()
+    if start[0] in "{[" and (found := _json_kind(text, promised, source.name)):
         return found
     if promised in {"delimited", "text"}:
         return promised
-    if _splits(text):
+    if _splits(text.head):
         return "delimited"
     if promised in {"json", "jsonl"}:
         return promised  # its reader says what is wrong, and where
     if promised:
         magic = "'PAR1'" if promised == "parquet" else "'PK'"
-        raise TunesmithError(
-            f"{source.name}: not {promised}: it begins with '{ascii(text[:8])[1:-1]}', not {magic}. {_REMEDY}"
-        )
+        shown = ascii(text.head[:8])[1:-1]
+        raise TunesmithError(f"{source.name}: not {promised}: it begins with '{shown}', not {magic}. {_REMEDY}")
     raise TunesmithError(f"{source.name}: the suffix '{source.suffix}' says nothing, nor does the content. {_REMEDY}")
 
 
-def _json_kind(text: str, promised: Kind | None) -> Kind | None:
+def _json_kind(text: Text, promised: Kind | None, source: str) -> Kind | None:
     """json or jsonl; None where brackets merely begin a text."""
-    start, _, rest = text.strip().partition("\n")
-    first, rest = _value(start), rest.lstrip()
-    if isinstance(first, dict):
-        second = _value(rest.partition("\n")[0])
-        if promised == "jsonl" or isinstance(second, dict) or (not rest and promised is None):
-            return "jsonl"
+    full = (line.strip() for line in text.lines("\n") if line.strip())
+    start, rest = next(full), next(full, "")
+    first = _value(start)
+    if isinstance(first, dict) and (
+        promised == "jsonl" or isinstance(_value(rest), dict) or (not rest and promised is None)
+    ):
+        return "jsonl"
     if promised in {"delimited", "text"}:
-        opens = start.strip() in {"[", "{", "[{"} or (isinstance(first, list) and isinstance((first or [0])[0], dict))
-        return "json" if opens and _value(text) is not None else None
+        opens = start in {"[", "{", "[{"} or (isinstance(first, list) and isinstance((first or [0])[0], dict))
+        return "json" if opens and _value(text.whole(source)) is not None else None
     if promised == "jsonl":  # an array over several lines, or the only line, is a document
         return "json" if start.startswith("[") and (not rest or first is None) else "jsonl"
     return "json"

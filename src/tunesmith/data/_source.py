@@ -1,19 +1,25 @@
 """The bytes of a data file: regular files only, gz unpacked within bounds, changes while reading noticed."""
 
+import hashlib
+import math
 import os
 import stat
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from tunesmith import scratch
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_bytes, digest_file
+from tunesmith.files import digest_file
 
 MAX_BYTES = 4 << 30
-"""Largest content that is read into memory, unpacked."""
+"""Largest content, unpacked, of a format that cannot be read in pieces (a JSON document, a workbook)."""
 BOMB_BYTES, BOMB_RATIO = 64 << 20, 200
 """A packed file is refused when it unpacks to more than both: text seldom packs better than 1:30."""
 _PIECE = 1 << 22
+_GZ = b"\x1f\x8b"
 _KINDS = {
     stat.S_ISDIR: "a folder",
     stat.S_ISFIFO: "a pipe",
@@ -29,7 +35,8 @@ class Source:
 
     name: str
     suffix: str
-    content: bytes = field(repr=False)
+    content: memoryview = field(repr=False)
+    """A copy of our own, in memory or in a nameless file: what was digested is what is parsed, whoever writes."""
     sha256: str
     notes: tuple[str, ...]
     signature: tuple[int, ...]
@@ -39,24 +46,24 @@ def load(path: str | Path) -> Source:
     """Read a whole regular file; anything else is refused at once, before a byte is read."""
     name, place = str(path), Path(path)
     try:
-        raw, signature = _read(place, name)
+        raw, digest, signature = _read(place, name)
     except OSError as error:
         raise TunesmithError(
             f"{name}: cannot be read: {error.strerror or error}. Check the path and its rights"
         ) from error
     except ValueError as error:  # a NUL in a path
         raise TunesmithError(f"{name!r}: not a path: {error}") from error
-    digest, suffix = digest_bytes(raw), place.suffix.lower()
-    if not raw.startswith(b"\x1f\x8b"):
+    suffix = place.suffix.lower()
+    if bytes(raw[:2]) != _GZ:
         return Source(name, suffix, raw, digest, (), signature)
     suffix = Path(place.stem).suffix.lower() if suffix in {".gz", ".gzip"} else suffix
     content = _gunzip(raw, name)
-    if content.startswith(b"\x1f\x8b"):
+    if bytes(content[:2]) == _GZ:
         raise TunesmithError(f"{name}: gz inside gz. Unpack it once")
     return Source(name, suffix, content, digest, (f"gz, {len(raw)} bytes unpacked to {len(content)}",), signature)
 
 
-def _read(path: Path, name: str) -> tuple[bytes, tuple[int, ...]]:
+def _read(path: Path, name: str) -> tuple[memoryview, str, tuple[int, ...]]:
     info = path.stat()
     _refuse_kind(info.st_mode, name)
     # O_NONBLOCK: should the name have become a pipe since, opening it must not hang
@@ -64,14 +71,13 @@ def _read(path: Path, name: str) -> tuple[bytes, tuple[int, ...]]:
     with os.fdopen(handle, "rb") as stream:
         info = os.fstat(handle)
         _refuse_kind(info.st_mode, name)
-        if info.st_size > MAX_BYTES:
-            raise TunesmithError(
-                f"{name}: {info.st_size} bytes are more than the {MAX_BYTES} that are read at once. Split the file"
-            )
-        raw = stream.read(MAX_BYTES + 1)
-        if len(raw) != info.st_size or _signature(os.fstat(handle)) != _signature(info):
+        content, digest = scratch.Column(np.uint8), hashlib.sha256()
+        while len(content) <= info.st_size and (piece := stream.read(_PIECE)):
+            digest.update(piece)
+            content.extend(np.frombuffer(piece, np.uint8))
+        if len(content) != info.st_size or _signature(os.fstat(handle)) != _signature(info):
             raise TunesmithError(f"{name}: the file changed while it was read. Run again when nothing writes to it")
-    return raw, _signature(info)
+    return content.array().data, digest.hexdigest(), _signature(info)
 
 
 def unchanged(source: Source) -> None:
@@ -94,29 +100,35 @@ def _refuse_kind(mode: int, name: str) -> None:
             raise TunesmithError(f"{name}: this is {kind}, not a data file. Name a regular file")
 
 
-def check_ratio(packed: int, unpacked: int, name: str) -> None:
+def check_ratio(packed: int, unpacked: int, name: str, most: float = MAX_BYTES) -> None:
     """Refuse what unpacks beyond bounds."""
-    if unpacked > MAX_BYTES or (unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * packed):
+    if unpacked > most or (unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * packed):
         raise TunesmithError(
             f"{name}: unpacks to more than {unpacked} bytes from {packed}, which looks like a decompression bomb. "
             f"Unpack it yourself if you trust it (limits: ratio {BOMB_RATIO}, {MAX_BYTES} bytes)"
         )
 
 
-def _gunzip(raw: bytes, name: str) -> bytes:
-    """Unpack all members of a gz file, piece by piece, so that a bomb is met before it fills the memory."""
-    pieces, total, rest = [], 0, raw
-    while rest.strip(b"\0"):
+def _gunzip(raw: memoryview, name: str) -> memoryview:
+    """Unpack all members of a gz file, piece by piece, so that a bomb is met before it fills the disk."""
+    content, at = scratch.Column(np.uint8), 0
+    while _goes_on(raw, at):
         member = zlib.decompressobj(wbits=31)
         try:
             while not member.eof:
-                piece = member.decompress(rest, _PIECE)
-                if not piece and not member.unconsumed_tail and not member.eof:
+                packed = member.unconsumed_tail or bytes(raw[at : at + _PIECE])
+                at += 0 if member.unconsumed_tail else len(packed)
+                piece = member.decompress(packed, _PIECE)
+                if not piece and not packed and not member.eof:
                     raise TunesmithError(f"{name}: the gz file is cut off after {len(raw)} bytes. Fetch it again")
-                pieces.append(piece)
-                total += len(piece)
-                check_ratio(len(raw), total, name)
-                rest = member.unused_data if member.eof else member.unconsumed_tail
+                content.extend(np.frombuffer(piece, np.uint8))
+                check_ratio(len(raw), len(content), name, math.inf)
         except zlib.error as error:
             raise TunesmithError(f"{name}: the gz file is damaged ({error}). Fetch it again") from error
-    return b"".join(pieces)
+        at -= len(member.unused_data)
+    return content.array().data
+
+
+def _goes_on(raw: memoryview, at: int) -> bool:
+    """Whether more than padding with zeros follows."""
+    return any(bytes(raw[i : i + 64]).strip(b"\0") for i in range(at, len(raw), 64))

@@ -17,7 +17,7 @@ from tunesmith.errors import TunesmithError
 _Row = tuple[int, list[Any]]
 
 
-def read(content: bytes, form: Format, bad: BadRows) -> Parsed:
+def read(content: memoryview, form: Format, bad: BadRows) -> Parsed:
     """The rows of one sheet; wholly empty rows are skipped, a row's line is its number in the sheet."""
     _check_parts(content, bad.source)
     sheet, rows, notes = _rows(content, form, bad.source)
@@ -45,7 +45,7 @@ def _found(number: int, row: _Row, names: Sequence[str]) -> Found:
     return Found(number, line, 1, {name: v for name, v in zip(names, filled, strict=False) if name})
 
 
-def _rows(content: bytes, form: Format, source: str) -> tuple[str, list[_Row], list[str]]:
+def _rows(content: memoryview, form: Format, source: str) -> tuple[str, list[_Row], list[str]]:
     try:
         import openpyxl
     except ImportError as error:
@@ -114,7 +114,7 @@ def _fill(rows: list[_Row], formulas: list[tuple[int, int, str]], stored: list[A
         rows[number - 1][1][column - 1] = value.isoformat() if isinstance(value, datetime.date) else value
 
 
-def _check_parts(content: bytes, source: str) -> None:
+def _check_parts(content: memoryview, source: str) -> None:
     """Refuse what could hurt the XML reader: bombs, and document types (entities)."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         check_ratio(len(content), sum(item.file_size for item in archive.infolist()), source)

@@ -8,15 +8,22 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any, Literal
 
+import numpy as np
+
+from tunesmith import scratch
 from tunesmith.data import _suspicions
+from tunesmith.data.coded import coded
 from tunesmith.data.format import excerpt
-from tunesmith.data.overlap import answer, groups, label_twins, overlap, rows_shown
+from tunesmith.data.overlap import Hits, label_twins, overlap, rows_shown, twins
 from tunesmith.data.record import Cell, Record, Roles
 from tunesmith.data.roles import label_of, text_of
+from tunesmith.data.rows import chosen
 
 Severity = Literal["info", "warning", "error"]
 TINY_CLASS, IMBALANCE, LONG_CHARACTERS = 5, 10.0, 10_000
 LEAK_SHARE, LEAK_ROWS = 0.5, 5
+LOOKED_AT = 50_000
+"""Rows that the dearer tests look at; which are taken evenly from larger data, and the finding says so."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,19 @@ def _input(roles: Roles) -> str | None:
 
 def _complete(records: Sequence[Record], roles: Roles) -> tuple[Sequence[Record], list[Finding]]:
     """The rows that have all texts and a label, and findings on the others, which would stop a training."""
-    found, lacking = [], set[int]()
-    for column in (*roles.texts, *([roles.label] if roles.label else [])):
-        blank = [r for r in records if _is_missing(r.cells.get(column), empty_too=column == roles.label)]
-        if blank:
-            told = f"{len(blank)} rows have no value (first: {rows_shown(blank)}). Fill it in, or leave the rows out"
-            found.append(Finding("missing_value", len(blank), column, "error", told))
-            lacking |= {id(r) for r in blank}
-    return [r for r in records if id(r) not in lacking] if lacking else records, found
+    blank = {column: Hits() for column in (*roles.texts, *([roles.label] if roles.label else []))}
+    whole = scratch.room(len(records), np.bool_, 1)
+    for i, record in enumerate(records):
+        for column, hits in blank.items():
+            if _is_missing(record.cells.get(column), empty_too=column == roles.label):
+                hits.add(record)
+                whole[i] = False
+    found = []
+    for column, hits in blank.items():
+        if hits.count:
+            told = f"{hits.count} rows have no value (first: {hits.shown}). Fill it in, or leave the rows out"
+            found.append(Finding("missing_value", hits.count, column, "error", told))
+    return chosen(records, scratch.where(whole)) if found else records, found
 
 
 def _is_missing(value: Cell, empty_too: bool) -> bool:
@@ -85,16 +97,17 @@ def _is_plain_label(records: Sequence[Record], column: str) -> bool:
 
 def _same_inputs(records: Sequence[Record], roles: Roles) -> list[Finding]:
     found = []
-    same = groups(records, roles)
-    clash = [rows for rows in same if len({answer(r, roles) for r in rows}) > 1]
-    if repeats := sum(len(rows) - len({answer(r, roles) for r in rows}) for rows in same):
-        told = f"{repeats} rows repeat another row up to case and spaces (first: {rows_shown(same[0])}). "
+    same = twins(records, roles)
+    clashing = same.clashing
+    if repeats := int(same.repeats.sum()):
+        shown = rows_shown(chosen(records, same.members(int(same.first[0]))))
+        told = f"{repeats} rows repeat another row up to case and spaces (first: {shown}). "
         found.append(Finding("duplicates", repeats, _input(roles), "warning", told + "Add the step dedup"))
-    if clash:
-        rows = sum(map(len, clash))
-        told = f"{len(clash)} texts carry different labels (first: {rows_shown(clash[0])}). "
+    if len(clashing):
+        shown = rows_shown(chosen(records, same.members(int(clashing[0]))))
+        told = f"{len(clashing)} texts carry different labels (first: {shown}). "
         fix = "Correct the labels, or add the step {name: dedup, conflicts: drop}"
-        found.append(Finding("conflicts", rows, roles.label, "warning", told + fix))
+        found.append(Finding("conflicts", int(same.clash.sum()), roles.label, "warning", told + fix))
     return found
 
 
@@ -109,24 +122,33 @@ def _leaks(records: Sequence[Record], held_out: Sequence[Record], roles: Roles) 
 def _suspicions_of_texts(records: Sequence[Record], roles: Roles) -> list[Finding]:
     found = []
     for column in roles.texts:
-        texts = [text_of(record, column) for record in records]
-        for kind, severity, remedy, test in _suspicions.TESTS:
-            if hits := [record for record, text in zip(records, texts, strict=True) if test(text)]:
-                told = f"{len(hits)} rows (first: {rows_shown(hits)}). {remedy}"
-                found.append(Finding(kind, len(hits), column, severity, told))
-        shares = _suspicions.scripts(texts)
+        hits = {kind: Hits() for kind, *_ in _suspicions.TESTS}
+        for record in records:
+            text = text_of(record, column)
+            for kind, _, _, test in _suspicions.TESTS:
+                if test(text):
+                    hits[kind].add(record)
+        for kind, severity, remedy, _ in _suspicions.TESTS:
+            if count := hits[kind].count:
+                told = f"{count} rows (first: {hits[kind].shown}). {remedy}"
+                found.append(Finding(kind, count, column, severity, told))
+        shares = _suspicions.scripts([text_of(r, column) for r in _some(records)])
         told = "Script: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        found.append(Finding("script", len(texts), column, "info", f"{told}. Choose a base that was trained on it"))
+        found.append(Finding("script", len(records), column, "info", f"{told}. Choose a base that was trained on it"))
     return found
 
 
+def _some(records: Sequence[Record]) -> Sequence[Record]:
+    """Evenly taken rows where there are very many: what is a share of rows is the same in 50,000 of them."""
+    return list(records[:: max(1, -(-len(records) // LOOKED_AT))])
+
+
 def _label_findings(records: Sequence[Record], roles: Roles, column: str) -> list[Finding]:
-    labels = [label_of(record, column) for record in records]
-    counts = Counter(labels)
+    counts = coded(label_of(record, column) for record in records).counts
     found = []
-    for twins in label_twins(counts):
-        rows = sum(counts[t] for t in twins)
-        told = f"{' and '.join(repr(excerpt(t)) for t in twins)} are probably one label. Spell them alike"
+    for alike in label_twins(counts):
+        rows = sum(counts[t] for t in alike)
+        told = f"{' and '.join(repr(excerpt(t)) for t in alike)} are probably one label. Spell them alike"
         found.append(Finding("label_twins", rows, column, "warning", told))
     if tiny := {label: n for label, n in counts.items() if n < TINY_CLASS}:
         shown = ", ".join(f"'{excerpt(label)}' ({n})" for label, n in list(tiny.items())[:5])
@@ -135,11 +157,14 @@ def _label_findings(records: Sequence[Record], roles: Roles, column: str) -> lis
     if len(counts) > 1 and (ratio := max(counts.values()) / min(counts.values())) > IMBALANCE:
         told = f"the largest class has {ratio:.0f} times the rows of the smallest. "
         fix = "Judge by macro_f1, and try the step {name: balance, how: weights}"
-        found.append(Finding("imbalance", len(labels), column, "warning", told + fix))
-    return found + _label_words(records, roles, labels) + _telling_columns(records, roles, labels)
+        found.append(Finding("imbalance", len(records), column, "warning", told + fix))
+    some = _some(records)
+    labels = [label_of(record, column) for record in some]
+    told = "" if len(some) == len(records) else f" (seen in {len(some)} of {len(records)} rows)"
+    return found + _label_words(some, roles, labels, told) + _telling_columns(some, roles, labels, told)
 
 
-def _label_words(records: Sequence[Record], roles: Roles, labels: Sequence[str]) -> list[Finding]:
+def _label_words(records: Sequence[Record], roles: Roles, labels: Sequence[str], told: str) -> list[Finding]:
     """Classes whose name stands in most of their texts and seldom in others: the answer may be in the question."""
     found, counts = [], Counter(labels)
     texts = [" ".join(text_of(r, c) for c in roles.texts).casefold() for r in records]
@@ -150,12 +175,12 @@ def _label_words(records: Sequence[Record], roles: Roles, labels: Sequence[str])
         own = sum(hit for hit, other in zip(inside, labels, strict=True) if other == label)
         others = sum(inside) - own
         if own >= LEAK_SHARE * counts[label] and others * counts[label] < 0.2 * own * (len(labels) - counts[label]):
-            told = f"the word '{excerpt(label)}' stands in {own} of {counts[label]} texts of its class. "
-            found.append(Finding("label_in_text", own, roles.texts[0], "warning", told + "Is the answer in the text?"))
+            what = f"the word '{excerpt(label)}' stands in {own} of {counts[label]} texts of its class{told}. "
+            found.append(Finding("label_in_text", own, roles.texts[0], "warning", what + "Is the answer in the text?"))
     return found
 
 
-def _telling_columns(records: Sequence[Record], roles: Roles, labels: Sequence[str]) -> list[Finding]:
+def _telling_columns(records: Sequence[Record], roles: Roles, labels: Sequence[str], told: str) -> list[Finding]:
     """Columns beside text and label that tell the label: values that always go with one, identifiers that rise with it.
 
     Such a column is a leak when the model reads it, and a hint that rows were sorted by label when it does not.
@@ -166,7 +191,7 @@ def _telling_columns(records: Sequence[Record], roles: Roles, labels: Sequence[s
             continue
         if share := _suspicions.tells([str(r.cells.get(column)) for r in records], labels):
             used = column in roles.side
-            told = f"'{excerpt(column)}' alone tells {share:.0%} of the labels. "
+            what = f"'{excerpt(column)}' alone tells {share:.0%} of the labels{told}. "
             fix = "Take it out of the columns that the model reads" if used else "Do not let the model read it"
-            found.append(Finding("telling_column", len(labels), column, "warning" if used else "info", told + fix))
+            found.append(Finding("telling_column", len(labels), column, "warning" if used else "info", what + fix))
     return found

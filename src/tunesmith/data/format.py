@@ -1,6 +1,6 @@
 """What a file may look like (Format), what was read from it (Table), and how a bad row is told."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal, NamedTuple
@@ -56,7 +56,7 @@ class Table:
     source: str
     """File name as the user gave it."""
     columns: tuple[str, ...]
-    rows: list[tuple[int, dict[str, Cell]]] = field(repr=False)
+    rows: Sequence[tuple[int, dict[str, Cell]]] = field(repr=False)
     """(line on which the row starts, cells) in file order; line 0 where a format has no lines."""
     notes: tuple[str, ...]
     """What was detected and decided, in sentences."""
@@ -70,6 +70,8 @@ class BadRows:
 
     def __init__(self, source: str, on_bad: OnBad) -> None:
         self.source, self.on_bad, self.found = source, on_bad, list[Bad]()
+        self.tick: Callable[[int], object] = lambda rows: None
+        """Is told of rows that have been read."""
 
     def meet(self, row: int, place: str, what: str, shown: str, remedy: str) -> None:
         """A malformed row at `place` ("line" or "line:column"); the row number counts from 1."""

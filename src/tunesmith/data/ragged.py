@@ -7,11 +7,13 @@ Both move into nameless files when they are large (`tunesmith.scratch`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith import scratch
 from tunesmith.scratch import Column
 
 Ints = NDArray[np.int32]
@@ -42,10 +44,13 @@ class Ragged:
     def __iter__(self) -> Iterator[Ints]:
         return (self[i] for i in range(len(self)))
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Numbers in each row, (N,)."""
-        return np.diff(self.offsets)
+        out = scratch.room(len(self), np.int64)
+        for part in scratch.blocks(len(self)):
+            out[part] = np.diff(self.offsets[part.start : part.stop + 1])
+        return out
 
     def lengths_of(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers in some rows: what a step asks for, without a look at all the others."""
@@ -83,8 +88,8 @@ class Growing:
         offsets = Column(np.int64)
         offsets.extend([0])
         last, lengths = 0, self._lengths.array()
-        for start in range(0, len(lengths), 1 << 16):
-            ends = lengths[start : start + (1 << 16)].cumsum() + last
+        for part in scratch.blocks(len(lengths)):
+            ends = lengths[part].cumsum() + last
             offsets.extend(ends)
             last = int(ends[-1])
         return Ragged(self._flat.array(), offsets.array())

@@ -4,44 +4,51 @@ Rule for rare classes: a class of one row is trained on; of a class of two, one 
 the validation); from three rows on, every set gets one before any class gets its second, as far as the shares reach.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tunesmith import scratch
+from tunesmith.data.coded import Coded, coded
 from tunesmith.data.format import excerpt
 from tunesmith.data.ledger import Split
 from tunesmith.data.record import Record, Roles
 from tunesmith.data.roles import label_of, number_of
+from tunesmith.data.rows import chosen
 from tunesmith.errors import TunesmithError
 
+Sets = NDArray[np.int8]
+"""(N,): 0 for a row of train, then 1, 2 … in the order of the held-out sets."""
 _BINS = 10
 _SHOWN = 8
 
 
 def split(
     records: Sequence[Record], roles: Roles, validation: float | None, test: float | None, seed: int
-) -> dict[Split, list[Record]]:
+) -> dict[Split, Sequence[Record]]:
     """Rows for "train", "validation" and "test", each in input order; a set whose share is None is left out.
 
     Without `roles.label` (generation, pairs) rows are drawn plainly; a label is a class, or a number with
-    `roles.numeric_label`. Tasks with label sets call `partition` with the strata of `rarest`.
+    `roles.numeric_label`. Tasks with label sets call `divided` with the strata of `rarest`.
     """
-    strata = _strata(records, roles)
-    groups = None if roles.group is None else [_group(r, roles.group) for r in records]
-    shares = {name: share for name, share in _names(validation, test) if share is not None}
-    chosen = partition(strata, groups, shares, seed)
-    parts: dict[Split, list[Record]] = {"train": [], **{name: [] for name in shares}}
-    for record, name in zip(records, chosen, strict=True):
-        parts[name].append(record)
-    return parts
+    return divided(records, _strata(records, roles), roles, {"test": test, "validation": validation}, seed)
 
 
-def partition(
-    strata: Sequence[str], groups: Sequence[str] | None, shares: dict[Split, float], seed: int
-) -> list[Split]:
-    """The set of each row, given its stratum and its group. Held-out sets are drawn in the order of `shares`."""
+def divided(
+    records: Sequence[Record], strata: Coded, roles: Roles, asked: dict[Split, float | None], seed: int
+) -> dict[Split, Sequence[Record]]:
+    """Rows by set, given the stratum of each."""
+    groups = None if roles.group is None else coded(_group(r, roles.group) for r in records)
+    shares = {name: share for name, share in asked.items() if share is not None}
+    sets = partition(strata, groups, shares, seed)
+    return {name: chosen(records, scratch.where(sets == i)) for i, name in enumerate(("train", *shares))}
+
+
+def partition(strata: Coded, groups: Coded | None, shares: dict[Split, float], seed: int) -> Sets:
+    """(N,): the set of each row, 0 for train, then in the order of `shares`, in which held-out sets are drawn."""
     _check_shares(shares)
     order = np.random.default_rng(seed)
     sizes = {name: round(len(strata) * share) for name, share in shares.items()}
@@ -56,10 +63,20 @@ def partition(
     return _by_stratum(strata, sizes, order)
 
 
-def rarest(label_sets: Sequence[Sequence[str]]) -> list[str]:
-    """Strata for label sets: the rarest label of each row; the empty set is a stratum of its own."""
-    often = Counter(label for labels in label_sets for label in labels)
-    return [min(labels, key=lambda label: (often[label], label), default="") for labels in label_sets]
+def rarest(label_sets: Iterable[Sequence[str]]) -> list[str]:
+    """Strata for label sets, which are walked over twice: the rarest label of each row; the empty set is a stratum of
+    its own."""
+    return list(rarest_of(label_sets, often(label_sets)))
+
+
+def often(label_sets: Iterable[Sequence[str]]) -> Counter[str]:
+    """Rows of each label."""
+    return Counter(label for labels in label_sets for label in labels)
+
+
+def rarest_of(label_sets: Iterable[Sequence[str]], counts: Counter[str]) -> Iterator[str]:
+    """The rarest label of each row."""
+    return (min(labels, key=lambda label: (counts[label], label), default="") for labels in label_sets)
 
 
 def require_classes(counts: Counter[str], where: str) -> None:
@@ -75,10 +92,6 @@ def require_classes(counts: Counter[str], where: str) -> None:
         )
 
 
-def _names(validation: float | None, test: float | None) -> tuple[tuple[Split, float | None], ...]:
-    return ("test", test), ("validation", validation)
-
-
 def _check_shares(shares: dict[Split, float]) -> None:
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -91,21 +104,24 @@ def _told(shares: dict[Split, float]) -> str:
     return ", ".join(f"{name} {share}" for name, share in shares.items())
 
 
-def _strata(records: Sequence[Record], roles: Roles) -> list[str]:
+def _strata(records: Sequence[Record], roles: Roles) -> Coded:
     if roles.label is None:
-        return [""] * len(records)
+        return Coded(("",), scratch.room(len(records), np.int32))
     if roles.numeric_label:
-        return _bins([number_of(record, roles.label) for record in records])
-    labels = [label_of(record, roles.label) for record in records]
-    require_classes(Counter(labels), f"{records[0].source if records else 'data'}: column '{roles.label}'")
+        label = roles.label
+        return _bins(scratch.filled((number_of(record, label) for record in records), len(records), np.float64))
+    labels = coded(label_of(record, roles.label) for record in records)
+    require_classes(labels.counts, f"{records[0].source if records else 'data'}: column '{roles.label}'")
     return labels
 
 
-def _bins(numbers: list[float]) -> list[str]:
+def _bins(numbers: NDArray[np.float64]) -> Coded:
     """Up to ten bins of about equal numbers of rows; equal values share a bin."""
     count = max(1, min(_BINS, len(numbers) // 5))
-    edges = np.quantile(numbers or [0.0], np.linspace(0, 1, count + 1)[1:-1])
-    return [str(b) for b in np.searchsorted(edges, numbers, side="right")]
+    sorting = scratch.copied(numbers) if len(numbers) else np.zeros(1)
+    edges = np.quantile(sorting, np.linspace(0, 1, count + 1)[1:-1], overwrite_input=True)
+    found = (np.searchsorted(edges, numbers[part], side="right") for part in scratch.blocks(len(numbers)))
+    return coded(str(bin) for bins in found for bin in bins.tolist())
 
 
 def _group(record: Record, column: str) -> str:
@@ -118,21 +134,22 @@ def _group(record: Record, column: str) -> str:
     return repr(value)
 
 
-def _by_stratum(strata: Sequence[str], sizes: dict[Split, int], order: np.random.Generator) -> list[Split]:
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    for number, stratum in enumerate(strata):
-        rows[stratum].append(number)
+def _by_stratum(strata: Coded, sizes: dict[Split, int], order: np.random.Generator) -> Sets:
+    rows = dict(zip(strata.names, strata.rows(), strict=True))
     names = sorted(rows)
-    shuffled = {name: order.permutation(rows[name]).tolist() for name in names}
-    chosen: list[Split] = ["train"] * len(strata)
-    for which, size in sizes.items():
+    left = [len(rows[name]) for name in names]
+    taken: list[list[int]] = []
+    for size in sizes.values():
         ideal = [len(rows[name]) * size / len(strata) for name in names]
-        room = [max(0, len(shuffled[name]) - 1) for name in names]
-        for name, taken in zip(names, _allocate(size, ideal, room), strict=True):
-            for number in shuffled[name][:taken]:
-                chosen[number] = which
-            del shuffled[name][:taken]
-    return chosen
+        taken.append(_allocate(size, ideal, [max(0, n - 1) for n in left]))
+        left = [n - gone for n, gone in zip(left, taken[-1], strict=True)]
+    sets = scratch.room(len(strata), np.int8)
+    for name, counts in zip(names, zip(*taken, strict=True), strict=False):
+        order.shuffle(rows[name])
+        ends = np.cumsum(counts).tolist()
+        for which, (start, end) in enumerate(zip([0, *ends], ends, strict=False), 1):
+            sets[rows[name][start:end]] = which
+    return sets
 
 
 def _allocate(size: int, ideal: list[float], room: list[int]) -> list[int]:
@@ -153,57 +170,54 @@ def _allocate(size: int, ideal: list[float], room: list[int]) -> list[int]:
     return taken
 
 
-def _by_group(
-    strata: Sequence[str], groups: Sequence[str], sizes: dict[Split, int], order: np.random.Generator
-) -> list[Split]:
+def _by_group(strata: Coded, groups: Coded, sizes: dict[Split, int], order: np.random.Generator) -> Sets:
     """Whole groups, the largest first, each to the set that lacks its strata most."""
-    members: defaultdict[str, list[int]] = defaultdict(list)
-    for number, group in enumerate(groups):
-        members[group].append(number)
+    members = groups.rows()
     if len(members) <= len(sizes):
         raise TunesmithError(
             f"data: {len(members)} groups cannot fill {len(sizes) + 1} sets. Give more groups or fewer sets"
         )
-    held_by = Counter(stratum for rows in members.values() for stratum in {strata[i] for i in rows})
-    names = list(members)
-    queue = sorted((names[i] for i in order.permutation(len(names))), key=lambda g: -len(members[g]))
+    held_by = Counter(stratum for rows in members for stratum in np.unique(strata.numbers[rows]).tolist())
+    shuffled = order.permutation(len(members))
+    queue = shuffled[np.argsort(-groups.sizes[shuffled], kind="stable")].tolist()
     lacks = _Lacks(strata, sizes)
-    chosen: list[Split] = ["train"] * len(strata)
+    sets, numbers = scratch.room(len(strata), np.int8), {name: i for i, name in enumerate(("train", *sizes))}
+    filled = set[Split]()
     for group in queue:
-        content = Counter(strata[i] for i in members[group])
+        content = Counter(strata.numbers[members[group]].tolist())
         only_here = any(held_by[stratum] == 1 for stratum in content) and len(content) < len(held_by)
         which: Split = "train" if only_here else lacks.most(content)
         lacks.take(which, content)
-        for i in members[group]:
-            chosen[i] = which
-    if missing := {*sizes, "train"} - set(chosen):
+        filled.add(which)
+        sets[members[group]] = numbers[which]
+    if missing := {*sizes, "train"} - filled:
         raise TunesmithError(
             f"data: groups are too large for the shares: nothing is left for {', '.join(sorted(missing))}. "
             f"The largest of {len(members)} groups has {len(members[queue[0]])} of {len(strata)} rows"
         )
-    return chosen
+    return sets
 
 
 class _Lacks:
-    """How many rows of each stratum each set still wants."""
+    """How many rows of each stratum (by its number) each set still wants."""
 
-    def __init__(self, strata: Sequence[str], sizes: dict[Split, int]) -> None:
-        totals = Counter(strata)
+    def __init__(self, strata: Coded, sizes: dict[Split, int]) -> None:
+        totals: dict[int, int] = dict(enumerate(strata.sizes.tolist()))
         parts: dict[Split, int] = {"train": len(strata) - sum(sizes.values()), **sizes}
         self._size = {name: max(1, size) for name, size in parts.items()}
         self._left = {name: {s: n * size / len(strata) for s, n in totals.items()} for name, size in parts.items()}
         self._total: dict[Split, float] = {name: float(size) for name, size in parts.items()}
 
-    def most(self, content: Counter[str]) -> Split:
+    def most(self, content: Counter[int]) -> Split:
         """The set whose squared error falls most, relative to its size, when it takes these rows."""
         return max(self._size, key=lambda name: self._gain(name, content))
 
-    def _gain(self, name: Split, content: Counter[str]) -> float:
+    def _gain(self, name: Split, content: Counter[int]) -> float:
         rows, left = content.total(), self._left[name]
         gain = sum(count * (2 * left[stratum] - count) for stratum, count in content.items())
         return (gain + rows * (2 * self._total[name] - rows)) / self._size[name]
 
-    def take(self, name: Split, content: Counter[str]) -> None:
+    def take(self, name: Split, content: Counter[int]) -> None:
         self._total[name] -= content.total()
         for stratum, count in content.items():
             self._left[name][stratum] -= count

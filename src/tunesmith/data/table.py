@@ -2,22 +2,27 @@
 
 from pathlib import Path
 
-from tunesmith.data import _encoding, _json, _sniff, _source, _text
+from tunesmith.data import _document, _encoding, _json, _sniff, _source, _text
 from tunesmith.data._text import Parsed
 from tunesmith.data.format import Bad, BadRows, Format, OnBad, Table
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_file
+from tunesmith.progress import Progress
 
 __all__ = ["Bad", "Format", "Table", "read", "require_unchanged"]
 
 
-def read(path: str | Path, fmt: Format | None = None, on_bad: OnBad | None = None) -> Table:
+def read(
+    path: str | Path, fmt: Format | None = None, on_bad: OnBad | None = None, progress: Progress | None = None
+) -> Table:
     """The rows of a file, cells unaltered. `on_bad` overrides the format's own."""
     form = fmt or Format()
     source = _source.load(path)
     bad = BadRows(source.name, on_bad or form.on_bad)
     kind = _sniff.binary_kind(source)
-    parsed, notes = _binary(kind, source, form, bad) if kind else _read_text(source, form, bad)
+    parsed, notes = (
+        _binary(kind, source, form, bad) if kind else _read_text(source, form, bad, progress or Progress(silent=True))
+    )
     if len(bad.found) > len(parsed.rows):
         raise TunesmithError(
             f"{source.name}: {len(bad.found)} of {len(bad.found) + len(parsed.rows)} rows are malformed, so the format "
@@ -51,16 +56,18 @@ def _binary(kind: _sniff.Kind, source: _source.Source, form: Format, bad: BadRow
     return parsed, told + parsed.notes
 
 
-def _read_text(source: _source.Source, form: Format, bad: BadRows) -> tuple[Parsed, list[str]]:
+def _read_text(source: _source.Source, form: Format, bad: BadRows, progress: Progress) -> tuple[Parsed, list[str]]:
     text, encoding = _encoding.decode(source.content, form.encoding, source.name)
     kind = _sniff.text_kind(text, source)
-    if kind == "jsonl":
-        parsed = _json.read_lines(text, form, bad)
-    elif kind == "json":
-        parsed = _json.read_document(text, form, bad)
-    else:
-        parsed = _text.read(text, source.suffix, form, bad)
-    return parsed, [encoding, *_told(kind, source), *_line_ends(text), *parsed.notes]
+    with progress.long(f"reading {source.name}", sum(text.ends.values()), "lines") as bar:
+        bad.tick = bar.advance
+        if kind == "jsonl":
+            parsed = _json.read_lines(text, form, bad)
+        elif kind == "json":
+            parsed = _document.read(text, form, bad)
+        else:
+            parsed = _text.read(text, source.suffix, form, bad)
+    return parsed, [encoding, *_told(kind, source), *_line_ends(text.ends), *parsed.notes]
 
 
 def _told(kind: _sniff.Kind, source: _source.Source) -> list[str]:
@@ -70,9 +77,7 @@ def _told(kind: _sniff.Kind, source: _source.Source) -> list[str]:
     )
 
 
-def _line_ends(text: str) -> list[str]:
-    windows = text.count("\r\n")
-    found = {"LF": text.count("\n") - windows, "CRLF": windows, "CR": text.count("\r") - windows}
+def _line_ends(found: dict[str, int]) -> list[str]:
     ends = [f"{count} {name}" for name, count in found.items() if count]
     return [f"mixed line ends: {', '.join(ends)}"] if len(ends) > 1 else []
 

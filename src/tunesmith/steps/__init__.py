@@ -22,8 +22,13 @@ class Step(Part):
     scope: ClassVar[Scope]
 
     @abstractmethod
-    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> list[Record]:
-        """The rows that go on. A row that does not is marked in the ledger with its fate and reason."""
+    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
+        """The rows that go on. A row that does not is marked in the ledger with its fate and reason.
+
+        `records` may lie in a file: walk over them, and make what is returned with `tunesmith.data.rows.chosen`
+        (some of them) or `tunesmith.data.stored.records` (new ones), so that it may lie in a file, too. A list is
+        right where the rows fit into memory.
+        """
 
 
 STEPS: Catalog[Step] = Catalog("tunesmith.steps", "step")

@@ -3,17 +3,18 @@
 weights: n / (C n_c)        n rows, C classes, n_c rows of the class; mean weight 1
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from tunesmith import scratch
+from tunesmith.data.coded import Coded, coded
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import Record, Roles
 from tunesmith.data.roles import label_of
+from tunesmith.data.rows import Index, chosen, ids, reweighed
 from tunesmith.errors import TunesmithError
 from tunesmith.steps import Scope, Step
 
@@ -42,47 +43,52 @@ class Balance(Step):
             return "balance with strength 0 changes nothing. Take it out of steps, or set strength above 0"
         return None
 
-    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> list[Record]:
+    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
         if roles.label is None or roles.numeric_label:
             raise TunesmithError("steps.balance: the rows carry no classes. Take balance out of steps")
-        classes: defaultdict[str, list[int]] = defaultdict(list)
-        for number, record in enumerate(records):
-            classes[label_of(record, roles.label)].append(number)
+        label = roles.label
+        classes = coded(label_of(record, label) for record in records)
         if not records or self.strength == 0:
-            return list(records)
-        order = np.random.default_rng(seed)
-        ways = {"weights": self._weigh, "over": self._repeat, "under": self._drop}
-        return ways[self.how](records, dict(sorted(classes.items())), ledger, order)
+            return records
+        if self.how == "weights":
+            return self._weigh(records, classes, ledger)
+        by_name = sorted(zip(classes.names, classes.rows(), strict=True), key=lambda pair: pair[0])
+        change = self._repeat if self.how == "over" else self._drop
+        return change(records, [rows for _, rows in by_name], ledger, np.random.default_rng(seed))
 
-    def _weigh(
-        self, records: Sequence[Record], classes: dict[str, list[int]], ledger: Ledger, order: np.random.Generator
-    ) -> list[Record]:
-        weight = np.array([r.weight for r in records])
-        for rows in classes.values():
-            weight[rows] *= (len(records) / (len(classes) * len(rows))) ** self.strength
+    def _weigh(self, records: Sequence[Record], classes: Coded, ledger: Ledger) -> Sequence[Record]:
+        weight = scratch.filled((r.weight for r in records), len(records), np.float64)
+        factors = (len(records) / (len(classes.names) * classes.sizes)) ** self.strength
+        for part in scratch.blocks(len(weight)):
+            weight[part] *= factors[classes.numbers[part]]
         if self.strength < 1:  # at 1 the mean is 1 by the formula
             weight *= len(records) / weight.sum()
         ledger.changed(self.name, "rows weighed", len(records))
-        return [replace(r, weight=float(w)) for r, w in zip(records, weight, strict=True)]
+        return reweighed(records, weight)
 
     def _repeat(
-        self, records: Sequence[Record], classes: dict[str, list[int]], ledger: Ledger, order: np.random.Generator
-    ) -> list[Record]:
-        most, copies = max(map(len, classes.values())), list[int]()
-        for rows in classes.values():
-            missing = round(self.strength * (most - len(rows)))
-            whole, rest = divmod(missing, len(rows))
-            copies += rows * whole + sorted(order.permutation(rows)[:rest].tolist())
-        ledger.changed(self.name, "copies added", len(copies))
-        return [*records, *(records[i] for i in copies)]
+        self, records: Sequence[Record], classes: list[Index], ledger: Ledger, order: np.random.Generator
+    ) -> Sequence[Record]:
+        most, index = max(map(len, classes)), scratch.Column(np.int64)
+        index.extend(np.arange(len(records)))
+        for rows in classes:
+            whole, rest = divmod(round(self.strength * (most - len(rows))), len(rows))
+            for _ in range(whole):
+                index.extend(rows)
+            order.shuffle(again := scratch.copied(rows))
+            index.extend(np.sort(again[:rest]))
+        ledger.changed(self.name, "copies added", len(index) - len(records))
+        return chosen(records, index.array())
 
     def _drop(
-        self, records: Sequence[Record], classes: dict[str, list[int]], ledger: Ledger, order: np.random.Generator
-    ) -> list[Record]:
-        fewest, gone = min(map(len, classes.values())), set[int]()
-        for rows in classes.values():
+        self, records: Sequence[Record], classes: list[Index], ledger: Ledger, order: np.random.Generator
+    ) -> Sequence[Record]:
+        fewest, stays = min(map(len, classes)), scratch.room(len(records), np.bool_, 1)
+        for rows in classes:
             surplus = round(self.strength * (len(rows) - fewest))
-            gone |= set(order.permutation(rows)[:surplus].tolist())
-        for number in sorted(gone):
-            ledger.mark(records[number].id, "dropped", "balance: under (its class has more rows than the others)")
-        return [record for number, record in enumerate(records) if number not in gone]
+            order.shuffle(rows)
+            stays[rows[:surplus]] = False
+        known = ids(records)
+        for number in scratch.where(~stays).tolist():
+            ledger.mark(int(known[number]), "dropped", "balance: under (its class has more rows than the others)")
+        return chosen(records, scratch.where(stays))

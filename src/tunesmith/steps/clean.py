@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+from tunesmith.data import stored
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.markup import without_markup
 from tunesmith.data.record import Cell, Record, Roles
@@ -39,8 +40,8 @@ class Clean(Step):
     scope: ClassVar[Scope] = "every_row"
     prefer: ClassVar[str] = "Texts copied from web pages, mails or spreadsheets. It runs at prediction time too."
 
-    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> list[Record]:
-        return [self._row(record, roles, ledger) for record in records]
+    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
+        return stored.records(self._row(record, roles, ledger) for record in records)
 
     def _row(self, record: Record, roles: Roles, ledger: Ledger) -> Record:
         changed: dict[str, Cell] = {}
@@ -59,6 +60,8 @@ class Clean(Step):
     def tidy(self, text: str) -> tuple[str, Counter[str]]:
         """A clean text, and how often what was done to it."""
         counts: Counter[str] = Counter()
+        if _is_clean(text):
+            return text, counts
         if self.markup == "remove":
             text = without_markup(text, counts)
         if self.controls == "remove":
@@ -71,6 +74,12 @@ class Clean(Step):
             tidied = _collapsed(text)
             counts["whitespace"], text = int(tidied != text), tidied
         return text, +counts
+
+
+def _is_clean(text: str) -> bool:
+    """Whether nothing can be found in it, told ten times as fast as by looking for each thing: most texts are so."""
+    plain = text.isascii() and text.isprintable() and "  " not in text and text == text.strip()
+    return plain and "<" not in text and "&" not in text
 
 
 def _collapsed(text: str) -> str:

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from tunesmith import scratch
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.overlap import answer, groups, rows_shown
+from tunesmith.data.overlap import Twins, answer, rows_shown, twins
 from tunesmith.data.record import Record, Roles
+from tunesmith.data.rows import Index, chosen, ids
 from tunesmith.errors import TunesmithError
 from tunesmith.steps import Scope, Step
 
@@ -28,34 +32,30 @@ class Dedup(Step):
             return "dedup stands before clean, so rows that cleaning makes equal would stay. Write clean before dedup"
         return None
 
-    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> list[Record]:
-        gone: set[int] = set()
-        same = groups(records, roles, exact=self.by == "exact")
-        self._refuse(same, roles)
-        for rows in same:
-            first: dict[Any, Record] = {}
-            for record in rows:
-                first.setdefault(answer(record, roles), record)
-            clash = len(first) > 1
-            for record in rows:
-                original = first[answer(record, roles)]
-                if clash and self.conflicts == "drop":
-                    ledger.mark(record.id, "dropped", "dedup: the same text carries different labels")
-                elif original is record:
-                    continue
-                else:
-                    ledger.mark(record.id, "duplicate", f"dedup: same text and label ({self.by})", of=original.id)
-                gone.add(record.id)
-            if clash and self.conflicts == "keep":
-                ledger.changed(self.name, "texts with different labels kept")
-        return [record for record in records if record.id not in gone]
+    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
+        found = twins(records, roles, exact=self.by == "exact")
+        clashing = found.clashing
+        self._refuse(records, roles, found, clashing)
+        dropped = found.clash if self.conflicts == "drop" else np.zeros(len(found.rows), dtype=bool)
+        known, stays = ids(records), scratch.room(len(records), np.bool_, 1)
+        for i in np.flatnonzero(dropped | found.repeats).tolist():
+            row, original = int(found.rows[i]), int(found.same[i])
+            if dropped[i]:
+                ledger.mark(int(known[row]), "dropped", "dedup: the same text carries different labels")
+            else:
+                reason = f"dedup: same text and label ({self.by})"
+                ledger.mark(int(known[row]), "duplicate", reason, of=int(known[original]))
+            stays[row] = False
+        if len(clashing) and self.conflicts == "keep":
+            ledger.changed(self.name, "texts with different labels kept", len(clashing))
+        return chosen(records, scratch.where(stays))
 
-    def _refuse(self, same: list[list[Record]], roles: Roles) -> None:
-        clash = [rows for rows in same if len({answer(r, roles) for r in rows}) > 1]
-        if self.conflicts != "refuse" or not clash:
+    def _refuse(self, records: Sequence[Record], roles: Roles, found: Twins, clashing: Index) -> None:
+        if self.conflicts != "refuse" or not len(clashing):
             return
-        shown = "; ".join(f"{rows_shown(rows)}: {sorted({str(answer(r, roles)) for r in rows})}" for rows in clash[:5])
+        groups = [chosen(records, found.members(first)) for first in clashing[:5].tolist()]
+        shown = "; ".join(f"{rows_shown(rows)}: {sorted({str(answer(r, roles)) for r in rows})}" for rows in groups)
         raise TunesmithError(
-            f"steps.dedup: {len(clash)} texts carry different labels: {shown}. "
+            f"steps.dedup: {len(clashing)} texts carry different labels: {shown}. "
             "Correct them, or set conflicts: keep or drop"
         )

@@ -5,7 +5,7 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["classes", "multilabel", "numbers"]
 Array = NDArray[Any]
+Tick = Callable[[int], object]
+"""Is told how many more rows are done."""
+
+
+def no_tick(rows: int) -> None:
+    """Tells nobody."""
 
 
 class SideFacts(BaseModel):
@@ -132,8 +138,10 @@ class Task(Part):
         """Number C of outputs of the head."""
 
     @abstractmethod
-    def encode(self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
-        """Rows -> tokens and targets (targets only where roles.label is set)."""
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        """Rows -> tokens and targets (targets only where roles.label is set). `tick` is told how many rows are done."""
 
     @abstractmethod
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":

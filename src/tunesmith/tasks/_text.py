@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from tunesmith import scratch
 from tunesmith.data import Record, Roles
 from tunesmith.data.ragged import Growing, Ragged
 from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
-from tunesmith.tasks import Array, Encoded, Facts, SideFacts, Task
+from tunesmith.tasks import Array, Encoded, Facts, SideFacts, Task, Tick
 
 SideAs = Literal["text", "vector"]
 _PIECE = 4096
@@ -59,16 +60,27 @@ class TextTask(Task):
         return Roles(texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns)
 
 
-def encode(task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
-    """Rows -> tokens, side vector and weights; the task adds its targets."""
-    store = _Tokens()
+def encode(
+    task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick
+) -> Encoded:
+    """Rows -> tokens, side vector and weights, a piece at a time; the task adds its targets."""
+    store, weights = _Tokens(), scratch.room(len(records), np.float32)
+    side = table(len(records), facts.side.width) if facts.side is not None and task.vector else None
     for start in range(0, len(records), _PIECE):
-        first, second = _written(task, records[start : start + _PIECE], roles)
+        piece = records[start : start + _PIECE]
+        first, second = _written(task, piece, roles)
         store.extend(*tokens(first, second, tokenizer, task.max_tokens))
+        weights[start : start + len(piece)] = [r.weight for r in piece]
+        if side is not None and facts.side is not None:
+            side[start : start + len(piece)] = side_vectors(piece, facts.side)
+        tick(len(piece))
     ids, types, lost = store.done()
-    side = None if facts.side is None or not task.vector else side_vectors(records, facts.side)
-    weights = np.fromiter((r.weight for r in records), np.float32, len(records))
     return Encoded(ids, types, lost, None, side, weights)
+
+
+def table(rows: int, columns: int) -> Array:
+    """Zeros to write into, (rows, columns) float32; in a file when they are many."""
+    return scratch.room(rows * columns, np.float32).reshape(rows, columns)
 
 
 class _Tokens:
@@ -149,13 +161,14 @@ def study_side(task: TextTask, records: Sequence[Record]) -> SideFacts | None:
     numbers: dict[str, tuple[float, float]] = {}
     categories: dict[str, tuple[str, ...]] = {}
     for column in task.side_columns:
-        values = [r.cells.get(column) for r in records]
-        if all(_is_number(v) for v in values if v not in (None, "")):
-            found = np.array([number_of(r, column) for r in records if r.cells.get(column) not in (None, "")])
-            mean, std = (float(found.mean()), float(found.std())) if len(found) else (0.0, 1.0)
+        if all(_is_number(v) for r in records if (v := r.cells.get(column)) not in (None, "")):
+            count = sum(r.cells.get(column) not in (None, "") for r in records)
+            values = (number_of(r, column) for r in records if r.cells.get(column) not in (None, ""))
+            found = scratch.filled(values, count, np.float64)
+            mean, std = (float(found.mean()), float(found.std())) if count else (0.0, 1.0)
             numbers[column] = (mean, std or 1.0)
         else:
-            categories[column] = tuple(sorted({_plain(v) for v in values}))
+            categories[column] = tuple(sorted({_plain(r.cells.get(column)) for r in records}))
     return SideFacts(numbers=numbers, categories=categories)
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from tunesmith import scratch
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import label_of
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, _text
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,12 +82,15 @@ class Classify(_text.TextTask):
             return None
         return facts.labels.index(self.positive) if self.positive else 1
 
-    def encode(self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
-        encoded = _text.encode(self, records, roles, tokenizer, facts)
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
         if roles.label is not None:
-            number = {label: i for i, label in enumerate(facts.labels)}
+            number, column = {label: i for i, label in enumerate(facts.labels)}, roles.label
             # -1 marks a label that training never saw: it cannot be answered, and evaluation says how many there are
-            encoded.targets = np.array([number.get(label_of(r, roles.label), -1) for r in records], dtype=np.int64)
+            found = (number.get(label_of(r, column), -1) for r in records)
+            encoded.targets = scratch.filled(found, len(records), np.int64)
         return encoded
 
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":

@@ -15,7 +15,7 @@ import numpy as np
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import labels_of
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, _text
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,11 +46,13 @@ class Multilabel(_text.TextTask):
     def outputs(self, facts: Facts) -> int:
         return len(facts.labels)
 
-    def encode(self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
-        encoded = _text.encode(self, records, roles, tokenizer, facts)
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
         if roles.label is not None:
             number = {label: i for i, label in enumerate(facts.labels)}
-            targets = np.zeros((len(records), len(number)), dtype=np.float32)
+            targets = _text.table(len(records), len(number))
             for i, record in enumerate(records):
                 for one in labels_of(record, roles.label, self.separator):
                     if one in number:

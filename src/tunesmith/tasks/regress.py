@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import PositiveFloat
 
+from tunesmith import scratch
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import number_of
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, _text
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +47,8 @@ class Regress(_text.TextTask):
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         assert roles.label is not None
-        values = np.array([number_of(r, roles.label) for r in records], dtype=np.float64)
-        if len(np.unique(values)) < 2:
+        values = _numbers(records, roles.label)
+        if not len(values) or values.min() == values.max():
             raise TunesmithError(f"task.label: column '{roles.label}' has one value only; there is nothing to learn")
         return Facts(
             center=float(values.mean()), scale=float(values.std()), side=_text.study_side(self, records),
@@ -57,11 +58,15 @@ class Regress(_text.TextTask):
     def outputs(self, facts: Facts) -> int:
         return 1
 
-    def encode(self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts) -> Encoded:
-        encoded = _text.encode(self, records, roles, tokenizer, facts)
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
         if roles.label is not None:
-            values = np.array([number_of(r, roles.label) for r in records], dtype=np.float64)
-            encoded.targets = ((values - facts.center) / facts.scale).astype(np.float32)
+            values = _numbers(records, roles.label)
+            encoded.targets = scratch.room(len(values), np.float32)
+            for part in scratch.blocks(len(values)):
+                encoded.targets[part] = (values[part] - facts.center) / facts.scale
         return encoded
 
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
@@ -82,3 +87,8 @@ class Regress(_text.TextTask):
 
     def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
         return {"prediction": [float(v) for v in predicted]}
+
+
+def _numbers(records: Sequence[Record], column: str) -> Array:
+    """(N,) float64."""
+    return scratch.filled((number_of(r, column) for r in records), len(records), np.float64)

@@ -46,8 +46,12 @@ class Loop:
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
         self.batches = Batches(job.train.lengths, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
         self.per_epoch = self.batches.per_epoch
-        self.total = self.per_epoch * self.model.plan.epochs(len(job.train))
+        self.total = self.model.plan.total_steps(len(job.train), self.per_epoch)
         self.state = checkpoints.State()
+        if self.asked.max_steps is not None and self.asked.max_steps > self.total:
+            self.state.warnings.append(
+                f"train.max_steps: {self.asked.max_steps} had no effect, all epochs are {self.total} steps"
+            )
         if self.total and warmup_steps(self.asked, self.total, self.per_epoch) >= self.total:
             self.state.warnings.append(
                 f"warm-up ({self.asked.warmup}) takes all {self.total} steps of the run: the rate never reaches its "

@@ -1,0 +1,137 @@
+"""Rows that do not fit into memory: packed a thousand at a time into a nameless file, and read like a list.
+
+Packed is JSON: it gives back every cell exactly (text with any code point, numbers of any size, lists, null).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith import scratch
+from tunesmith.data.record import Cell, Record
+
+T = TypeVar("T")
+Unpack = Callable[[Any, list[int] | None], list[T]]
+"""Rows of a piece that has been read, all or some of them."""
+Line = tuple[int, dict[str, Cell]]
+"""A row of a table: the line on which it starts, and its cells."""
+PIECE = 1024
+"""Rows packed together; reading one row unpacks its piece."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+
+
+class Stored(Sequence[T], Generic[T]):
+    """Rows in a file. Meant to be walked through; a row out of order costs the unpacking of its piece."""
+
+    def __init__(self, packed: scratch.Array, starts: list[int], length: int, unpack: Unpack[T]) -> None:
+        self._packed, self._starts, self._length, self._unpack = packed, starts, length, unpack
+        self._last: tuple[int, list[T]] = (-1, [])
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[T]: ...
+    def __getitem__(self, at: int | slice) -> T | list[T]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(self._length))]
+        if not -self._length <= at < self._length:
+            raise IndexError(f"row {at} of {self._length}")
+        number, place = divmod(int(at) % self._length, PIECE)
+        last, rows = self._last
+        if number != last:
+            rows = self._piece(number)
+            self._last = (number, rows)
+        return rows[place]
+
+    def __iter__(self) -> Iterator[T]:
+        for number in range(len(self._starts) - 1):
+            yield from self._piece(number)
+
+    def walk(self, places: NDArray[np.int64]) -> Iterator[T]:
+        """Some rows, in the order asked for: a piece is unpacked once for all that follow each other in it, and only
+        the rows asked for."""
+        for part in scratch.blocks(len(places)):
+            numbers, inside = np.divmod(places[part], PIECE)
+            edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+            for start, end in pairwise(edges):
+                yield from self._piece(int(numbers[start]), inside[start:end].tolist())
+
+    def _piece(self, number: int, which: list[int] | None = None) -> list[T]:
+        raw = self._packed[self._starts[number] : self._starts[number + 1]].tobytes()
+        return self._unpack(json.loads(raw.decode("utf-8", "surrogatepass")), which)
+
+
+def gather(items: Iterable[T], pack: Callable[[list[T]], Any], unpack: Unpack[T]) -> "list[T] | Stored[T]":
+    """The items as a list while they are few, else in a file."""
+    packed, starts, held, items = scratch.Column(np.uint8), [0], list[T](), iter(items)
+    length, small = 0, True
+    while piece := list(islice(items, PIECE)):
+        raw = _ENCODER.encode(pack(piece)).encode("utf-8", "surrogatepass")
+        packed.extend(np.frombuffer(raw, np.uint8))
+        starts.append(starts[-1] + len(raw))
+        length += len(piece)
+        small = starts[-1] <= scratch.LIMIT
+        if small:
+            held += piece
+        else:
+            held.clear()
+    return held if small else Stored(packed.array(), starts, length, unpack)
+
+
+def table_rows(rows: Iterable[Line], tick: Callable[[int], object]) -> Sequence[Line]:
+    """The rows of a table, kept in memory or in a file; `tick` is told how many more there are."""
+
+    def pack(piece: list[Line]) -> Any:
+        tick(len(piece))
+        return _pack_lines(piece)
+
+    return gather(rows, pack, _unpack_lines)
+
+
+def records(items: Iterable[Record]) -> Sequence[Record]:
+    """Records, kept in memory or in a file."""
+    return gather(items, _pack_records, _unpack_records)
+
+
+def _pack_lines(rows: list[Line]) -> Any:
+    return [line for line, _ in rows], _pack_cells([cells for _, cells in rows])
+
+
+def _unpack_lines(packed: Any, which: list[int] | None) -> list[Line]:
+    lines, (names, rows) = packed
+    if which is not None:
+        lines, rows = [lines[i] for i in which], [rows[i] for i in which]
+    return list(zip(lines, _unpack_cells(names, rows), strict=True))
+
+
+def _pack_records(rows: list[Record]) -> Any:
+    return [(r.id, r.source, r.row, r.line, r.weight) for r in rows], _pack_cells([r.cells for r in rows])
+
+
+def _unpack_records(packed: Any, which: list[int] | None) -> list[Record]:
+    places, (names, rows) = packed
+    if which is not None:
+        places, rows = [places[i] for i in which], [rows[i] for i in which]
+    return [
+        Record(number, source, row, line, cells, weight)
+        for (number, source, row, line, weight), cells in zip(places, _unpack_cells(names, rows), strict=True)
+    ]
+
+
+def _pack_cells(rows: list[dict[str, Cell]]) -> Any:
+    """(names, values of each row); or (null, rows) where names differ."""
+    names = tuple(rows[0])
+    if all(tuple(row) == names for row in rows):
+        return names, [tuple(row.values()) for row in rows]
+    return None, rows
+
+
+def _unpack_cells(names: Any, rows: Any) -> Any:
+    return rows if names is None else [dict(zip(names, values, strict=False)) for values in rows]
