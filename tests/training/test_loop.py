@@ -12,6 +12,7 @@ from jobs import history, run_job, tree, write_tickets
 from kit import TinyBases
 from tunesmith.engine.network import override_dropout
 from tunesmith.model import Model, weights
+from tunesmith.training import judging
 from tunesmith.training.checkpoint import State
 from tunesmith.training.loop import Loop
 
@@ -90,7 +91,7 @@ def test_best_by_loss_takes_the_lowest(tiny_bases: TinyBases) -> None:
     state = loop.run()
     seen = [e["validation_loss"] for e in loop.evaluations]
     assert state.best_value == min(seen) and state.best_step == 2 * (1 + seen.index(min(seen)))
-    assert loop._loss(made.logits(wrong)) == pytest.approx(min(seen), rel=1e-6)
+    assert judging.loss_of(loop, made.logits(wrong)) == pytest.approx(min(seen), rel=1e-6)
 
 
 def test_a_metric_of_errors_is_better_when_lower(tiny_bases: TinyBases) -> None:

@@ -6,30 +6,27 @@ checkpoint holds no generator state and a resumed run cannot drift from an unint
 Shape letters: B rows of a piece, C outputs, N rows.
 """
 
-import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tunesmith.engine.batches import Batches, collate, step_rows
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.precision import Precision
-from tunesmith.errors import Interrupted, TunesmithError
-from tunesmith.files import append_line, write_text
-from tunesmith.machine import keep_freed_memory, kernel_key
-from tunesmith.metrics import METRICS
-from tunesmith.model import restore, weights
+from tunesmith.errors import Interrupted
+from tunesmith.files import append_line
+from tunesmith.machine import keep_freed_memory
+from tunesmith.model import weights
 from tunesmith.moments import Moment
-from tunesmith.tasks import Array
 from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import optimizer as optimizers
 from tunesmith.training import watch
 from tunesmith.training.ema import Average
-from tunesmith.training.given import Job, finite, nothing, step_seed
+from tunesmith.training.given import Job, step_seed
+from tunesmith.training.judging import evaluate
+from tunesmith.training.keeping import finish, resume, save
 from tunesmith.training.schedule import factor, warmup_steps
 
 
@@ -71,10 +68,10 @@ class Loop:
         """Train to the end (or to the early stop), then put the kept weights into the model."""
         keep_freed_memory()
         if self.job.save:
-            self._resume()
+            resume(self)
+        began, cpu_began = time.monotonic(), time.process_time()
         self._prepare_method()
         self._take_shortcuts()
-        began, cpu_began = time.monotonic(), time.process_time()
         seconds, cpu_seconds = self.state.seconds, self.state.cpu_seconds
         with self.job.progress.bar("training", self.total, "steps", self.state.step):
             while self.state.step < self.total and not self.state.finished:
@@ -82,7 +79,7 @@ class Loop:
                 self.state.seconds = seconds + time.monotonic() - began
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
                 self._after_step()
-        self._finish()
+        finish(self)
         return self.state
 
     def _take_shortcuts(self) -> None:
@@ -158,7 +155,7 @@ class Loop:
     def _log_step(self, loss: float, rate: float, norm: float) -> None:
         if self._due("log", self.asked.log_every) or self.state.step == self.total:
             line = {"loss": loss, "lr": rate, "grad_norm": norm}
-            self._journal({"kind": "step", "epoch": self.state.step / self.per_epoch, **line})
+            self.journal({"kind": "step", "epoch": self.state.step / self.per_epoch, **line})
             self.job.log(self.state.step, line)
         self.job.progress.advance(1, f"loss {loss:.3f}")
 
@@ -167,12 +164,12 @@ class Loop:
     def _after_step(self) -> None:
         last = self.state.step == self.total
         if last or self._due("evaluate", self.asked.evaluate_every):
-            self._evaluate()
+            evaluate(self)
         stopping = self.job.stop.signal is not None
         if self.state.step == self.total and not self.state.finished:
             self.state.finished, self.state.reason = True, "all steps done"
         if self.job.save and (stopping or self.state.finished or self._due("save", self.asked.save_every)):
-            self._save()
+            save(self)
         if stopping and not self.state.finished:
             raise Interrupted(
                 f"stopped at step {self.state.step} of {self.total}; the state is saved in {self.job.folder}. "
@@ -189,123 +186,11 @@ class Loop:
         self.clocks[what] = time.monotonic()
         return True
 
-    def _evaluate(self) -> None:
-        with self.average.in_place(self.moving) if self.average else nothing():
-            logits_NC = self.model.logits(self.job.validation)
-            self.in_training_mode = False
-            values = {"validation_loss": self._loss(logits_NC), **self.job.judge(logits_NC)}
-            self.state.evaluations += 1
-            values["train_loss"] = self.state.loss_sum / max(self.state.loss_rows, 1e-9)
-            self.state.loss_sum = self.state.loss_rows = 0.0
-            self._compare(values)
-        self.evaluations.append(values)
-        self._journal({"kind": "evaluation", "epoch": self.state.step / self.per_epoch, **finite(values)})
-        self.job.log(self.state.step, values)
-        self._warn(logits_NC)
-
-    def _loss(self, logits_NC: Array) -> float:
-        """Mean loss over the validation rows whose label is known."""
-        encoded = self.job.validation
-        assert encoded.targets is not None
-        targets = torch.from_numpy(encoded.targets)
-        known = targets >= 0 if targets.dtype == torch.int64 else torch.ones(len(targets), dtype=torch.bool)
-        with torch.inference_mode():
-            losses = self.model.plan.task.losses(torch.from_numpy(logits_NC), targets)[known]
-        return float(losses.double().mean()) if len(losses) else float("nan")
-
-    def _compare(self, values: Mapping[str, float]) -> None:
-        """Remember the best weights; stop when they have not been beaten for `patience` evaluations."""
-        name = self.model.plan.best_metric
-        value = values["validation_loss"] if name == "loss" else values[name]
-        lower = name == "loss" or METRICS.find(name).better == "lower"
-        best = self.state.best_value
-        if np.isfinite(value) and (best is None or (value < best if lower else value > best)):
-            self.state.best_value, self.state.best_step, self.state.stale = float(value), self.state.step, 0
-            self._keep_best(values)
-            return
-        self.state.stale += 1
-        if self.asked.schedule == "plateau":
-            self.state.drops += 1
-        if self.asked.patience is not None and self.state.stale >= self.asked.patience:
-            self.state.finished = True
-            self.state.reason = f"no better {name} in {self.state.stale} evaluations"
-
-    def _keep_best(self, values: Mapping[str, float]) -> None:
-        if self.asked.keep == "last":
-            return
-        if self.job.save:
-            about = {"step": self.state.step, **finite(values)}
-            checkpoints.write_best(self.checkpoint_folder, self.state.step, self.moving, about)
-        else:
-            self.best_in_memory = {n: p.detach().clone() for n, p in self.moving.items()}
-
-    def _warn(self, logits_NC: Array) -> None:
-        found = [watch.overfitting(self.evaluations)]
-        if self.model.plan.task.kind == "classes":
-            predicted, _ = self.model.plan.task.answer(logits_NC, self.model.facts)
-            found.append(watch.one_class(predicted, self.model.facts.labels))
-        for text in found:
-            if text and text not in self.state.warnings:
-                self.state.warnings.append(text)
-                self.job.progress.say(f"warning: {text}")
-
-    def _save(self) -> None:
-        self.state.kernel = self.state.kernel or kernel_key()
-        method_state = self.model.plan.method.state(self.model.net.auto)
-        if self.average:
-            method_state = {**method_state, **self.average.tensors()}
-        checkpoints.write(
-            self.checkpoint_folder,
-            checkpoints.Checkpoint(
-                self.state, dict(self.moving), optimizers.state_tensors(self.optimizer.optimizer), method_state
-            ),
-        )
-
-    def _journal(self, line: dict[str, Any]) -> None:
+    def journal(self, line: dict[str, Any]) -> None:
+        """Add a line to history.jsonl."""
         if self.job.save:
             append_line(self.job.folder / "history.jsonl", {"step": self.state.step, **line})
             self.state.history_lines += 1
-
-    # beginning and end
-
-    def _resume(self) -> None:
-        """Go on from the newest good checkpoint, and cut the journal back to it."""
-        found, passed = checkpoints.newest_good(self.checkpoint_folder)
-        for text in passed:
-            self.job.progress.say(f"warning: {text}")
-        history = self.job.folder / "history.jsonl"
-        if found is None:
-            write_text(history, "")
-            if passed:
-                raise TunesmithError(
-                    f"all checkpoints in {self.checkpoint_folder} are damaged. Nothing was deleted. "
-                    "To start over, move that folder away and run the same command again"
-                )
-            return
-        restore(self.model, found.weights)
-        optimizers.load_state(self.optimizer.optimizer, found.optimizer)
-        self.model.plan.method.restore(self.model.net.auto, {k: v for k, v in found.method.items() if "ema|" not in k})
-        if self.average:
-            self.average.load(found.method)
-        self.state = found.state
-        self._compare_machines()
-        lines = history.read_text(encoding="utf-8").splitlines()[: self.state.history_lines]
-        write_text(history, "".join(line + "\n" for line in lines))
-        self.evaluations = [e for e in map(json.loads, lines) if e["kind"] == "evaluation"]
-        epoch = max(0, self.state.step - 1) // self.per_epoch
-        self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
-        self.job.progress.say(f"going on from step {self.state.step} of {self.total}")
-
-    def _compare_machines(self) -> None:
-        """Another machine, thread count or library computes the same up to rounding, and the run says so."""
-        here = kernel_key()
-        if self.state.kernel and self.state.kernel != here:
-            odd = sorted(k for k in here if here[k] != self.state.kernel.get(k))
-            self.state.equality = "exact"
-            text = f"resumed on another machine state ({', '.join(odd)} differ): exact, not equal bit for bit"
-            self.state.warnings.append(text)
-            self.job.progress.say(f"warning: {text}")
-        self.state.kernel = here
 
     def _prepare_method(self) -> None:
         """Show the method the row losses it wants before step 1 (Fisher scores)."""
@@ -324,13 +209,3 @@ class Loop:
 
         self.model.plan.method.prepare(self.model.net.auto, self.model.family, losses())
         self.optimizer.zero_grad(set_to_none=True)
-
-    def _finish(self) -> None:
-        if self.asked.keep == "last" or self.state.best_step is None:
-            if self.average:
-                self.average.copy_to(self.moving)
-        elif self.job.save:
-            restore(self.model, checkpoints.read_best(self.checkpoint_folder, self.state.best_step)[0])
-        else:
-            restore(self.model, self.best_in_memory)
-        self.model.net.eval()

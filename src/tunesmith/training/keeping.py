@@ -1,0 +1,81 @@
+"""What outlives a loop: checkpoints, going on from the newest good one, and the weights that are kept in the end."""
+
+import json
+from typing import TYPE_CHECKING
+
+from tunesmith.errors import TunesmithError
+from tunesmith.files import write_text
+from tunesmith.machine import kernel_key
+from tunesmith.model import restore
+from tunesmith.training import checkpoint as checkpoints
+from tunesmith.training import optimizer as optimizers
+
+if TYPE_CHECKING:
+    from tunesmith.training.loop import Loop
+
+
+def save(loop: "Loop") -> None:
+    """Write a checkpoint."""
+    loop.state.kernel = loop.state.kernel or kernel_key()
+    method_state = loop.model.plan.method.state(loop.model.net.auto)
+    if loop.average:
+        method_state = {**method_state, **loop.average.tensors()}
+    checkpoints.write(
+        loop.checkpoint_folder,
+        checkpoints.Checkpoint(
+            loop.state, dict(loop.moving), optimizers.state_tensors(loop.optimizer.optimizer), method_state
+        ),
+    )
+
+
+def resume(loop: "Loop") -> None:
+    """Go on from the newest good checkpoint, and cut the journal back to it."""
+    found, passed = checkpoints.newest_good(loop.checkpoint_folder)
+    for text in passed:
+        loop.job.progress.say(f"warning: {text}")
+    history = loop.job.folder / "history.jsonl"
+    if found is None:
+        write_text(history, "")
+        if passed:
+            raise TunesmithError(
+                f"all checkpoints in {loop.checkpoint_folder} are damaged. Nothing was deleted. "
+                "To start over, move that folder away and run the same command again"
+            )
+        return
+    restore(loop.model, found.weights)
+    optimizers.load_state(loop.optimizer.optimizer, found.optimizer)
+    loop.model.plan.method.restore(loop.model.net.auto, {k: v for k, v in found.method.items() if "ema|" not in k})
+    if loop.average:
+        loop.average.load(found.method)
+    loop.state = found.state
+    _compare_machines(loop)
+    lines = history.read_text(encoding="utf-8").splitlines()[: loop.state.history_lines]
+    write_text(history, "".join(line + "\n" for line in lines))
+    loop.evaluations = [e for e in map(json.loads, lines) if e["kind"] == "evaluation"]
+    epoch = max(0, loop.state.step - 1) // loop.per_epoch
+    loop.model.plan.method.thaw(loop.model.net.auto, loop.model.family, epoch)
+    loop.job.progress.say(f"going on from step {loop.state.step} of {loop.total}")
+
+
+def _compare_machines(loop: "Loop") -> None:
+    """Another machine, thread count or library computes the same up to rounding, and the run says so."""
+    here = kernel_key()
+    if loop.state.kernel and loop.state.kernel != here:
+        odd = sorted(k for k in here if here[k] != loop.state.kernel.get(k))
+        loop.state.equality = "exact"
+        text = f"resumed on another machine state ({', '.join(odd)} differ): exact, not equal bit for bit"
+        loop.state.warnings.append(text)
+        loop.job.progress.say(f"warning: {text}")
+    loop.state.kernel = here
+
+
+def finish(loop: "Loop") -> None:
+    """Put the weights that the plan keeps into the model, and leave it ready to answer."""
+    if loop.asked.keep == "last" or loop.state.best_step is None:
+        if loop.average:
+            loop.average.copy_to(loop.moving)
+    elif loop.job.save:
+        restore(loop.model, checkpoints.read_best(loop.checkpoint_folder, loop.state.best_step)[0])
+    else:
+        restore(loop.model, loop.best_in_memory)
+    loop.model.net.eval()
