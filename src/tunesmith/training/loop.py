@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tunesmith.engine import memory
 from tunesmith.engine.batches import Batches, collate, step_rows
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.precision import Precision
@@ -154,7 +155,7 @@ class Loop:
 
     def _log_step(self, loss: float, rate: float, norm: float) -> None:
         if self._due("log", self.asked.log_every) or self.state.step == self.total:
-            line = {"loss": loss, "lr": rate, "grad_norm": norm}
+            line = {"loss": loss, "lr": rate, "grad_norm": norm, **self._memory()}
             self.journal({"kind": "step", "epoch": self.state.step / self.per_epoch, **line})
             self.job.log(self.state.step, line)
         self.job.progress.advance(1, f"loss {loss:.3f}")
@@ -175,6 +176,16 @@ class Loop:
                 f"stopped at step {self.state.step} of {self.total}; the state is saved in {self.job.folder}. "
                 "Run the same command again to go on", self.job.stop.exit_code,
             )  # fmt: skip
+
+    def _memory(self) -> dict[str, float]:
+        """Memory of the accelerator for the journal; warns once when it is nearly full."""
+        device = self.precision.accelerator.device
+        found = memory.held(device)
+        text = memory.warning(device, found["memory_peak_mb"]) if found else None
+        if text and not any("MB of the device" in w for w in self.state.warnings):
+            self.state.warnings.append(text)
+            self.job.progress.say(f"warning: {text}")
+        return found
 
     def _due(self, what: str, every: str) -> bool:
         moment = Moment.parse(every)
