@@ -1,17 +1,24 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tunesmith.bases.find import Found
-from tunesmith.data import Roles
+from tunesmith.data import Record, Roles
 from tunesmith.data.fingerprint import check
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import infer_label, infer_text, text_of
+from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
+
+_PIECE = 4096
+"""Rows tokenised at once."""
 
 
 def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, Any]:
@@ -23,7 +30,7 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     findings = [asdict(f) for f in check(records, roles)]
     tokens = None
     if found is not None:
-        tokens, finding = _tokens(found, [text_of(r, roles.texts[0]) for r in records], roles)
+        tokens, finding = _tokens(found, records, roles)
         findings = ([finding] if finding else []) + findings
     return {
         "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
@@ -41,22 +48,28 @@ def _guessed(table: Table) -> Roles:
     return Roles((text,), label)
 
 
-def _tokens(found: Found, texts: list[str], roles: Roles) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    import numpy as np
-
-    from tunesmith.bases.fit import fit
+def _tokens(found: Found, records: Sequence[Record], roles: Roles) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    from tunesmith.bases.fit import SAMPLE, fit
     from tunesmith.bases.load import load_tokenizer
 
     tokenizer = load_tokenizer(found)
-    fits = fit(tokenizer, texts)
-    lengths = [len(row) for row in tokenizer(texts, padding=False, truncation=False, verbose=False)["input_ids"]]
+    fits = fit(tokenizer, _texts(records[:: max(1, len(records) // SAMPLE)][:SAMPLE], roles))
+    pieces = (_texts(records[i : i + _PIECE], roles) for i in range(0, len(records), _PIECE))
+    lengths = Spread.of(
+        np.array([len(row) for row in tokenizer(texts, padding=False, truncation=False, verbose=False)["input_ids"]])
+        for texts in pieces
+    )
     about = asdict(fits) | {
-        "base": found.name, "median": float(np.median(lengths)), "p95": float(np.quantile(lengths, 0.95)),
-        "max": max(lengths), "over_256": sum(n > 256 for n in lengths),
+        "base": found.name, "median": lengths.at(0.5), "p95": lengths.at(0.95), "max": lengths.largest,
+        "over_256": int(lengths.counts[257:].sum()),
     }  # fmt: skip
     warning = fits.warning(found.name)
     finding = None
     if warning:
-        finding = {"kind": "base_language", "rows": len(texts), "column": roles.texts[0], "severity": "warning",
+        finding = {"kind": "base_language", "rows": len(records), "column": roles.texts[0], "severity": "warning",
                    "remedy": warning}  # fmt: skip
     return about, finding
+
+
+def _texts(records: Sequence[Record], roles: Roles) -> list[str]:
+    return [text_of(r, roles.texts[0]) for r in records]

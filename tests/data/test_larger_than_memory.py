@@ -26,6 +26,7 @@ from tunesmith.data.rows import TableRecords, chosen, ids, reweighed
 from tunesmith.data.spread import Spread
 from tunesmith.data.stored import Stored, records, table_rows
 from tunesmith.data.table import Format, read
+from tunesmith.errors import TunesmithError
 from tunesmith.plan_text import make_plan
 from tunesmith.prepare import prepare
 
@@ -164,7 +165,7 @@ def test_a_bad_byte_deep_in_a_file_is_named_with_its_place(tmp_path: Path) -> No
     lines = [b"text,label"] + [b"words and words,x"] * 200_000
     lines[180_001] = b"words \xff,x"
     (tmp_path / "t.csv").write_bytes(b"\n".join(lines))
-    with pytest.raises(Exception, match=r"t\.csv:180002:7: byte 3240017 \(0xff\) is not utf-8 \(invalid start byte\)"):
+    with pytest.raises(TunesmithError, match=r"t\.csv:180002:7: byte 3240017 \(0xff\) is not utf-8 \(invalid start"):
         read(tmp_path / "t.csv")
 
 
@@ -281,7 +282,7 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path: Path, monke
     table = read(as_csv(tmp_path / "t.csv"))
     assert list((tmp_path / "scratch").iterdir()) == [] and len(list(table.rows)) == len(ROWS)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
-    with pytest.raises(Exception, match=r"temporary files.*No such file.*TMPDIR"):
+    with pytest.raises(TunesmithError, match=r"temporary files.*No such file.*TMPDIR"):
         read(tmp_path / "t.csv")
 
 

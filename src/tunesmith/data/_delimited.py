@@ -204,9 +204,8 @@ def quotes_are_text(lines: Callable[[], Iterable[str]], delimiter: str, source: 
             return False
         for column, cell in zip(columns, cells, strict=True):
             column.add(cell)
-    if count == 1:
-        for column, cell in zip(columns, head, strict=True):
-            column.add(cell)
+    if count == 1:  # the only row is no header
+        columns = [_Wrapping(cell) for cell in head]
     also = 0
     for row in _quoted(lines(), delimiter):
         if row.fault or (row.cells and len(row.cells) != len(head)):
@@ -223,8 +222,10 @@ def quotes_are_text(lines: Callable[[], Iterable[str]], delimiter: str, source: 
 class _Wrapping:
     """Whether cells of a column are wrapped in quotes, and whether they need it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *cells: str) -> None:
         self._needless, self._cells, self._wrapped = False, 0, 0
+        for cell in cells:
+            self.add(cell)
 
     def add(self, cell: str) -> None:
         """One more cell."""

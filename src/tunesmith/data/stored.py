@@ -112,15 +112,17 @@ def _unpack_lines(packed: Any, which: list[int] | None) -> list[Line]:
 
 
 def _pack_records(rows: list[Record]) -> Any:
-    return [(r.id, r.source, r.row, r.line, r.weight) for r in rows], _pack_cells([r.cells for r in rows])
+    sources = {source: i for i, source in enumerate(dict.fromkeys(r.source for r in rows))}
+    places = [(r.id, sources[r.source], r.row, r.line, r.weight) for r in rows]
+    return list(sources), places, _pack_cells([r.cells for r in rows])
 
 
 def _unpack_records(packed: Any, which: list[int] | None) -> list[Record]:
-    places, (names, rows) = packed
+    sources, places, (names, rows) = packed
     if which is not None:
         places, rows = [places[i] for i in which], [rows[i] for i in which]
     return [
-        Record(number, source, row, line, cells, weight)
+        Record(number, sources[source], row, line, cells, weight)
         for (number, source, row, line, weight), cells in zip(places, _unpack_cells(names, rows), strict=True)
     ]
 
