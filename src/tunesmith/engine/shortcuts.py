@@ -103,28 +103,33 @@ class Shortcuts:
         if not self._below_is_frozen():
             self.refused.append("trunk cache: something below the blocks moves")
             return
-        depth = len(self.family.block_list(self.net.auto))
+        depth, kept = len(self.family.block_list(self.net.auto)), self.asked.cache_dtype
         width = int(self.way.fast.trunk.config.hidden_size)
-        kept = self.asked.cache_dtype
         need = sum(trunk_cache.forecast(e, width, kept, pooled=cut == depth) for e in sets.values())
-        where = self._place(need)
-        if where is None:
+        if (where := self._place(need)) is None:
             return
-        rows = sum(map(len, sets.values()))
-        found = []
-        mean = self.net.mean and cut == depth
-        keys = {n: trunk_cache.key(self.net.auto, self.family, e, cut, kept, mean=mean) for n, e in sets.items()}
-        with progress.bar("trunk cache", rows, "rows"):
-            for name, encoded in sets.items():
-                folder = trunk_cache.root() / keys[name] if where == "disk" else None
-                made = trunk_cache.build(self.way.fast, encoded, cut, kept, folder=folder, tick=progress.advance)
-                self.way.caches[id(encoded)] = made
-                found.append(made.found)
-        source = "found from an earlier run" if all(found) else "run once"
+        found = self._build(self.way, sets, cut, where == "disk", progress)
+        source = "found from an earlier run" if found else "run once"
+        place = "on disk" if where == "disk" else "in memory"
         self.taken.append(
-            f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB "
-            f"{'on disk' if where == 'disk' else 'in memory'}, {kept})"
+            f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB {place}, {kept})"
         )
+
+    def _build(self, way: Packed, sets: dict[str, Encoded], cut: int, disk: bool, progress: Progress) -> bool:
+        """Give the way a cache of each set; returns whether all of them were there already."""
+        kept = self.asked.cache_dtype
+        mean = self.net.mean and cut == len(self.family.block_list(self.net.auto))
+        found = []
+        with progress.bar("trunk cache", sum(map(len, sets.values())), "rows"):
+            for encoded in sets.values():
+                folder = None
+                if disk:
+                    name = trunk_cache.key(self.net.auto, self.family, encoded, cut, kept, mean=mean)
+                    folder = trunk_cache.root() / name
+                made = trunk_cache.build(way.fast, encoded, cut, kept, folder=folder, tick=progress.advance)
+                way.caches[id(encoded)] = made
+                found.append(made.found)
+        return all(found)
 
     def _below_is_frozen(self) -> bool:
         moving = (n for n, p in self.net.auto.named_parameters() if p.requires_grad)
