@@ -132,8 +132,10 @@ def _suspicions_of_texts(records: Sequence[Record], roles: Roles) -> list[Findin
             if count := hits[kind].count:
                 told = f"{count} rows (first: {hits[kind].shown}). {remedy}"
                 found.append(Finding(kind, count, column, severity, told))
-        shares = _suspicions.scripts([text_of(r, column) for r in _some(records)])
-        told = "Script: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        looked_at = _some(records)
+        shares = _suspicions.scripts([text_of(r, column) for r in looked_at])
+        told = "Script: " if len(looked_at) == len(records) else f"Script, in {len(looked_at)} rows evenly taken: "
+        told += ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         found.append(Finding("script", len(records), column, "info", f"{told}. Choose a base that was trained on it"))
     return found
 

@@ -52,6 +52,11 @@ class Ragged:
             out[part] = np.diff(self.offsets[part.start : part.stop + 1])
         return out
 
+    @property
+    def size(self) -> int:
+        """Numbers in all rows."""
+        return int(self.offsets[-1] - self.offsets[0])
+
     def lengths_of(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers in some rows: what a step asks for, without a look at all the others."""
         index = np.asarray(rows, dtype=np.int64)

@@ -17,6 +17,8 @@ from tunesmith.tasks import Encoded
 if TYPE_CHECKING:
     import torch
 
+    from tunesmith.data.ragged import Ragged
+
 Ints = NDArray[np.int64]
 
 
@@ -34,7 +36,7 @@ class Batch:
     """(B,) float32."""
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def order(num_rows: int, seed: int, epoch: int) -> Ints:
     """The rows of an epoch in training order: a function of seed and epoch, so that resuming needs no state.
     Read-only; kept for the steps of the epoch."""
@@ -63,18 +65,18 @@ class Batches:
     epochs have the same number of steps.
     """
 
-    def __init__(self, lengths: Ints, rows: int, tokens: int | None, seed: int) -> None:
-        self.lengths, self.batch, self.seed = lengths, rows, seed
+    def __init__(self, ids: "Ragged", rows: int, tokens: int | None, seed: int) -> None:
+        self.ids, self.batch, self.seed = ids, rows, seed
         self.tokens = tokens
         self._cuts: tuple[int, Ints, Ints] | None = None
-        count = len(lengths)
-        self.per_epoch = steps_per_epoch(count, rows) if tokens is None else -(-int(lengths.sum()) // tokens)
+        count = len(ids)
+        self.per_epoch = steps_per_epoch(count, rows) if tokens is None else -(-ids.size // tokens)
         self.per_epoch = min(max(1, self.per_epoch), count) if count else 0
 
     def rows(self, step: int) -> Ints:
         """Rows of optimizer step `step` (from 0). No row is left out of an epoch."""
         if self.tokens is None:
-            return step_rows(len(self.lengths), self.batch, self.seed, step)
+            return step_rows(len(self.ids), self.batch, self.seed, step)
         epoch, place = divmod(step, self.per_epoch)
         rows, edges = self._cut(epoch)
         return rows[edges[place] : edges[place + 1]]
@@ -82,9 +84,10 @@ class Batches:
     def _cut(self, epoch: int) -> tuple[Ints, Ints]:
         """The epoch's rows in order, and where each step begins in them; the last epoch asked for is remembered."""
         if self._cuts is None or self._cuts[0] != epoch:
-            rows = order(len(self.lengths), self.seed, epoch)
-            ends = self.lengths[rows].cumsum()
-            middles = ends - self.lengths[rows] / 2
+            rows = order(len(self.ids), self.seed, epoch)
+            lengths = self.ids.lengths_of(rows)
+            ends = lengths.cumsum()
+            middles = ends - lengths / 2
             bounds = np.arange(1, self.per_epoch) * (ends[-1] / self.per_epoch)
             inner = np.searchsorted(middles, bounds)
             least = np.arange(1, self.per_epoch)  # a step has a row, however long the rows around it are

@@ -160,7 +160,7 @@ class Shortcuts:
             rows = len(train) / max(1, batches.per_epoch)
             lines.append(f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long")
             if not self.whole:
-                share = 1 / max(1.0, float(train.lengths.mean()))
+                share = len(train) / max(1, train.ids.size)
                 lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
             lines += self.taken
             lines.append(f"forecast: {self._saving(train, padding, epochs):.1f} times less to compute than padded")
@@ -181,5 +181,6 @@ class Shortcuts:
 def padding_factor(batches: Batches, steps: int = 1000) -> float:
     """Positions of padded batches over tokens, for the batches of the first epoch (at most the first `steps`)."""
     rows = [batches.rows(s) for s in range(min(steps, batches.per_epoch))]
-    padded = sum(int(batches.lengths[r].max()) * len(r) for r in rows)
-    return float(padded / max(1, sum(int(batches.lengths[r].sum()) for r in rows)))
+    lengths = [batches.ids.lengths_of(r) for r in rows]
+    padded = sum(int(each.max()) * len(each) for each in lengths)
+    return float(padded / max(1, sum(int(each.sum()) for each in lengths)))

@@ -68,7 +68,7 @@ def root() -> Path:
 
 def forecast(encoded: Encoded, width: int, kept: Kept, *, pooled: bool) -> int:
     """Bytes that a cache of these rows will take."""
-    return (len(encoded) if pooled else int(encoded.lengths.sum())) * width * _BYTES[kept]
+    return (len(encoded) if pooled else encoded.ids.size) * width * _BYTES[kept]
 
 
 def key(net: Any, family: Family, encoded: Encoded, cut: int, kept: Kept, *, mean: bool) -> str:
