@@ -44,7 +44,7 @@ def test_gradcheck() -> None:
     states, head, labels = parts()
     arguments = (states[:6], head.weight[:40], head.bias[:40])
     free = [a.detach().clone().requires_grad_() for a in arguments]
-    check = lambda s, w, b: chunked_loss._Loss.apply(s, w, b, labels[:6] % 40, 0.1, 8 * 6 * 7)  # noqa: E731
+    check = lambda s, w, b: chunked_loss._Loss.apply(s, w, b, labels[:6] % 40, (0.1, 8 * 6 * 7))  # noqa: E731
     assert torch.autograd.gradcheck(check, free)
 
 
@@ -86,7 +86,11 @@ def test_tied_embeddings_get_both_gradients() -> None:
     grads = []
     for ours in (True, False):
         table.weight.grad = None
-        losses = chunked_loss.losses(table(ids), head, labels) if ours else cross_entropy(head(table(ids)), labels, reduction="none")
+        losses = (
+            chunked_loss.losses(table(ids), head, labels)
+            if ours
+            else cross_entropy(head(table(ids)), labels, reduction="none")
+        )
         losses.mean().backward()
         grads.append(table.weight.grad)
     assert (grads[0] - grads[1]).abs().max() <= 1e-12
@@ -98,7 +102,9 @@ def test_logits_are_float32_under_autocast(weights: torch.dtype) -> None:
     head.to(weights).requires_grad_(False)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = chunked_loss.losses(states.bfloat16(), head, labels)
-    wanted = cross_entropy(linear(states.bfloat16().float(), head.weight.float(), head.bias.float()), labels, reduction="none")
+    wanted = cross_entropy(
+        linear(states.bfloat16().float(), head.weight.float(), head.bias.float()), labels, reduction="none"
+    )
     assert found.dtype == torch.float32
     assert (found - wanted).abs().max() <= 1e-5
     found.sum().backward()
@@ -108,7 +114,9 @@ def test_logits_are_float32_under_autocast(weights: torch.dtype) -> None:
 def test_large_logits_neither_overflow_nor_vanish() -> None:
     states, head, labels = parts(dtype=torch.float32)
     found = chunked_loss.losses(states * 1e4, head, labels, 0.0, 4 * 128 * 37)
-    wanted = cross_entropy((states * 1e4).double() @ head.weight.double().T + head.bias.double(), labels, reduction="none")
+    wanted = cross_entropy(
+        (states * 1e4).double() @ head.weight.double().T + head.bias.double(), labels, reduction="none"
+    )
     assert torch.allclose(found.double(), wanted, rtol=1e-5)
 
 

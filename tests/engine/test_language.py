@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tongues
 import torch
 from torch import Tensor
 
-import tongues
 from tunesmith.bases.load import quiet
-from tunesmith.engine import trunk_cache
-from tunesmith.engine.language import Levers, drops
-from tunesmith.engine.lessons import asked, lay
+from tunesmith.engine import language_proof, layouts, packing, trunk_cache
+from tunesmith.engine.language import PackedLanguage, PlainLanguage, drops
+from tunesmith.engine.language_proof import Front
+from tunesmith.engine.lessons import Levers, asked, lay
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 ALL = list(range(8))
@@ -120,7 +121,7 @@ def test_rows_that_learn_the_whole_shared_prompt(family: str) -> None:
     wanted = tongues.step(net, tongues.plain(net), encoded, every, each=True)
     agree(tongues.step(net, tongues.packed(net), encoded, every), wanted)
     what = asked(encoded, every)
-    assert lay(encoded, every, what).saved > lay(encoded, every, what, prefix=False).saved + 60
+    assert lay(encoded, every, what, Levers()).saved > lay(encoded, every, what, Levers(prefix=False)).saved + 60
 
 
 def test_labels_that_differ_within_the_shared_prompt() -> None:
@@ -138,7 +139,7 @@ def test_nothing_to_learn_is_no_mistake() -> None:
     for way in (tongues.packed(net), tongues.plain(net)):
         outcome = way.losses(encoded, [0, 1, 2])
         assert outcome.losses_S.shape == (0,)
-        (outcome.losses_S * outcome.weights_S).sum().backward()
+        (outcome.losses_S * outcome.weights()).sum().backward()
         assert way.scores(encoded, [0, 1, 2]).losses_S.shape == (0,)
 
 
@@ -196,7 +197,7 @@ def test_nothing_is_shared_while_dropout_is_drawn() -> None:
 
 def test_only_what_is_read_is_laid_out() -> None:
     encoded = tongues.lesson([(range(100, 110), (2, 3)), (range(200, 220), ()), (range(50, 55), (4,))])
-    lesson = lay(encoded, [0, 1, 2], asked(encoded, [0, 1, 2]))
+    lesson = lay(encoded, [0, 1, 2], asked(encoded, [0, 1, 2]), Levers())
     assert lesson.pack.ids_T.tolist() == [100, 101, 102, 50, 51, 52, 53]
     assert lesson.pack.reads_Q.tolist() == [1, 2, 6]
     assert lesson.labels_Q.tolist() == [102, 103, 54]
@@ -210,8 +211,61 @@ def test_groups_of_shared_beginnings() -> None:
     rows = [[*long, 1, 2], [*short, 3, 4], [*long, 5], [7] * 40, [*short, 6], [*long[:20], 9], [*long, 8, 8]]
     encoded = tongues.lesson([(r, range(len(r))) for r in rows])
     every = list(range(7))
-    lesson = lay(encoded, every, asked(encoded, every))
+    lesson = lay(encoded, every, asked(encoded, every), Levers())
     assert sum(run.before[1] > 0 for run in lesson.pack.runs) >= 2
     assert lesson.saved == 7 + 2 * 59 + 29, "last tokens, and the longest beginnings rather than the one of most rows"
     assert [r.start for r in lesson.pack.runs[1:]] == [r.end for r in lesson.pack.runs[:-1]]
     assert lesson.pack.runs[-1].end == len(lesson.pack.ids_T)
+
+
+def test_shortcuts_are_proven_and_wrong_ones_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = tongues.network("qwen2", "lora").float()
+    plain, family, rows = tongues.plain(net), tongues.family_of(net), tongues.mixed()
+    before = torch.get_rng_state()
+    chosen = language_proof.choose(plain, family, Levers(), rows)
+    assert isinstance(chosen.way, PackedLanguage)
+    assert chosen.way.levers == Levers()
+    assert not chosen.refused
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(p.grad is None for p in net.parameters())
+
+    sees = packing._sees
+    monkeypatch.setattr(packing, "_sees", lambda places, key: sees(places - 1, key) | (places == 0)[:, None])
+    chosen = language_proof.choose(plain, family, Levers(), rows)
+    assert [r.split(":")[0] for r in chosen.refused] == ["shared beginnings", "last block only where it is read"]
+    assert isinstance(chosen.way, PackedLanguage)
+    assert chosen.way.levers == Levers(prefix=False, reads=False)
+
+    monkeypatch.setattr(layouts.Llama, "finish", lambda self, trunk, states: states)
+    chosen = language_proof.choose(plain, family, Levers(), rows)
+    assert chosen.way is plain
+    assert len(chosen.refused) == 3
+
+
+def test_the_probe_is_short_shares_and_learns() -> None:
+    rows = tongues.lesson([([7] * 900, range(880, 900)), ([5, 6], (1,)), ([9] * 300, (299,)), ([1] * 50, ())])
+    few = language_proof.probe(rows)
+    assert len(few) == 3
+    assert few.lengths.sum() <= 512
+    what = asked(few, [0, 1, 2])
+    assert set(what.index_S) == {0, 1, 2}
+    assert any(run.before[1] for run in lay(few, [0, 1, 2], what, Levers()).pack.runs)
+
+
+@pytest.mark.parametrize(
+    ("levers", "front", "word"),
+    ((Levers(pack=False), Front(), "engine.pack"), (Levers(), Front(keys=True), "keys")),
+)
+def test_what_cannot_be_packed_says_why(levers: Levers, front: Front, word: str) -> None:
+    net = tongues.network("llama")
+    chosen = language_proof.choose(tongues.plain(net), tongues.family_of(net), levers, tongues.mixed(), front)
+    assert isinstance(chosen.way, PlainLanguage)
+    assert word in chosen.refused[0]
+
+
+def test_pieces_hold_every_row_once() -> None:
+    net = tongues.network("llama")
+    for way in (tongues.packed(net), tongues.plain(net)):
+        pieces = list(way.pieces(tongues.mixed(), ALL, 40))
+        assert sorted(r for piece in pieces for r in piece) == ALL
+        assert len(pieces) > 1

@@ -17,8 +17,9 @@ from tunesmith.tasks import Encoded
 
 PACKING = ("bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral")
 METHODS: tuple[Any, ...] = (
-    "full", "head", {"name": "layers", "top": 1}, "gradual", "lora", "adapter", {"name": "adapter", "place": "parallel"},
-    {"name": "adapter", "place": "houlsby"}, "bitfit", "ia3", {"name": "prompt", "tokens": 3}, {"name": "ptuning", "tokens": 2}, ["lora", "adapter"],
+    "full", "head", {"name": "layers", "top": 1}, "gradual", "lora", "adapter",
+    {"name": "adapter", "place": "parallel"}, {"name": "adapter", "place": "houlsby"}, "bitfit", "ia3",
+    {"name": "prompt", "tokens": 3}, {"name": "ptuning", "tokens": 2}, ["lora", "adapter"],
 )  # fmt: skip
 ROWS = small.records()
 EXACT = 1e-10
@@ -94,7 +95,7 @@ def test_a_pack_lays_rows_end_to_end(tiny_bases: TinyBases) -> None:
     rows = pack(encoded, range(len(ROWS)), "last", virtual=2)
     lengths = encoded.ids.lengths_of(rows.rows) + 2
     assert len(rows.ids_T) == lengths.sum()
-    assert sum(run.length * run.count for run in rows.runs) == lengths.sum()
+    assert sum(run.length * run.rows for run in rows.runs) == lengths.sum()
     assert (lengths[:-1] <= lengths[1:]).all(), "shortest first"
     assert rows.reads_Q.tolist() == (np.cumsum(lengths) - 1).tolist()
     for row, start, length in zip(rows.rows, np.cumsum(lengths) - lengths, lengths, strict=True):

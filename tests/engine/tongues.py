@@ -10,16 +10,18 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import tiny
-from tunesmith.bases.load import quiet
 from tunesmith.bases.family import FAMILIES, Family
+from tunesmith.bases.load import quiet
 from tunesmith.data.ragged import Ragged
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.language import Levers, PackedLanguage, PlainLanguage
+from tunesmith.engine.language import PackedLanguage, PlainLanguage
 from tunesmith.engine.layouts import layout_of
+from tunesmith.engine.lessons import Levers
 from tunesmith.engine.network import Network
 from tunesmith.tasks import Encoded
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ALL = Levers()
 PREFIX = tuple(range(20, 43))
 """A system prompt of 23 tokens."""
 
@@ -58,7 +60,7 @@ def family_of(net: Network) -> Family:
     return FAMILIES[base.config.model_type]
 
 
-def packed(net: Network, levers: Levers = Levers(), virtual: Any = None, count: int = 0) -> PackedLanguage:
+def packed(net: Network, levers: Levers = ALL, virtual: Any = None, count: int = 0) -> PackedLanguage:
     family = family_of(net)
     layout = layout_of(family)
     assert layout is not None
@@ -106,10 +108,12 @@ def gradients(net: Network) -> dict[str, torch.Tensor]:
     return {n: p.grad.detach().clone() for n, p in net.named_parameters() if p.grad is not None}
 
 
-def step(net: Network, way: Any, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0, *, each: bool = False) -> Any:
+def step(
+    net: Network, way: Any, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0, *, each: bool = False
+) -> Any:
     """(losses, gradients) of the weighted sum; with `each` one row at a time, so that nothing is padded."""
     net.zero_grad(set_to_none=True)
     outcomes = [way.losses(encoded, [r], smoothing) for r in rows] if each else [way.losses(encoded, rows, smoothing)]
-    total = torch.stack([(o.losses_S * o.weights_S).sum() for o in outcomes]).sum()
+    total = torch.stack([(o.losses_S * o.weights()).sum() for o in outcomes]).sum()
     total.backward()
     return torch.cat([o.losses_S.detach() for o in outcomes]), gradients(net)

@@ -14,7 +14,7 @@ Logits are float32 (float64 where that is computed to compare with), whatever th
 Shape letters: S supervised positions, H width, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard, cast
 
@@ -41,14 +41,17 @@ class Told(NamedTuple):
     """Whether the label has the largest logit; the first of equals wins."""
 
 
-def losses(states_SH: Tensor, head: nn.Module, labels_S: Tensor, smoothing: float = 0.0, budget: int = BUDGET) -> Tensor:
+def losses(
+    states_SH: Tensor, head: nn.Module, labels_S: Tensor, smoothing: float = 0.0, budget: int = BUDGET
+) -> Tensor:
     """Loss of each position, (S,), differentiable to the states and to whatever learns in the head.
 
     A head that is more than a linear layer (LoRA on it, a trained copy, hooks) is called as it is, a chunk of
     positions at a time, and again in the backward pass.
     """
     if _is_bare(head):
-        return cast("Tensor", _Loss.apply(states_SH, head.weight, head.bias, labels_S, smoothing, budget))
+        apply = cast("Callable[..., Tensor]", _Loss.apply)
+        return apply(states_SH, head.weight, head.bias, labels_S, (smoothing, budget))
     found = [
         checkpoint(_through, states, head, labels, smoothing, use_reentrant=False)
         for states, labels in _chunks(states_SH, head, labels_S, budget)
@@ -62,7 +65,8 @@ def told(states_SH: Tensor, head: nn.Module, labels_S: Tensor, budget: int = BUD
     with torch.no_grad():
         if _is_bare(head):
             walk = _walk(states_SH, head.weight, head.bias, budget, best=True)
-            return Told(walk.sums_S - _at(walk.states_SH, head.weight, head.bias, labels_S)[0], walk.best_S == labels_S)
+            logits_S, _ = _at(walk.states_SH, head.weight, head.bias, labels_S)
+            return Told(walk.sums_S - logits_S, torch.eq(cast("Tensor", walk.best_S), labels_S))
         for states, labels in _chunks(states_SH, head, labels_S, budget):
             logits = _exact(head(states))
             found.append((cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels))
@@ -83,7 +87,7 @@ def _exact(tensor: Tensor) -> Tensor:
 def _chunks(states_SH: Tensor, head: nn.Module, labels_S: Tensor, budget: int) -> Iterator[tuple[Tensor, Tensor]]:
     outputs = max((p.shape[0] for p in head.parameters() if p.dim() == 2), default=1)
     rows = max(1, budget // (4 * outputs))
-    return zip(states_SH.split(rows), labels_S.split(rows), strict=True)
+    return zip(torch.split(states_SH, rows), torch.split(labels_S, rows), strict=True)
 
 
 def _through(states_SH: Tensor, head: nn.Module, labels_S: Tensor, smoothing: float) -> Tensor:
@@ -166,13 +170,13 @@ def _at(states_SH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, labels_S: T
 
 
 class _Loss(torch.autograd.Function):
-    """(states, weight, bias, labels, smoothing, budget) -> losses (S,)."""
+    """(states, weight, bias, labels, (smoothing, budget)) -> losses (S,)."""
 
     @staticmethod
     def forward(
-        ctx: Any, states_SH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, labels_S: Tensor, smoothing: float,
-        budget: int,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any, states_SH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, labels_S: Tensor, how: tuple[float, int]
+    ) -> Tensor:
+        smoothing, budget = how
         with torch.autocast(states_SH.device.type, enabled=False):
             walked = _walk(states_SH, weight_VH, bias_V, budget, pulls=ctx.needs_input_grad[0])
             logits_S, weight_SH = _at(walked.states_SH, weight_VH, bias_V, labels_S)
@@ -187,7 +191,9 @@ class _Loss(torch.autograd.Function):
                 if walked.pulls_SH is not None:
                     walked.pulls_SH.sub_(middle_H, alpha=smoothing)
         learns = any(ctx.needs_input_grad[1:3])
-        ctx.save_for_backward(walked.pulls_SH, *((states_SH, weight_VH, bias_V, labels_S, walked.sums_S) if learns else ()))
+        ctx.save_for_backward(
+            walked.pulls_SH, *((states_SH, weight_VH, bias_V, labels_S, walked.sums_S) if learns else ())
+        )
         ctx.smoothing, ctx.budget, ctx.format = smoothing, budget, states_SH.dtype
         return losses_S
 
@@ -200,7 +206,7 @@ class _Loss(torch.autograd.Function):
             with torch.autocast(grad_S.device.type, enabled=False):
                 weight, bias = _head_gradients(kept, grad_S, ctx.smoothing, ctx.budget)
         states = None if pulls_SH is None else (pulls_SH * grad_S[:, None]).to(ctx.format)
-        return states, weight, bias if ctx.needs_input_grad[2] else None, None, None, None
+        return states, weight, bias if ctx.needs_input_grad[2] else None, None, None
 
 
 def _head_gradients(

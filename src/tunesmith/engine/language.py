@@ -11,7 +11,7 @@ Shape letters: S supervised positions, Q different ones, T tokens, H width.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -21,30 +21,13 @@ from tunesmith.bases.family import plain
 from tunesmith.engine import chunked_loss
 from tunesmith.engine.batches import Ints, collate, pieces
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.lessons import Asked, Lesson, asked, lay
+from tunesmith.engine.lessons import Asked, Lesson, Levers, asked, lay
 from tunesmith.engine.packing import by_tokens
 from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
     from tunesmith.engine.trunk_cache import Cache
-
-
-@dataclass(frozen=True)
-class Levers:
-    """Shortcuts of language models. None changes a result; each can be switched off."""
-
-    pack: bool = True
-    """Rows end to end instead of padded batches. The other levers need it."""
-    reads: bool = True
-    """The last block only where something is read, and no tokens behind the last such place of a row."""
-    head: bool = True
-    """Head and loss only at supervised positions."""
-    budget: int = chunked_loss.BUDGET
-    """Bytes of logits held at a time; 0 holds all."""
-    prefix: bool = True
-    """Tokens with which several rows begin are computed once in a forward pass. Not while dropout is drawn: rows would
-    share what is dropped."""
 
 
 @dataclass
@@ -57,14 +40,15 @@ class Outcome:
     hits_S: torch.Tensor | None = None
     """Whether the label is the most probable token; told by `scores`."""
 
-    @property
-    def weights_S(self) -> torch.Tensor:
-        """What each loss counts for: the weight of its row times that of its label."""
+    def weights(self) -> torch.Tensor:
+        """(S,): what each loss counts for: the weight of its row times that of its label."""
         return torch.from_numpy(self.asked.weights_S).to(self.losses_S)
 
 
 class LanguageWay(ABC):
     """How rows become losses."""
+
+    net: "Network"
 
     @abstractmethod
     def pieces(self, encoded: Encoded, rows: Sequence[int] | Ints, max_tokens: int) -> Iterator[list[int]]:
@@ -91,9 +75,7 @@ class PlainLanguage(LanguageWay):
 
     def losses(self, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0) -> Outcome:
         what, logits_SV, labels_S = self._read(encoded, rows)
-        return Outcome(
-            what, functional.cross_entropy(logits_SV, labels_S, reduction="none", label_smoothing=smoothing)
-        )
+        return Outcome(what, functional.cross_entropy(logits_SV, labels_S, reduction="none", label_smoothing=smoothing))
 
     def scores(self, encoded: Encoded, rows: Sequence[int]) -> Outcome:
         with torch.no_grad():
@@ -116,7 +98,7 @@ class PackedLanguage(LanguageWay):
     """Rows end to end, from their tokens or from what the trunk cache holds of them (a cut below the last block)."""
 
     def __init__(self, fast: Fast, levers: Levers, virtual: int = 0) -> None:
-        self.fast, self.levers, self.virtual = fast, levers, virtual
+        self.net, self.fast, self.levers, self.virtual = fast.net, fast, levers, virtual
         self.caches: dict[int, Cache] = {}
         """By id of the encoded rows, which live as long as the run."""
 
@@ -153,16 +135,15 @@ class PackedLanguage(LanguageWay):
 
     def _nothing(self) -> torch.Tensor:
         """No losses, with which a backward pass is still possible."""
-        return next(self.fast.net.parameters()).new_zeros(0).requires_grad_()
+        return next(self.net.parameters()).new_zeros(0).requires_grad_()
 
     def _read(self, encoded: Encoded, rows: Sequence[int], what: Asked) -> tuple[Lesson, torch.Tensor]:
         """Lay the rows out and run them: (lesson, (Q, H))."""
         fast, levers = self.fast, self.levers
-        share = levers.prefix and not drops(fast.net)
-        lesson = lay(
-            encoded, rows, what, virtual=self.virtual, reads=levers.reads, head=levers.head, prefix=share
-        )
-        device = next(fast.net.parameters()).device
+        if levers.prefix and drops(self.net):
+            levers = replace(levers, prefix=False)
+        lesson = lay(encoded, rows, what, levers, self.virtual)
+        device = next(self.net.parameters()).device
         lesson.pack.to(device)
         lesson.labels_Q, lesson.back_S = lesson.labels_Q.to(device), lesson.back_S.to(device)
         cache = self.caches.get(id(encoded))

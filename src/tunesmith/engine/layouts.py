@@ -13,8 +13,9 @@ from typing import Any, cast
 
 import torch
 
-from tunesmith.bases.family import Family
+from tunesmith.bases.family import Family, plain
 from tunesmith.engine.packing import Pack, attend_read
+from tunesmith.tasks import Encoded
 
 State = torch.Tensor
 
@@ -157,3 +158,12 @@ _LAYOUTS: dict[str, Layout] = {
 def layout_of(family: Family) -> Layout | None:
     """How that family is run packed; None where it is not (DeBERTa's attention looks up relative positions)."""
     return _LAYOUTS.get(family.name)
+
+
+def beyond_window(net: Any, rows: Encoded) -> str | None:
+    """Why rows are too long for attention to the whole row, where the base attends to a sliding window alone."""
+    config: Any = plain(net.auto).config
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and int(rows.lengths.max()) > window:
+        return f"rows are longer than the base's attention window of {window} tokens"
+    return None

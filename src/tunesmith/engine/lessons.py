@@ -16,12 +16,14 @@ Shape letters: N rows, T tokens packed, S supervised positions of all rows, Q di
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tunesmith.engine.chunked_loss import BUDGET
 from tunesmith.engine.packing import Pack, Run, runs_of
 from tunesmith.tasks import Encoded
 
@@ -32,6 +34,23 @@ LEAST = 16
 WORTH = 0.05
 """Share of a group's tokens that sharing must save: keys are copied to every row, and attention gets a mask."""
 _NESTED = 50
+
+
+@dataclass(frozen=True)
+class Levers:
+    """Shortcuts of language models. None changes a result; each can be switched off."""
+
+    pack: bool = True
+    """Rows end to end instead of padded batches. The other levers need it."""
+    reads: bool = True
+    """The last block only where something is read, and no tokens behind the last such place of a row."""
+    head: bool = True
+    """Head and loss only at supervised positions."""
+    budget: int = BUDGET
+    """Bytes of logits held at a time; 0 holds all."""
+    prefix: bool = True
+    """Tokens with which several rows begin are computed once in a forward pass. Not while dropout is drawn: rows would
+    share what is dropped."""
 
 
 class Asked(NamedTuple):
@@ -52,7 +71,7 @@ class Lesson:
 
     pack: Pack
     takes_T: Ints
-    """Where each packed token is among the tokens of all rows asked for, end to end; virtual tokens are nowhere (-1)."""
+    """Where each packed token is among the tokens of all rows asked for, end to end; virtual ones are nowhere (-1)."""
     labels_Q: torch.Tensor
     back_S: torch.Tensor
     """Which of the Q different positions each of the S is."""
@@ -60,10 +79,10 @@ class Lesson:
     """Tokens that need not be computed, because they are shared or seen by nothing that counts."""
 
 
-class Piece(NamedTuple):
+class _Piece(NamedTuple):
     """Tokens of one row that lie together: those from `first` to `end`."""
 
-    index: int
+    row: int
     first: int
     end: int
 
@@ -85,85 +104,104 @@ def asked(encoded: Encoded, rows: Sequence[int], virtual: int = 0) -> Asked:
     return Asked(index_S, places_S, labels[wanted], weights_S)
 
 
-def lay(
-    encoded: Encoded, rows: Sequence[int], what: Asked, *, virtual: int = 0, reads: bool = True, head: bool = True,
-    prefix: bool = True,
-) -> Lesson:  # fmt: skip
-    """Lay rows end to end. Without `reads` whole rows are computed, without `head` every position is read, without
-    `prefix` nothing is shared. There must be something to read."""
+def lay(encoded: Encoded, rows: Sequence[int], what: Asked, levers: Levers, virtual: int = 0) -> Lesson:
+    """Lay rows end to end, with room for `virtual` tokens in front of each. There must be something to read."""
     index = np.asarray(rows, dtype=np.int64)
-    full_N = encoded.ids.lengths_of(index) + virtual
-    needed_N = np.zeros(len(index), dtype=np.int64)
-    np.maximum.at(needed_N, what.index_S, what.places_S + virtual)
-    if not reads:
-        needed_N = full_N
+    lengths_N = encoded.ids.lengths_of(index)
+    needed_N = _needed(what, lengths_N, virtual) if levers.reads else lengths_N + virtual
     tokens = [encoded.ids[r][: max(0, n - virtual)] for r, n in zip(rows, needed_N.tolist(), strict=True)]
-    pieces, runs, shared_N, begin_N = _arranged(tokens, needed_N, virtual, prefix=prefix)
-    lengths = np.array([p.end - p.first for p in pieces])
-    starts = np.cumsum(lengths) - lengths
-    index_T = np.repeat([p.index for p in pieces], lengths)
-    positions_T = np.arange(int(lengths.sum())) + np.repeat([p.first for p in pieces] - starts, lengths)
-    row_starts = np.cumsum(full_N - virtual) - (full_N - virtual)
-    real = positions_T >= virtual
-    takes_T = np.where(real, row_starts[index_T] + positions_T - virtual, -1)
-    ids_T = np.zeros(len(takes_T), dtype=np.int64)
-    ids_T[real] = encoded.ids.flat[(encoded.ids.offsets[index][index_T] + positions_T - virtual)[real]]
-
-    own_N = np.zeros(len(index), dtype=np.int64)
-    own_N[[p.index for p in pieces if p.first == shared_N[p.index]]] = [
-        s for p, s in zip(pieces, starts, strict=True) if p.first == shared_N[p.index]
-    ]
-    from_S = what.places_S + virtual - 1
-    own = from_S >= shared_N[what.index_S]
-    where_S = np.where(own, own_N[what.index_S] - shared_N[what.index_S], begin_N[what.index_S]) + from_S
-    keys_S = (where_S << 32) | what.labels_S
-    others = np.setdiff1d(np.arange(0 if head else len(ids_T)), where_S) << 32
-    keys_Q = np.unique(np.concatenate([keys_S, others]))
+    laid = _arranged(tokens, needed_N, virtual, prefix=levers.prefix)
+    row_T, place_T = laid.spread()
+    real_T, own_T = place_T >= virtual, place_T - virtual
+    ids_T = np.zeros(len(row_T), dtype=np.int64)
+    ids_T[real_T] = encoded.ids.flat[(encoded.ids.offsets[index][row_T] + own_T)[real_T]]
+    takes_T = np.where(real_T, (np.cumsum(lengths_N) - lengths_N)[row_T] + own_T, -1)
+    keys_S = (laid.where(what.index_S, what.places_S + virtual - 1) << 32) | what.labels_S
+    unread = np.setdiff1d(np.arange(0 if levers.head else len(ids_T)), keys_S >> 32)
+    keys_Q = np.unique(np.concatenate([keys_S, unread << 32]))
     reads_Q = keys_Q >> 32
-    bounds = np.searchsorted(reads_Q, np.append(starts, len(ids_T)))
-    begins = [s for p, s in zip(pieces, starts.tolist(), strict=True) if p.first == 0]
+    bounds = np.searchsorted(reads_Q, np.append(laid.starts, len(ids_T)))
+    begins = laid.starts[[p.first == 0 for p in laid.pieces]]
     pack = Pack(
         rows=list(rows),
         ids_T=torch.from_numpy(ids_T),
         types_T=None,
-        positions_T=torch.from_numpy(positions_T),
-        runs=runs,
+        positions_T=torch.from_numpy(place_T),
+        runs=laid.runs,
         reads_Q=torch.from_numpy(reads_Q),
-        virtual_BP=torch.from_numpy(np.array(begins)[:, None] + np.arange(virtual)) if virtual else None,
-        asked=[reads_Q[a:b] - s for a, b, s in zip(bounds[:-1], bounds[1:], starts, strict=True)],
+        virtual_BP=torch.from_numpy(begins[:, None] + np.arange(virtual)) if virtual else None,
+        asked=[reads_Q[a:b] - s for a, b, s in zip(bounds[:-1], bounds[1:], laid.starts, strict=True)],
     )
     return Lesson(
         pack=pack,
         takes_T=takes_T,
         labels_Q=torch.from_numpy(keys_Q & 0xFFFFFFFF),
         back_S=torch.from_numpy(np.searchsorted(keys_Q, keys_S)),
-        saved=int(full_N.sum()) - len(ids_T),
+        saved=int((lengths_N + virtual).sum()) - len(ids_T),
     )
 
 
-def _arranged(
-    tokens: Sequence[NDArray[np.int32]], needed_N: Ints, virtual: int, *, prefix: bool
-) -> tuple[list[Piece], list[Run], Ints, Ints]:
-    """Pieces in the order in which they lie, their runs, and for each row how many tokens it shares (N,) and where
-    those begin (N,)."""
+def _needed(what: Asked, lengths_N: Ints, virtual: int) -> Ints:
+    """Tokens of each row, virtual ones included, up to the last that is read."""
+    needed_N = np.zeros_like(lengths_N)
+    np.maximum.at(needed_N, what.index_S, what.places_S + virtual)
+    return needed_N
+
+
+@dataclass
+class _Laid:
+    """Where the tokens of each row lie."""
+
+    pieces: list[_Piece]
+    """In the order in which they lie."""
+    runs: list[Run]
+    shared_N: Ints
+    """How many tokens of each row lie with those of other rows."""
+    begin_N: Ints
+    """Where these begin."""
+    own_N: Ints
+    """Where the others begin."""
+
+    @property
+    def starts(self) -> Ints:
+        """Where each piece begins."""
+        lengths: Ints = np.array([p.end - p.first for p in self.pieces], dtype=np.int64)
+        return np.asarray(np.cumsum(lengths) - lengths)
+
+    def spread(self) -> tuple[Ints, Ints]:
+        """Row and place in it of each packed token, (T,) each."""
+        rows = [np.full(p.end - p.first, p.row) for p in self.pieces]
+        return np.concatenate(rows), np.concatenate([np.arange(p.first, p.end) for p in self.pieces])
+
+    def where(self, index_S: Ints, places_S: Ints) -> Ints:
+        """Where in T places of rows are."""
+        shared_S = self.shared_N[index_S]
+        starts_S = np.asarray(
+            np.where(places_S < shared_S, self.begin_N[index_S], self.own_N[index_S] - shared_S), dtype=np.int64
+        )
+        return np.add(starts_S, places_S)
+
+
+def _arranged(tokens: Sequence[NDArray[np.int32]], needed_N: Ints, virtual: int, *, prefix: bool) -> _Laid:
+    """Rows that stand alone, shortest first, then each group behind what it shares."""
     groups = shared_beginnings(tokens, needed_N, virtual) if prefix else []
-    shared_N, begin_N = np.zeros_like(needed_N), np.zeros_like(needed_N)
+    laid = _Laid([], [], *(np.zeros_like(needed_N) for _ in range(3)))
     alone = set(np.flatnonzero(needed_N).tolist()) - {i for members, _ in groups for i in members}
-    pieces: list[Piece] = []
-    runs: list[Run] = []
     end = 0
     for members, shared in [(sorted(alone), 0), *groups]:
         before = (end, shared) if shared else (0, 0)
         if shared:
-            shared_N[members], begin_N[members] = shared, end
-            pieces.append(Piece(members[0], 0, shared))
-            runs.append(Run(end, shared, 1))
+            laid.shared_N[members], laid.begin_N[members] = shared, end
+            laid.pieces.append(_Piece(members[0], 0, shared))
+            laid.runs.append(Run(end, shared, 1))
             end += shared
         ordered = sorted(members, key=lambda i: (int(needed_N[i]), i))
-        pieces += [Piece(i, shared, int(needed_N[i])) for i in ordered]
-        runs += runs_of(needed_N[ordered] - shared, end, before)
-        end = runs[-1].end if runs else 0
-    return pieces, runs, shared_N, begin_N
+        laid.runs += runs_of(needed_N[ordered] - shared, end, before)
+        for i in ordered:
+            laid.own_N[i] = end
+            laid.pieces.append(_Piece(i, shared, int(needed_N[i])))
+            end += int(needed_N[i]) - shared
+    return laid
 
 
 def shared_beginnings(
@@ -178,7 +216,7 @@ def shared_beginnings(
     order.sort(key=lambda i: (tokens[i].astype(">i4").tobytes(), i))
     common = [
         min(virtual + _common(tokens[a], tokens[b]), int(needed_N[a]) - 1, int(needed_N[b]) - 1)
-        for a, b in zip(order, order[1:], strict=False)
+        for a, b in pairwise(order)
     ]
     _, spans = _best(common, 0, len(order) - 1, 0)
     groups = [([order[i] for i in range(a, b + 1)], shared) for a, b, shared in spans]

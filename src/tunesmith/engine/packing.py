@@ -27,18 +27,18 @@ _here = threading.local()
 
 
 class Run(NamedTuple):
-    """`count` rows of `length` tokens each, end to end from `start`."""
+    """`rows` rows of `length` tokens each, end to end from `start`."""
 
     start: int
     length: int
-    count: int
+    rows: int
     before: tuple[int, int] = (0, 0)
     """(start, length) of the tokens that each of these rows continues; they are a row of their own."""
 
     @property
     def end(self) -> int:
         """Where the next run begins."""
-        return self.start + self.length * self.count
+        return self.start + self.length * self.rows
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Pack:
 
     def means(self, states_TH: torch.Tensor) -> torch.Tensor:
         """Mean state of each row, (B, H)."""
-        rows = (states_TH[run.start : run.end].reshape(run.count, run.length, -1).mean(1) for run in self.runs)
+        rows = (states_TH[run.start : run.end].reshape(run.rows, run.length, -1).mean(1) for run in self.runs)
         return torch.cat(list(rows))
 
     def to(self, device: torch.device) -> "Pack":
@@ -165,15 +165,13 @@ def _attention(
 Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def attend(
-    runs: Sequence[Run], parts: Three, dropout: float, scale: float | None, *, causal: bool
-) -> torch.Tensor:
+def attend(runs: Sequence[Run], parts: Three, dropout: float, scale: float | None, *, causal: bool) -> torch.Tensor:
     """Each row attends to itself, and to what it continues: (T, A, D) from query (A, T, D), key and value (A or
     fewer, T, D)."""
     grouped = parts[0].shape[0] != parts[1].shape[0]
     out = []
     for run in runs:
-        query, key, value = _rows(parts[0][:, run.start : run.end], run.count), *_seen(run, parts)
+        query, key, value = _rows(parts[0][:, run.start : run.end], run.rows), *_seen(run, parts)
         length = run.before[1]
         mask = _sees(torch.arange(length, length + run.length, device=key.device), key) if length else None
         states = scaled_dot_product_attention(
@@ -193,11 +191,11 @@ def attend_read(pack: Pack, parts: Three, dropout: float, scale: float | None) -
     grouped = parts[0].shape[0] != parts[1].shape[0]
     out, row = [], 0
     for run in pack.runs:
-        query = _rows(parts[0][:, row : row + run.count], run.count)
+        query = _rows(parts[0][:, row : row + run.rows], run.rows)
         key, value = _seen(run, parts)
         states = scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale, enable_gqa=grouped)
         out.append(states.squeeze(2))
-        row += run.count
+        row += run.rows
     return out[0] if len(out) == 1 else torch.cat(out)
 
 
@@ -206,7 +204,7 @@ def _attend_asked(
 ) -> torch.Tensor:
     """Any number of positions of each row, each seeing the tokens up to itself (causal networks alone)."""
     grouped = parts[0].shape[0] != parts[1].shape[0]
-    single = [Run(r.start + i * r.length, r.length, 1, r.before) for r in runs for i in range(r.count)]
+    single = [Run(r.start + i * r.length, r.length, 1, r.before) for r in runs for i in range(r.rows)]
     out, taken = [], 0
     for run, places in zip(single, asked, strict=True):
         if not len(places):
@@ -226,9 +224,9 @@ def _seen(run: Run, parts: Three) -> tuple[torch.Tensor, torch.Tensor]:
     start, length = run.before
     found = []
     for states_ATD in parts[1:]:
-        own = _rows(states_ATD[:, run.start : run.end], run.count)
+        own = _rows(states_ATD[:, run.start : run.end], run.rows)
         if length:
-            shared = states_ATD[:, start : start + length].expand(run.count, -1, -1, -1)
+            shared = states_ATD[:, start : start + length].expand(run.rows, -1, -1, -1)
             own = torch.cat((shared, own), 2)
         found.append(own)
     return found[0], found[1]
