@@ -5,7 +5,7 @@ Qwen2's architecture, width 512, 8 blocks, random weights, float32, LoRA of rank
 same batches, in an order that rotates; time is the process's CPU seconds; every arm runs a few rows before it counts.
 Peak memory is the anonymous resident memory (RssAnon) above that of the loaded network, each arm in a process of its own.
 
-    python bench/language/run.py                  all cases; appends to results.jsonl, prints a table
+    python bench/language/run.py                  all cases; appends to results.jsonl, prints a table (half an hour)
     python bench/language/run.py 32k-70 --rounds 5
 """
 
@@ -194,6 +194,7 @@ def row_of(case: str, timed: dict[str, Any], extra: dict[str, Any]) -> dict[str,
     return {
         "case": case, "when": time.strftime("%Y-%m-%d"), "torch": torch.__version__,
         "transformers": transformers.__version__, "processor": platform.machine(), "load": os.getloadavg()[0],
+        "rounds": len(first),
         "arms": {
             a: {
                 "seconds": statistics.median(timed["seconds"][a]), "ratio": statistics.median(ratios[a]),
