@@ -95,9 +95,9 @@ def test_a_pack_lays_rows_end_to_end(tiny_bases: TinyBases) -> None:
     rows = pack(encoded, range(len(ROWS)), "last", virtual=2)
     lengths = encoded.ids.lengths_of(rows.rows) + 2
     assert len(rows.ids_T) == lengths.sum()
-    assert sum(length * count for _, length, count in rows.runs) == lengths.sum()
+    assert sum(run.length * run.rows for run in rows.runs) == lengths.sum()
     assert (lengths[:-1] <= lengths[1:]).all(), "shortest first"
-    assert rows.reads_B.tolist() == (np.cumsum(lengths) - 1).tolist()
+    assert rows.reads_Q.tolist() == (np.cumsum(lengths) - 1).tolist()
     for row, start, length in zip(rows.rows, np.cumsum(lengths) - lengths, lengths, strict=True):
         assert rows.ids_T[start + 2 : start + length].tolist() == encoded.ids[row].tolist()
         assert rows.positions_T[start : start + length].tolist() == list(range(length))

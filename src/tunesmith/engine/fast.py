@@ -54,11 +54,15 @@ class Fast:
     def above(self, states: torch.Tensor, pack: Pack, cut: int) -> torch.Tensor:
         """Logits (B, C) without the side path, from what `below` gave."""
         depth = len(self.family.block_list(self.net.auto))
-        return self.head(states if cut == depth else self._blocks(states.unsqueeze(0), pack, cut, depth)[0])
+        return self.head(states if cut == depth else self.read(states, pack, cut))
 
     def head(self, read_BH: torch.Tensor) -> torch.Tensor:
         """Logits (B, C) without the side path, from the states that the head reads."""
         return self.layout.head(self.auto, self.trunk, read_BH, mean=self.net.mean)
+
+    def read(self, states: torch.Tensor, pack: Pack, cut: int) -> torch.Tensor:
+        """What the head reads, (Q, H), from what `below` gave for a cut under the last block."""
+        return self._blocks(states.unsqueeze(0), pack, cut, len(self.family.block_list(self.net.auto)))[0]
 
     def _blocks(self, states: torch.Tensor, pack: Pack, first: int, end: int) -> torch.Tensor:
         blocks = self.family.block_list(self.net.auto)
@@ -73,4 +77,4 @@ class Fast:
         if self.reads:
             return self.layout.finish(self.trunk, self.layout.tail(blocks[-1], states, pack, inputs))
         states = self.layout.finish(self.trunk, states)
-        return pack.means(states[0]).unsqueeze(0) if self.net.mean else states[:, pack.reads_B]
+        return pack.means(states[0]).unsqueeze(0) if self.net.mean else states[:, pack.reads_Q]

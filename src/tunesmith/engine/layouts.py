@@ -13,8 +13,9 @@ from typing import Any, cast
 
 import torch
 
-from tunesmith.bases.family import Family
+from tunesmith.bases.family import Family, plain
 from tunesmith.engine.packing import Pack, attend_read
+from tunesmith.tasks import Encoded
 
 State = torch.Tensor
 
@@ -32,7 +33,11 @@ class Layout(ABC):
 
     @abstractmethod
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
-        """The last block at the read positions alone: (1, B, H)."""
+        """The last block at the read positions alone: (1, Q, H)."""
+
+    def language_head(self, auto: Any) -> Any:
+        """The module from states to logits over the vocabulary, in the Auto class for causal language models."""
+        return auto.get_output_embeddings()
 
     def inputs(self, trunk: Any, states: State, pack: Pack) -> dict[str, Any]:
         """What every block wants to know besides the states."""
@@ -76,9 +81,9 @@ class Bert(Layout):
 
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
         layer, size = block.attention.self, block.attention.self.attention_head_size
-        read = states[:, pack.reads_B]
+        read = states[:, pack.reads_Q]
         parts = (_heads(layer.query(read), size), _heads(layer.key(states), size), _heads(layer.value(states), size))
-        seen = attend_read(pack.runs, parts, _drop(layer, layer.dropout.p), layer.scaling)
+        seen = attend_read(pack, parts, _drop(layer, layer.dropout.p), layer.scaling)
         attended = block.attention.output(seen.flatten(1).unsqueeze(0), read)
         return cast("State", block.output(block.intermediate(attended), attended))
 
@@ -99,9 +104,9 @@ class DistilBert(Layout):
 
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
         layer, size = block.attention, block.attention.attention_head_size
-        read = states[:, pack.reads_B]
+        read = states[:, pack.reads_Q]
         parts = (_heads(layer.q_lin(read), size), _heads(layer.k_lin(states), size), _heads(layer.v_lin(states), size))
-        seen = attend_read(pack.runs, parts, _drop(layer, layer.dropout.p), layer.scaling)
+        seen = attend_read(pack, parts, _drop(layer, layer.dropout.p), layer.scaling)
         attended = block.sa_layer_norm(layer.out_lin(seen.flatten(1).unsqueeze(0)) + read)
         return cast("State", block.output_layer_norm(block.ffn(attended) + attended))
 
@@ -123,17 +128,17 @@ class Llama(Layout):
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
         layer, size = block.self_attn, block.self_attn.head_dim
         normed = block.input_layernorm(states)
-        query, key = _heads(layer.q_proj(normed[:, pack.reads_B]), size), _heads(layer.k_proj(normed), size)
+        query, key = _heads(layer.q_proj(normed[:, pack.reads_Q]), size), _heads(layer.k_proj(normed), size)
         if hasattr(layer, "q_norm"):  # Qwen3
             query, key = layer.q_norm(query), layer.k_norm(key)
         cos, sin = inputs["position_embeddings"]
         rotate = sys.modules[type(layer).__module__].rotate_half
         key = key * cos + rotate(key) * sin
-        cos, sin = cos[:, pack.reads_B], sin[:, pack.reads_B]
+        cos, sin = cos[:, pack.reads_Q], sin[:, pack.reads_Q]
         query = query * cos + rotate(query) * sin
         drop = _drop(layer, layer.attention_dropout)
-        seen = attend_read(pack.runs, (query, key, _heads(layer.v_proj(normed), size)), drop, layer.scaling)
-        attended = states[:, pack.reads_B] + layer.o_proj(seen.flatten(1).unsqueeze(0))
+        seen = attend_read(pack, (query, key, _heads(layer.v_proj(normed), size)), drop, layer.scaling)
+        attended = states[:, pack.reads_Q] + layer.o_proj(seen.flatten(1).unsqueeze(0))
         return cast("State", attended + block.mlp(block.post_attention_layernorm(attended)))
 
     def finish(self, trunk: Any, states: State) -> State:
@@ -153,3 +158,12 @@ _LAYOUTS: dict[str, Layout] = {
 def layout_of(family: Family) -> Layout | None:
     """How that family is run packed; None where it is not (DeBERTa's attention looks up relative positions)."""
     return _LAYOUTS.get(family.name)
+
+
+def beyond_window(net: Any, rows: Encoded) -> str | None:
+    """Why rows are too long for attention to the whole row, where the base attends to a sliding window alone."""
+    config: Any = plain(net.auto).config
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and int(rows.lengths.max()) > window:
+        return f"rows are longer than the base's attention window of {window} tokens"
+    return None

@@ -2,16 +2,18 @@
 
 A padded batch of B rows computes B x (longest row) positions; a packed one computes the tokens that are there. Every
 layer but attention works on single positions and cannot tell the difference. Attention gets told by `Pack.runs`
-where rows lie: rows of equal length stand next to each other and go through one kernel call together.
+where rows lie: rows of equal length stand next to each other and go through one kernel call together. In a causal
+network rows may continue tokens that were computed once for several of them (`Run.before`).
 
-Shape letters: T tokens of all rows (virtual tokens included), B rows, L tokens of a row, A heads, D width of a head.
+Shape letters: T tokens of all rows (virtual tokens included), B rows, L tokens of a row, A heads, D width of a head,
+Q positions that are read.
 """
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +24,21 @@ from tunesmith.tasks import Encoded
 
 NAME = "tunesmith_packed"
 _here = threading.local()
+
+
+class Run(NamedTuple):
+    """`rows` rows of `length` tokens each, end to end from `start`."""
+
+    start: int
+    length: int
+    rows: int
+    before: tuple[int, int] = (0, 0)
+    """(start, length) of the tokens that each of these rows continues; they are a row of their own."""
+
+    @property
+    def end(self) -> int:
+        """Where the next run begins."""
+        return self.start + self.length * self.rows
 
 
 @dataclass
@@ -35,16 +52,17 @@ class Pack:
     types_T: torch.Tensor | None
     positions_T: torch.Tensor
     """Place of each token in its row, from 0."""
-    runs: list[tuple[int, int, int]]
-    """(start, length, count): `count` rows of `length` tokens each from `start`."""
-    reads_B: torch.Tensor
-    """Where in T the head reads each row."""
+    runs: list[Run]
+    reads_Q: torch.Tensor
+    """Where in T the head reads, ascending: at one position of each row, or where `asked` says."""
     virtual_BP: torch.Tensor | None
     """Where in T the virtual tokens of each row lie."""
+    asked: list[NDArray[np.int64]] | None = None
+    """For each row as it lies, the places in it that are read (any number, ascending). None: one of each row."""
 
     def means(self, states_TH: torch.Tensor) -> torch.Tensor:
         """Mean state of each row, (B, H)."""
-        rows = (states_TH[s : s + n * c].reshape(c, n, -1).mean(1) for s, n, c in self.runs)
+        rows = (states_TH[run.start : run.end].reshape(run.rows, run.length, -1).mean(1) for run in self.runs)
         return torch.cat(list(rows))
 
     def to(self, device: torch.device) -> "Pack":
@@ -69,24 +87,50 @@ def pack(encoded: Encoded, rows: Sequence[int], reads: Literal["first", "last"],
     if encoded.types is not None:
         types = np.zeros(total, dtype=np.int64)
         types[real] = encoded.types.joined(ordered)
-    first_of_run = np.flatnonzero(np.diff(lengths, prepend=-1))
-    counts = np.diff(np.append(first_of_run, len(ordered)))
     ends = starts + lengths - 1
     return Pack(
         rows=ordered,
         ids_T=torch.from_numpy(ids),
         types_T=None if types is None else torch.from_numpy(types),
         positions_T=torch.from_numpy(positions),
-        runs=[(int(starts[f]), int(lengths[f]), int(c)) for f, c in zip(first_of_run, counts, strict=True)],
-        reads_B=torch.from_numpy(starts if reads == "first" else ends),
+        runs=runs_of(lengths),
+        reads_Q=torch.from_numpy(starts if reads == "first" else ends),
         virtual_BP=torch.from_numpy(starts[:, None] + np.arange(virtual)) if virtual else None,
     )
+
+
+def runs_of(lengths: NDArray[np.int64], start: int = 0, before: tuple[int, int] = (0, 0)) -> list[Run]:
+    """Rows of these lengths, sorted, laid end to end from `start`: equal ones together."""
+    values, counts = np.unique(lengths, return_counts=True)
+    runs = []
+    for length, count in zip(values.tolist(), counts.tolist(), strict=True):
+        runs.append(Run(start, length, count, before))
+        start = runs[-1].end
+    return runs
 
 
 def by_length(encoded: Encoded, rows: Sequence[int] | NDArray[np.int64]) -> list[int]:
     """Rows, shortest first; among equals the lower number first."""
     index = np.asarray(rows, dtype=np.int64)
     return [int(r) for r in index[np.lexsort((index, encoded.ids.lengths_of(index)))]]
+
+
+def by_tokens(
+    encoded: Encoded, rows: Sequence[int] | NDArray[np.int64], max_tokens: int, virtual: int
+) -> Iterator[list[int]]:
+    """Cut rows, shortest first, into pieces of at most `max_tokens` tokens (never less than a row)."""
+    ordered = by_length(encoded, rows)
+    piece: list[int] = []
+    tokens = 0
+    for row, tokens_of_row in zip(ordered, encoded.ids.lengths_of(ordered).tolist(), strict=True):
+        length = tokens_of_row + virtual
+        if piece and tokens + length > max_tokens:
+            yield piece
+            piece, tokens = [], 0
+        piece.append(row)
+        tokens += length
+    if piece:
+        yield piece
 
 
 @contextmanager
@@ -121,39 +165,76 @@ def _attention(
 Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def attend(
-    runs: Sequence[tuple[int, int, int]], parts: Three, dropout: float, scale: float | None, *, causal: bool
-) -> torch.Tensor:
-    """Each row attends to itself: (T, A, D) from query (A, T, D), key and value (A or fewer, T, D)."""
+def attend(runs: Sequence[Run], parts: Three, dropout: float, scale: float | None, *, causal: bool) -> torch.Tensor:
+    """Each row attends to itself, and to what it continues: (T, A, D) from query (A, T, D), key and value (A or
+    fewer, T, D)."""
     grouped = parts[0].shape[0] != parts[1].shape[0]
     out = []
-    for start, length, count in runs:
-        end = start + length * count
-        query, key, value = (_rows(x[:, start:end], count) for x in parts)
+    for run in runs:
+        query, key, value = _rows(parts[0][:, run.start : run.end], run.rows), *_seen(run, parts)
+        length = run.before[1]
+        mask = _sees(torch.arange(length, length + run.length, device=key.device), key) if length else None
         states = scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, scale=scale, is_causal=causal, enable_gqa=grouped
+            query, key, value, mask, dropout, causal and not length, scale=scale, enable_gqa=grouped
         )
         out.append(states.transpose(1, 2).flatten(0, 1))
     return out[0] if len(out) == 1 else torch.cat(out)
 
 
-def attend_read(
-    runs: Sequence[tuple[int, int, int]], parts: Three, dropout: float, scale: float | None
-) -> torch.Tensor:
-    """One position of each row attends to its whole row: (B, A, D) from query (A, B, D), key and value as above.
+def attend_read(pack: Pack, parts: Three, dropout: float, scale: float | None) -> torch.Tensor:
+    """The positions that are read attend: (Q, A, D) from query (A, Q, D), key and value as above.
 
-    In a causal network that position is the last, so that nothing needs a mask.
+    With one of each row it sees the whole row; in a causal network it is the last, so that nothing needs a mask.
     """
+    if pack.asked is not None:
+        return _attend_asked(pack.runs, pack.asked, parts, dropout, scale)
     grouped = parts[0].shape[0] != parts[1].shape[0]
     out, row = [], 0
-    for start, length, count in runs:
-        end = start + length * count
-        query = _rows(parts[0][:, row : row + count], count)
-        key, value = (_rows(x[:, start:end], count) for x in parts[1:])
+    for run in pack.runs:
+        query = _rows(parts[0][:, row : row + run.rows], run.rows)
+        key, value = _seen(run, parts)
         states = scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale, enable_gqa=grouped)
         out.append(states.squeeze(2))
-        row += count
+        row += run.rows
     return out[0] if len(out) == 1 else torch.cat(out)
+
+
+def _attend_asked(
+    runs: Sequence[Run], asked: Sequence[NDArray[np.int64]], parts: Three, dropout: float, scale: float | None
+) -> torch.Tensor:
+    """Any number of positions of each row, each seeing the tokens up to itself (causal networks alone)."""
+    grouped = parts[0].shape[0] != parts[1].shape[0]
+    single = [Run(r.start + i * r.length, r.length, 1, r.before) for r in runs for i in range(r.rows)]
+    out, taken = [], 0
+    for run, places in zip(single, asked, strict=True):
+        if not len(places):
+            continue
+        reach = run._replace(length=int(places[-1]) + 1)  # what comes later is seen by none of them
+        key, value = _seen(reach, parts)
+        query = parts[0][:, taken : taken + len(places)].unsqueeze(0)
+        mask = _sees(torch.from_numpy(places).to(key.device) + run.before[1], key)
+        states = scaled_dot_product_attention(query, key, value, mask, dropout, scale=scale, enable_gqa=grouped)
+        out.append(states[0].transpose(0, 1))
+        taken += len(places)
+    return torch.cat(out)
+
+
+def _seen(run: Run, parts: Three) -> tuple[torch.Tensor, torch.Tensor]:
+    """Key and value (count, A, before + L, D) of the rows of a run."""
+    start, length = run.before
+    found = []
+    for states_ATD in parts[1:]:
+        own = _rows(states_ATD[:, run.start : run.end], run.rows)
+        if length:
+            shared = states_ATD[:, start : start + length].expand(run.rows, -1, -1, -1)
+            own = torch.cat((shared, own), 2)
+        found.append(own)
+    return found[0], found[1]
+
+
+def _sees(places_N: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """(N, K): which keys each place sees, those up to itself."""
+    return places_N[:, None] >= torch.arange(key.shape[2], device=key.device)
 
 
 def _rows(states_AND: torch.Tensor, count: int) -> torch.Tensor:

@@ -54,17 +54,17 @@ def disagreement(net: "Network", plain: Way, fast: Way, rows: Encoded, losses: L
     every = list(range(len(rows)))
     if losses is None or rows.targets is None:
         with torch.inference_mode():
-            return _relative(_each(plain, rows), fast.logits(rows, every))
+            return relative(_each(plain, rows), fast.logits(rows, every))
     found = []
     for way in (plain, fast):
         net.zero_grad(set_to_none=True)
         logits_BC = _each(way, rows) if way is plain else way.logits(rows, every)
         loss = losses(logits_BC, torch.from_numpy(rows.targets).to(logits_BC.device)).sum()
         torch.autograd.backward(loss)
-        found.append((logits_BC.detach(), loss.detach(), _gradients(net)))
+        found.append((logits_BC.detach(), loss.detach(), gradients_of(net)))
     net.zero_grad(set_to_none=True)
     (logits, loss, gradients), (others, other, changed) = found
-    return max(_relative(logits, others), _relative(loss, other), _apart(gradients, changed))
+    return max(relative(logits, others), relative(loss, other), apart(gradients, changed))
 
 
 def _each(way: Way, rows: Encoded) -> torch.Tensor:
@@ -72,15 +72,17 @@ def _each(way: Way, rows: Encoded) -> torch.Tensor:
     return torch.cat([way.logits(rows, [i]) for i in range(len(rows))])
 
 
-def _gradients(net: "Network") -> dict[str, torch.Tensor]:
+def gradients_of(net: "Network") -> dict[str, torch.Tensor]:
+    """A copy of every gradient."""
     return {n: p.grad.detach().clone() for n, p in trainable(net).items() if p.grad is not None}
 
 
-def _relative(a: torch.Tensor, b: torch.Tensor) -> float:
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Largest difference, in units of the largest value (at least 1)."""
     return float((a - b).abs().max() / a.abs().max().clamp_min(1.0))
 
 
-def _apart(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> float:
+def apart(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> float:
     """Norm of the difference over the norm; infinite where one way reaches a tensor that the other does not."""
     if set(a) != set(b):
         return float("inf")

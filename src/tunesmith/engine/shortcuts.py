@@ -7,11 +7,11 @@ sees. Where one cannot be used or does not agree with the library's own forward 
 
 from typing import TYPE_CHECKING
 
-from tunesmith.bases.family import Family, plain
+from tunesmith.bases.family import Family
 from tunesmith.engine import trunk_cache
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.layouts import layout_of
+from tunesmith.engine.layouts import beyond_window, layout_of
 from tunesmith.engine.proof import TOLERANCE, Losses, disagreement, probe
 from tunesmith.engine.ways import Packed, Plain, Way
 from tunesmith.plan import Plan
@@ -77,11 +77,7 @@ class Shortcuts:
         if not type(self.plan.method).packs:
             name = getattr(self.plan.method, "name", "this method")
             return f"{name} puts keys before each row in PEFT's way; similar lengths run together instead"
-        config = plain(self.net.auto).config
-        window = getattr(config, "sliding_window", None)
-        if window and getattr(config, "use_sliding_window", True) and int(rows.lengths.max()) > window:
-            return f"rows are longer than the base's attention window of {window} tokens"
-        return None
+        return beyond_window(self.net, rows)
 
     def _packed(self, reads: bool) -> Packed:
         layout = layout_of(self.family)

@@ -11,7 +11,7 @@ import torch
 
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.packing import by_length, pack
+from tunesmith.engine.packing import by_length, by_tokens, pack
 from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
@@ -55,21 +55,10 @@ class Packed(Way):
         """By id of the encoded rows, which live as long as the run."""
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        ordered = by_length(encoded, rows)
         if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
-            yield ordered  # one vector a row: the whole step is one product
-            return
-        piece: list[int] = []
-        tokens = 0
-        for row, tokens_of_row in zip(ordered, encoded.ids.lengths_of(ordered).tolist(), strict=True):
-            length = tokens_of_row + self.virtual
-            if piece and tokens + length > max_tokens:
-                yield piece
-                piece, tokens = [], 0
-            piece.append(row)
-            tokens += length
-        if piece:
-            yield piece
+            yield by_length(encoded, rows)  # one vector a row: the whole step is one product
+        else:
+            yield from by_tokens(encoded, rows, max_tokens, self.virtual)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         fast, net = self.fast, self.fast.net

@@ -81,6 +81,11 @@ class Encoded:
     """(N, S) float32."""
     weights: Array
     """(N,) float32: weight of each row in the loss."""
+    labels: Ragged | None = None
+    """For language models: beside each token the token to be predicted in its place, as a rule itself, or -100 where
+    nothing is learnt. Predicted from the tokens before it: nothing is shifted here, and place 0 has no prediction."""
+    token_weights: NDArray[np.float32] | None = None
+    """(M,) beside `ids.flat`: weight of each label in the loss, on top of its row's. None: 1."""
 
     def __len__(self) -> int:
         return len(self.ids)
