@@ -11,7 +11,8 @@ help:
 	@echo "make test    set up, run the tests      make check   linters, types, layers, docs"
 	@echo "make setup   .venv with .venv/bin/tunesmith (setup-dev: with test tools)"
 	@echo "make test-slow | test-faults | test-gpu | test-peers   longer proofs"
-	@echo "make quality  measure every method on real data    make docs   regenerate the references"
+	@echo "make bench    our engine against its peers         make quality  every method on real data"
+	@echo "make docs     regenerate the references"
 
 # torch by exact version: a range would pull gigabytes of CUDA from the index
 $(VENV)/core: pyproject.toml constraints.txt
@@ -54,8 +55,13 @@ test-gpu: setup-dev
 test-peers: setup-dev
 	$(BIN)/python -m pytest -m peers -o addopts='-q --strict-markers'
 
-bench quality: setup-dev
-	$(BIN)/python bench/quality/run.py
+bench: setup-dev
+	$(BIN)/python bench/speed/run.py
+	$(BIN)/python bench/speed/table.py
+
+quality: setup-dev
+	for set in mwo mwo_shipped banking77 sst2 goemotions sts; do $(BIN)/python bench/quality/run.py $$set || exit 1; done
+	$(BIN)/python bench/quality/table.py
 
 docs: setup-dev
 	$(BIN)/python docs/make.py
