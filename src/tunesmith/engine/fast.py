@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.engine.dropout import make_cheap
 from tunesmith.engine.layouts import Layout
 from tunesmith.engine.packing import Pack, packed
 
@@ -31,6 +32,7 @@ class Fast:
         self.net, self.family, self.layout = net, family, layout
         self.reads = reads and not net.mean  # a mean reads every position
         self.virtual = virtual
+        make_cheap(net.auto)
 
     @property
     def auto(self) -> Any:

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import scaled_dot_product_attention
 
+from tunesmith.engine.dropout import drop
 from tunesmith.tasks import Encoded
 
 NAME = "tunesmith_packed"
@@ -168,15 +169,12 @@ Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def attend(runs: Sequence[Run], parts: Three, dropout: float, scale: float | None, *, causal: bool) -> torch.Tensor:
     """Each row attends to itself, and to what it continues: (T, A, D) from query (A, T, D), key and value (A or
     fewer, T, D)."""
-    grouped = parts[0].shape[0] != parts[1].shape[0]
     out = []
     for run in runs:
         query, key, value = _rows(parts[0][:, run.start : run.end], run.rows), *_seen(run, parts)
         length = run.before[1]
         mask = _sees(torch.arange(length, length + run.length, device=key.device), key) if length else None
-        states = scaled_dot_product_attention(
-            query, key, value, mask, dropout, causal and not length, scale=scale, enable_gqa=grouped
-        )
+        states = _attended((query, key, value), mask, dropout, scale, causal=causal and not length)
         out.append(states.transpose(1, 2).flatten(0, 1))
     return out[0] if len(out) == 1 else torch.cat(out)
 
@@ -188,12 +186,11 @@ def attend_read(pack: Pack, parts: Three, dropout: float, scale: float | None) -
     """
     if pack.asked is not None:
         return _attend_asked(pack.runs, pack.asked, parts, dropout, scale)
-    grouped = parts[0].shape[0] != parts[1].shape[0]
     out, row = [], 0
     for run in pack.runs:
         query = _rows(parts[0][:, row : row + run.rows], run.rows)
         key, value = _seen(run, parts)
-        states = scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale, enable_gqa=grouped)
+        states = _attended((query, key, value), None, dropout, scale, causal=False)
         out.append(states.squeeze(2))
         row += run.rows
     return out[0] if len(out) == 1 else torch.cat(out)
@@ -203,7 +200,6 @@ def _attend_asked(
     runs: Sequence[Run], asked: Sequence[NDArray[np.int64]], parts: Three, dropout: float, scale: float | None
 ) -> torch.Tensor:
     """Any number of positions of each row, each seeing the tokens up to itself (causal networks alone)."""
-    grouped = parts[0].shape[0] != parts[1].shape[0]
     single = [Run(r.start + i * r.length, r.length, 1, r.before) for r in runs for i in range(r.rows)]
     out, taken = [], 0
     for run, places in zip(single, asked, strict=True):
@@ -213,10 +209,30 @@ def _attend_asked(
         key, value = _seen(reach, parts)
         query = parts[0][:, taken : taken + len(places)].unsqueeze(0)
         mask = _sees(torch.from_numpy(places).to(key.device) + run.before[1], key)
-        states = scaled_dot_product_attention(query, key, value, mask, dropout, scale=scale, enable_gqa=grouped)
+        states = _attended((query, key, value), mask, dropout, scale, causal=False)
         out.append(states[0].transpose(0, 1))
         taken += len(places)
     return torch.cat(out)
+
+
+def _attended(
+    parts: Three, mask: torch.Tensor | None, share: float, scale: float | None, *, causal: bool
+) -> torch.Tensor:
+    """softmax(Q K' scale) V for (rows, A, L, D). With dropout torch's kernel would build the same matrix, and draw for
+    it at four times the price (`dropout`); without, or on a GPU, torch's kernel it is."""
+    query, key, value = parts
+    grouped = query.shape[1] != key.shape[1]
+    if not share or query.device.type != "cpu":
+        return scaled_dot_product_attention(query, key, value, mask, share, causal, scale=scale, enable_gqa=grouped)
+    if grouped:
+        times = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
+    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+    if causal:
+        mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return drop(scores.softmax(-1), share) @ value
 
 
 def _seen(run: Run, parts: Three) -> tuple[torch.Tensor, torch.Tensor]:
