@@ -60,7 +60,7 @@ bench: setup-dev
 	$(BIN)/python bench/speed/table.py
 
 quality: setup-dev
-	for set in mwo mwo_shipped banking77 sst2 goemotions sts; do $(BIN)/python bench/quality/run.py $$set || exit 1; done
+	for set in mwo mwo_mean mwo_shipped banking77 sst2 goemotions sts; do $(BIN)/python bench/quality/run.py $$set || exit 1; done
 	$(BIN)/python bench/quality/table.py
 
 docs: setup-dev

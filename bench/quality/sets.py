@@ -149,8 +149,9 @@ def _sts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 _CLASSIFY = {"name": "classify", "text": "text", "label": "label", "max_tokens": 128}
 _FIXED = {"epochs": 12, "batch": 16, "patience": None, "keep": "last", "evaluate_every": "12 epochs"}
 SETS = {
-    "mwo": Set(_CLASSIFY | {"pool": "mean"}, _mwo, ("majority", "tfidf", "tfidf_svm", *ALL), _FIXED),
-    "mwo_shipped": Set(_CLASSIFY | {"pool": "mean"}, _mwo_shipped, ("tfidf_svm", *SIX), _FIXED),
+    "mwo": Set(_CLASSIFY, _mwo, ("majority", "tfidf", "tfidf_svm", *ALL), _FIXED),
+    "mwo_mean": Set(_CLASSIFY | {"pool": "mean"}, _mwo, ("tfidf_svm", *ALL), _FIXED),
+    "mwo_shipped": Set(_CLASSIFY, _mwo_shipped, ("tfidf_svm", *SIX), _FIXED),
     "banking77": Set(_CLASSIFY, _banking, ("majority", "tfidf", *SIX), {"epochs": 5}),
     "sst2": Set(_CLASSIFY, _sst2, ("majority", "tfidf", *SIX), {"epochs": 3}),
     "goemotions": Set(
