@@ -284,6 +284,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
             "parameters": reply["parameters"],
             "base": {"name": work.found.name, "public_name": work.found.public_name, "digest": work.found.digest},
+            "engine": model.shortcuts.said,
             "equality": reply["equality"],
             "weights_sha256": reply["weights_sha256"],
             "golden_sha256": reply["golden_sha256"],

@@ -36,6 +36,8 @@ class Shortcuts:
         self.way: Way = self.plain
         self.taken: list[str] = []
         self.refused: list[str] = []
+        self.said: list[str] = []
+        """What `explain` told the user, for the provenance."""
         self.proven = False
         self.whole = True
         """Whether the last block still runs at every position."""
@@ -160,7 +162,8 @@ class Shortcuts:
                 lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
             lines += self.taken
             lines.append(f"forecast: {self._saving(train, padding, epochs):.1f} times less to compute than padded")
-        return [f"engine: {line}" for line in lines] + [f"engine: without {line}" for line in self.refused]
+        self.said = lines + [f"without {line}" for line in self.refused]
+        return [f"engine: {line}" for line in self.said]
 
     def _saving(self, train: Encoded, padding: float, epochs: int) -> float:
         """Positions x blocks computed by the padded way over those computed by ours; a backward pass counts double."""

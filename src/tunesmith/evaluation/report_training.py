@@ -142,6 +142,8 @@ def cost(results: Results) -> Section:
         pairs.append(("Energy", f"about {number(float(f'{energy:.2g}'))}\u00a0Wh ({basis})"))
     if machine:
         pairs.append(("Machine", _machine(machine)))
+    if said := found.get("engine"):
+        pairs.append(("Work left out because it could not change the result", "; ".join(map(str, said))))
     return Section("cost", "Cost", [Pairs(pairs)] if pairs else [])
 
 
@@ -199,7 +201,7 @@ def proof(results: Results) -> Section:
 def _opens(ecosystem: str) -> str:
     return {
         "plain": "transformers or PEFT alone (plain)",
-        "tunesmith": "transformers and PEFT after `import tunesmith.peft` (tunesmith)",
+        "tunesmith": "Tunesmith, or PEFT after `import tunesmith.peft` where the method page says so (tunesmith)",
     }.get(ecosystem, ecosystem)
 
 
