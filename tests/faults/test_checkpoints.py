@@ -83,12 +83,12 @@ def test_the_run_ends_with_the_same_weights_after_the_fallback(half: tuple[Path,
 def test_another_thread_count_goes_on_and_is_marked(
     half: tuple[Path, dict, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tunesmith.training.loop as loops
+    from tunesmith.training import keeping
 
     run = tmp_path / "run"
     shutil.copytree(half[0], run)
-    key = loops.kernel_key()
-    monkeypatch.setattr(loops, "kernel_key", lambda: key | {"threads": 96})
+    key = keeping.kernel_key()
+    monkeypatch.setattr(keeping, "kernel_key", lambda: key | {"threads": 96})
     reply = run_job(half[1] | {"run": str(run)})
     assert reply["equality"] == "exact"
     assert any("threads differ" in w for w in reply["warnings"])
