@@ -124,8 +124,9 @@ def test_numbers_that_cannot_be_trained_with_are_refused(field: str, value: floa
 
 OTHER: dict[str, Any] = {
     "epochs": 7, "max_steps": 3, "lr": 0.123, "head_lr": 0.1, "batch": 5, "batch_tokens": 99, "micro_tokens": 77,
-    "optimizer": "sgd", "weight_decay": 0.2, "momentum": 0.5, "clip": None, "schedule": "cosine", "warmup": 0.2, "floor": 0.1, "cycles": 4,
-    "power": 3.0, "factor": 0.3, "dropout": 0.2, "ema": 0.9, "evaluate_every": "5 steps", "save_every": "5 steps",
+    "optimizer": "sgd", "weight_decay": 0.2, "momentum": 0.5, "clip": None, "schedule": "cosine", "warmup": 0.2,
+    "floor": 0.1, "cycles": 4, "power": 3.0, "factor": 0.3, "dropout": 0.2, "ema": 0.9, "evaluate_every": "5 steps",
+    "save_every": "5 steps",
     "log_every": "5 steps", "patience": 9, "best": "loss", "keep": "last", "precision": "fp32", "log": "mlflow",
     "seed": 5,
 }  # fmt: skip
