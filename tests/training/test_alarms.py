@@ -109,7 +109,7 @@ def test_over_fitting_warns_when_one_loss_falls_and_the_other_rises() -> None:
 
 
 def test_a_run_that_over_fits_warns_once(tiny_bases: TinyBases) -> None:
-    made = small.model(small.plan(tiny_bases["bert"], lr=0.005, epochs=12, dropout=0.0, patience=None), ROWS)
+    made = small.model(small.plan(tiny_bases["bert"], lr=0.01, epochs=20, dropout=0.0, patience=None), ROWS)
     wrong = small.encoded(made, small.records(labels=[*small.LABELS[1:], "b"]))
     state = small.loop(made, small.encoded(made, ROWS), wrong).run()
     assert sum("over-fitting" in w for w in state.warnings) == 1
