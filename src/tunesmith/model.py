@@ -72,7 +72,7 @@ class Model:
         from tunesmith.engine.answers import answer_rows
 
         self.shortcuts.prove(encoded)
-        return answer_rows(self.shortcuts.way, self.net, encoded, tick=tick)
+        return answer_rows(self.shortcuts.way_for(encoded), self.net, encoded, tick=tick)
 
     def with_facts(self, facts: Facts) -> "Model":
         """The same model with other facts (thresholds)."""

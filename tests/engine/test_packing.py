@@ -174,3 +174,15 @@ def test_packed_and_padded_runs_take_the_same_steps(tiny_bases: TinyBases) -> No
         small.loop(model, encoded).run()
         ends.append(model.logits(encoded))
     assert np.abs(ends[0] - ends[1]).max() <= 2e-4
+
+
+def test_rows_beyond_the_attention_window_are_never_packed_later_on(tiny_bases: TinyBases) -> None:
+    """Proven on short rows, asked with longer ones: a packed row would see farther than the base's window."""
+    model = made(tiny_bases, "mistral", "full")
+    encoded = small.encoded(model, ROWS)
+    model.net.auto.config.sliding_window = int(encoded.lengths.max()) - 1
+    short = small.encoded(model, [r for r, n in zip(ROWS, encoded.lengths, strict=True) if n < encoded.lengths.max()])
+    model.shortcuts.prove(short)
+    assert isinstance(model.shortcuts.way, Packed)
+    assert model.shortcuts.way_for(short) is model.shortcuts.way
+    assert model.shortcuts.way_for(encoded) is model.shortcuts.plain

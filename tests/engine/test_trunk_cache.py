@@ -166,6 +166,8 @@ def test_room_is_made_for_the_newest_and_never_beyond_the_budget(tiny_bases: Tin
     assert len(trunk_cache.kept_caches()) == 2, "the least recently used one made way"
     assert not trunk_cache.make_room(10**6, 10**5, ())
     assert len(trunk_cache.kept_caches()) == 2, "nothing is deleted for what never could fit"
+    assert not trunk_cache.make_room(sizes[0], sum(sizes[1:]), [f.name for f in trunk_cache.kept_caches()])
+    assert len(trunk_cache.kept_caches()) == 2, "what the run itself uses is spared"
     assert trunk_cache.clean() == sum(sizes[1:])
     assert trunk_cache.kept_caches() == []
 
@@ -204,3 +206,21 @@ def test_a_build_that_is_killed_leaves_nothing_that_is_used(tiny_bases: TinyBase
     assert not trunk_cache.kept_caches()
     assert not trunk_cache.build(way.fast, encoded, 3, "fp32", folder=folder, tick=lambda _: None).found
     assert trunk_cache.build(way.fast, encoded, 3, "fp32", folder=folder, tick=lambda _: None).found
+
+
+def test_a_cache_that_nearly_fills_the_budget_is_found_again(tiny_bases: TinyBases) -> None:
+    first = made(tiny_bases, {"name": "layers", "top": 1})
+    cached(first, small.encoded(first, ROWS))
+    budget = 1.2 * trunk_cache.size(trunk_cache.kept_caches()[0]) / 2**30
+    again = made(tiny_bases, {"name": "layers", "top": 1}, cache_gb=budget)
+    assert cached(again, small.encoded(again, ROWS)).found, "it needs no second room for what is there"
+
+
+def test_what_a_killed_build_left_goes_after_a_day(tiny_bases: TinyBases) -> None:
+    old, young = (trunk_cache.root() / f".{name}.tmp" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (1.0, 1.0))
+    assert trunk_cache.make_room(10, 1000, ())
+    assert not old.exists()
+    assert young.exists()

@@ -100,7 +100,7 @@ class PackedLanguage(LanguageWay):
     def __init__(self, fast: Fast, levers: Levers, virtual: int = 0) -> None:
         self.net, self.fast, self.levers, self.virtual = fast.net, fast, levers, virtual
         self.caches: dict[int, Cache] = {}
-        """By id of the encoded rows, which live as long as the run."""
+        """By id of the encoded rows, which each cache holds."""
 
     def pieces(self, encoded: Encoded, rows: Sequence[int] | Ints, max_tokens: int) -> Iterator[list[int]]:
         return by_tokens(encoded, rows, max_tokens, self.virtual)

@@ -5,6 +5,8 @@ last block that nobody reads. Each has an off switch in the plan's `engine` sect
 sees. Where one cannot be used or does not agree with the library's own forward pass, the run says so and goes without.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.bases.family import Family
@@ -69,6 +71,10 @@ class Shortcuts:
                 f"(allowed {TOLERANCE:g}). Slower, but right; please report this base"
             )
 
+    def way_for(self, rows: Encoded) -> Way:
+        """The way for these rows: the chosen one, unless they are longer than what was proven with may be packed."""
+        return self.plain if len(rows) and beyond_window(self.net, rows) else self.way
+
     def _cannot_pack(self, rows: Encoded) -> str | None:
         if not self.asked.pack:
             return "switched off (engine.pack)"
@@ -103,27 +109,31 @@ class Shortcuts:
             return
         depth, kept = len(self.family.block_list(self.net.auto)), self.asked.cache_dtype
         width = int(self.way.fast.trunk.config.hidden_size)
-        need = sum(trunk_cache.forecast(e, width, kept, pooled=cut == depth) for e in sets.values())
-        if (where := self._place(need)) is None:
+        sets = {name: e for name, e in sets.items() if self.way_for(e) is self.way}
+        needs = {name: trunk_cache.forecast(e, width, kept, pooled=cut == depth) for name, e in sets.items()}
+        mean = self.net.mean and cut == depth
+        keys = {n: trunk_cache.key(self.net.auto, self.family, e, cut, kept, mean=mean) for n, e in sets.items()}
+        have = {f.name for f in trunk_cache.kept_caches()} & set(keys.values())
+        need = sum(needs.values())
+        missing = sum(n for name, n in needs.items() if keys[name] not in have)
+        if (where := self._place(need, missing, sorted(have))) is None:
             return
-        found = self._build(self.way, sets, cut, where == "disk", progress)
+        folders = {n: trunk_cache.root() / key for n, key in keys.items()} if where == "disk" else {}
+        found = self._build(self.way, sets, cut, folders, progress)
         source = "found from an earlier run" if found else "run once"
         place = "on disk" if where == "disk" else "in memory"
         self.taken.append(
             f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB {place}, {kept})"
         )
 
-    def _build(self, way: Packed, sets: dict[str, Encoded], cut: int, disk: bool, progress: Progress) -> bool:
-        """Give the way a cache of each set; returns whether all of them were there already."""
-        kept = self.asked.cache_dtype
-        mean = self.net.mean and cut == len(self.family.block_list(self.net.auto))
-        found = []
+    def _build(
+        self, way: Packed, sets: dict[str, Encoded], cut: int, folders: dict[str, Path], progress: Progress
+    ) -> bool:
+        """Give the way a cache of each set, in its folder or in memory; returns whether all were there already."""
+        kept, found = self.asked.cache_dtype, []
         with progress.bar("trunk cache", sum(map(len, sets.values())), "rows"):
-            for encoded in sets.values():
-                folder = None
-                if disk:
-                    name = trunk_cache.key(self.net.auto, self.family, encoded, cut, kept, mean=mean)
-                    folder = trunk_cache.root() / name
+            for name, encoded in sets.items():
+                folder = folders.get(name)
                 made = trunk_cache.build(way.fast, encoded, cut, kept, folder=folder, tick=progress.advance)
                 way.caches[id(encoded)] = made
                 found.append(made.found)
@@ -133,13 +143,16 @@ class Shortcuts:
         moving = (n for n, p in self.net.auto.named_parameters() if p.requires_grad)
         return not any(self.family.is_embedding(n) for n in moving)
 
-    def _place(self, need: int) -> str | None:
-        """disk or memory by choice and room; None, with the reason said, where neither will do."""
+    def _place(self, need: int, missing: int, have: Sequence[str]) -> str | None:
+        """disk or memory by choice and room; None, with the reason said, where neither will do.
+
+        On disk only the `missing` bytes want room, and the caches this run `have` make none.
+        """
         import psutil
 
         budget = int(self.asked.cache_gb * 2**30)
         asked = self.asked.cache
-        if asked in ("auto", "disk") and trunk_cache.make_room(need, budget, ()):
+        if asked in ("auto", "disk") and trunk_cache.make_room(missing, budget, have):
             return "disk"
         free = int(psutil.virtual_memory().available * CACHE_MEMORY)
         if asked in ("auto", "memory") and need <= free:

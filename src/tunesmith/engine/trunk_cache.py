@@ -10,6 +10,7 @@ Shape letters: N rows, T tokens of all rows, H width.
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Kept = Literal["fp32", "bf16"]
 BUILD_TOKENS = 8192
+DAY = 24 * 3600.0
 _BYTES = {"fp32": 4, "bf16": 2}
 
 
@@ -36,6 +38,8 @@ _BYTES = {"fp32": 4, "bf16": 2}
 class Cache:
     """States of rows above the cut: (T, H), or (N, H) where every block is below it and only read states matter."""
 
+    rows: Encoded
+    """The rows, held: a way finds their cache by their identity, which must not pass to others."""
     cut: int
     pooled: bool
     starts: np.ndarray
@@ -125,13 +129,13 @@ def build(
     starts = np.concatenate([[0], np.cumsum(encoded.lengths)]) if not pooled else np.arange(len(encoded) + 1)
     if folder is not None and _whole(folder):
         os.utime(folder / "about.json")  # the least recently used goes first when room is needed
-        return Cache(cut, pooled, starts, _mapped(folder), found=True)
+        return Cache(encoded, cut, pooled, starts, _mapped(folder), found=True)
     width = int(fast.trunk.config.hidden_size)
     shape, dtype = (int(starts[-1]), width), np.float32 if kept == "fp32" else np.int16
     if folder is None:
         states_TH = np.empty(shape, dtype=dtype)
         _fill(fast, encoded, cut, starts, states_TH, tick)
-        return Cache(cut, pooled, starts, states_TH)
+        return Cache(encoded, cut, pooled, starts, states_TH)
 
     def write(temporary: Path) -> None:
         states_TH = np.memmap(temporary / "states.bin", dtype=dtype, mode="w+", shape=shape)
@@ -140,7 +144,7 @@ def build(
         write_json(temporary / "about.json", {"shape": shape, "dtype": np.dtype(dtype).name, "cut": cut})
 
     write_folder(folder, write)
-    return Cache(cut, pooled, starts, _mapped(folder))
+    return Cache(encoded, cut, pooled, starts, _mapped(folder))
 
 
 def _fill(
@@ -205,9 +209,11 @@ def make_room(wanted: int, budget: int, spare: Sequence[str]) -> bool:
     `spare` are names of caches in use. Returns whether they fit; deletes nothing where they never could.
     """
     root().mkdir(parents=True, exist_ok=True)
-    if wanted > budget or wanted > 0.8 * (free_bytes(root()) + sum(size(f) for f in kept_caches())):
-        return False
+    _sweep()
     sizes = {f: size(f) for f in kept_caches()}
+    stays = sum(n for f, n in sizes.items() if f.name in spare)
+    if stays + wanted > budget or wanted > 0.8 * (free_bytes(root()) + sum(sizes.values()) - stays):
+        return False
     for folder in list(sizes):
         if sum(sizes.values()) + wanted <= budget and wanted <= 0.8 * free_bytes(root()):
             return True
@@ -215,6 +221,13 @@ def make_room(wanted: int, budget: int, spare: Sequence[str]) -> bool:
             shutil.rmtree(folder)
             del sizes[folder]
     return sum(sizes.values()) + wanted <= budget and wanted <= 0.8 * free_bytes(root())
+
+
+def _sweep() -> None:
+    """Delete what builds that were killed left more than a day ago; a younger one may still be filled."""
+    for folder in root().glob(".*.tmp"):
+        if time.time() - folder.stat().st_mtime > DAY:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean() -> int:

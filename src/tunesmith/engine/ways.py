@@ -1,6 +1,6 @@
 """Ways to run a network over rows: plainly, as its library would, or packed, maybe from a trunk cache.
 
-Both give the same logits up to rounding; which one runs is decided in `planner`, and proven there on a few rows.
+Both give the same logits up to rounding; which one runs is decided in `shortcuts`, and proven there on a few rows.
 """
 
 from abc import ABC, abstractmethod
@@ -52,7 +52,7 @@ class Packed(Way):
     def __init__(self, fast: Fast, virtual: int) -> None:
         self.fast, self.virtual = fast, virtual
         self.caches: dict[int, Cache] = {}
-        """By id of the encoded rows, which live as long as the run."""
+        """By id of the encoded rows, which each cache holds."""
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
         if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
