@@ -69,7 +69,7 @@ from tunesmith.bases.family import family_of
 from tunesmith.methods import METHODS
 settings = json.loads(sys.argv[1])
 found = find("minilm"); torch.manual_seed(0)
-net = load_net(found, outputs=2)
+net = load_net(found, num_labels=2)
 import peft
 settled = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 method = METHODS.find(settings["name"]).model_validate(settings)

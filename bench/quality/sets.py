@@ -39,13 +39,16 @@ class Set:
     """Rows to learn from, and the set's own test rows; None where folds are made."""
     methods: tuple[str, ...]
     train: dict[str, Any] = field(default_factory=dict)
+    choices: tuple[dict[str, Any], ...] = ()
+    """Settings to choose between inside each fold, by a quarter of its own training rows; without: no choice."""
 
-    def plan(self, method: str, split: Split) -> dict[str, Any]:
+    def plan(self, method: str, split: Split, choice: dict[str, Any] | None = None) -> dict[str, Any]:
         """The plan of one measurement."""
+        chosen = choice or {}
         return {
-            "task": self.task, "base": "minilm", "data": "unused.csv",
-            "method": {"name": method, **SETTINGS.get(method, {})},
-            "train": {"seed": split.seed, **self.train},
+            "task": self.task | chosen.get("task", {}), "base": "minilm", "data": "unused.csv",
+            "method": {"name": method, **SETTINGS.get(method, {}), **chosen.get("method", {})},
+            "train": {"seed": split.seed, **self.train, **chosen.get("train", {})},
         }  # fmt: skip
 
     def splits(self, *, folds: int | None, seeds: int, rows: int | None) -> Iterator[Split]:
@@ -148,9 +151,15 @@ def _sts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 _CLASSIFY = {"name": "classify", "text": "text", "label": "label", "max_tokens": 128}
 _FIXED = {"epochs": 12, "batch": 16, "patience": None, "keep": "last", "evaluate_every": "12 epochs"}
+_LONG = {"epochs": 25, "evaluate_every": "25 epochs"}
+_CHOICES = tuple(
+    {"task": {"pool": pool, "label_smoothing": smoothing}, "method": {"top": 3}, "train": _LONG}
+    for pool, smoothing in (("mean", 0.0), ("mean", 0.1), ("base", 0.1))
+)
 SETS = {
     "mwo": Set(_CLASSIFY, _mwo, ("majority", "tfidf", "tfidf_svm", *ALL), _FIXED),
     "mwo_mean": Set(_CLASSIFY | {"pool": "mean"}, _mwo, ("tfidf_svm", *ALL), _FIXED),
+    "mwo_chosen": Set(_CLASSIFY, _mwo, ("tfidf_svm", "layers"), _FIXED, _CHOICES),
     "mwo_shipped": Set(_CLASSIFY, _mwo_shipped, ("tfidf_svm", *SIX), _FIXED),
     "banking77": Set(_CLASSIFY, _banking, ("majority", "tfidf", *SIX), {"epochs": 5}),
     "sst2": Set(_CLASSIFY, _sst2, ("majority", "tfidf", *SIX), {"epochs": 3}),

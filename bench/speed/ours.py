@@ -60,10 +60,10 @@ def predict(ask: dict[str, Any], laps: Laps) -> dict[str, Any]:
     roles = plan.task.roles(labelled=False)
     records = _records(ask["rows"]["test"])
     laps.lap("load")
-    model.logits(model.encode(records[:8], roles))
+    model.outputs(model.encode(records[:8], roles))
     laps.lap("warm up")
     with meter:
-        logits_NC = model.logits(model.encode(records, roles))
+        logits_NC = model.outputs(model.encode(records, roles))
     laps.lap("predict")
     return meter.told() | {"texts": len(records), "predicted": [int(i) for i in logits_NC.argmax(-1)], **_told(model)}
 
@@ -143,5 +143,5 @@ def _told(model: "Model") -> dict[str, Any]:
 
 
 def _accuracy(model: "Model", ready: Ready) -> float:
-    predicted = model.logits(ready.test).argmax(-1)
+    predicted = model.outputs(ready.test).argmax(-1)
     return float((predicted == ready.test.targets).mean())

@@ -38,7 +38,7 @@ def answers_for(model: Model, table: Table) -> dict[str, list[Any]]:
 
 def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
     encoded = model.encode(records, model.plan.task.roles(labelled=False))
-    predicted, scores = model.plan.task.answer(model.logits(encoded), model.facts)
+    predicted, scores = model.plan.task.answer(model.outputs(encoded), model.facts)
     return model.plan.task.columns(predicted, scores, model.facts)
 
 
@@ -48,7 +48,7 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
     records = cleaned(model, table, labelled=True)
     encoded = model.encode(records, model.plan.task.roles())
     with progress.bar("answering", len(records), "rows") as bar:
-        logits = model.logits(encoded, tick=bar.advance)
+        logits = model.outputs(encoded, tick=bar.advance)
     truth = model.plan.task.truth(encoded, model.facts)
     answers = answers_of(model.plan.task, logits, truth, model.facts)
     unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0

@@ -25,7 +25,7 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
 
     part = pick(encoded, rows)
     batch = collate(part, range(len(rows)), model.tokenizer.pad_token_id)
-    tensors = {**batch.inputs, "logits": torch.from_numpy(model.logits(part))}
+    tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
 

@@ -173,7 +173,7 @@ def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
 def decide(model: Model, validation: Encoded) -> Model:
     """The model with the decision thresholds that its validation rows suggest."""
     task = model.plan.task
-    logits = model.logits(validation)
+    logits = model.outputs(validation)
     _, scores = task.answer(logits, model.facts)
     if scores is None:
         return model
@@ -183,7 +183,7 @@ def decide(model: Model, validation: Encoded) -> Model:
 def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, Any]:
     """Metrics with intervals on validation and test, baselines beside them, paired tests between the two."""
     by = Judge(work.plan, model.facts)
-    logits = {name: model.logits(e) for name, e in encoded.items() if name != "train"}
+    logits = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
     answers: dict[str, Answers] = {
         name: answers_of(work.plan.task, values, work.plan.task.truth(encoded[name], model.facts), model.facts)
         for name, values in logits.items()

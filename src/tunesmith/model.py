@@ -19,8 +19,9 @@ from tunesmith.tasks import Array, Encoded, Facts, Tick, no_tick
 from tunesmith.version import __version__
 
 if TYPE_CHECKING:
+    from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
-    from tunesmith.engine.shortcuts import Shortcuts
+    from tunesmith.engine.shortcuts import HeadShortcuts
 
 CARD = "tunesmith.json"
 SIDE = "side.safetensors"
@@ -40,7 +41,7 @@ class Model:
     @property
     def family(self) -> Family:
         """Where things are in this architecture."""
-        return family_of(self.base.model_type)
+        return family_of(self.base.model_type, self.plan.task.purpose)
 
     @property
     def equal_lengths(self) -> bool:
@@ -48,11 +49,13 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "Shortcuts":
+    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts":
         """How the network is run here."""
-        from tunesmith.engine.shortcuts import Shortcuts
+        from tunesmith.engine.language_shortcuts import LanguageShortcuts
+        from tunesmith.engine.shortcuts import HeadShortcuts
 
-        return Shortcuts(self.net, self.family, self.plan, self.tokenizer.pad_token_id, equal=self.equal_lengths)
+        kind = LanguageShortcuts if self.plan.task.purpose == "language" else HeadShortcuts
+        return kind(self.net, self.family, self.plan, self.tokenizer.pad_token_id, equal=self.equal_lengths)
 
     @property
     def learning_rate(self) -> float:
@@ -67,12 +70,12 @@ class Model:
         """Rows as this network reads them."""
         return self.plan.task.encode(records, roles, self.tokenizer, self.facts, tick)
 
-    def logits(self, encoded: Encoded, tick: Callable[[int], None] = lambda _: None) -> Array:
-        """Logits (N, C) float32."""
+    def outputs(self, encoded: Encoded, tick: Callable[[int], None] = lambda _: None) -> Array:
+        """What the network says of each row, (N, C) float32: logits, or what the task reads of it."""
         from tunesmith.engine.answers import answer_rows
 
         self.shortcuts.prove(encoded)
-        return answer_rows(self.shortcuts.way_for(encoded), self.net, encoded, tick=tick)
+        return answer_rows(self.shortcuts.way_for(encoded), self.plan.task, self.net, encoded, tick=tick)
 
     def with_facts(self, facts: Facts) -> "Model":
         """The same model with other facts (thresholds)."""
@@ -87,7 +90,7 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
 
     torch.manual_seed(plan.train.seed)
     auto = fresh(plan, facts, base, tokenizer)
-    auto = plan.method.apply(auto, family_of(base.model_type))
+    auto = plan.method.apply(auto, family_of(base.model_type, plan.task.purpose))
     return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
 
 
@@ -103,16 +106,17 @@ def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
 
 
 def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
-    """The base as transformers' Auto class with a new head, labels and padding token set."""
+    """The base as transformers' Auto class, padding token set; with a new head and its labels, if the task has one."""
     from tunesmith.bases.load import load_net
 
-    names: dict[str, Any] = {}
+    head: dict[str, Any] = {}
+    if plan.task.purpose == "classify":
+        head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
     if facts.labels:
-        names = {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
+        head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
     return load_net(
-        base, outputs=plan.task.outputs(facts), layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id,
-        problem_type=plan.task.problem_type, **names,
-    )  # fmt: skip
+        base, purpose=plan.task.purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head
+    )
 
 
 def save(model: Model, folder: Path) -> None:
@@ -165,7 +169,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
             f"but the one here has {base.digest[:12]}. Answers would differ: refused"
         )
     tokenizer = load_tokenizer(replace(base, folder=folder))
-    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_of(base.model_type), folder)
+    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_of(base.model_type, plan.task.purpose), folder)
     net = _network(plan, facts, base, auto)
     _load_side(net, folder)
     net.eval().requires_grad_(False)

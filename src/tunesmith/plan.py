@@ -2,7 +2,16 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationInfo,
+)
 
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
@@ -136,6 +145,8 @@ class Engine(Section):
     """Rows end to end instead of padded batches, each attending to itself alone."""
     reads: bool = True
     """The last block only at the positions that the head reads."""
+    prefix: bool = True
+    """Language models: tokens with which several rows of a step begin run once."""
     cache: Literal["auto", "disk", "memory", "off"] = "auto"
     """Blocks that never move run once for each row. disk: kept for other runs, too. auto: on disk, or in memory where
     the disk has no room."""
@@ -156,8 +167,9 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: tuple[Literal["majority", "tfidf", "probe"], ...] = ("majority", "tfidf", "probe")
-    """What stands beside the result: most frequent answer, TF-IDF with a linear model, frozen base with one."""
+    baselines: tuple[Literal["majority", "tfidf", "probe", "untuned"], ...] | None = None
+    """What stands beside the result; the task's own unless named. majority: the most frequent answer. tfidf: word
+    counts with a linear model. probe: the frozen base with one. untuned: the base as it was, for tasks that write."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
 
@@ -170,6 +182,12 @@ def _mixed(value: Any) -> Any:
 
 def _base(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _usual_steps(value: Any, info: ValidationInfo) -> Any:
+    """Where the plan names none, the task's own."""
+    task = info.data.get("task")
+    return list(task.usual_steps) if value is None and task is not None else value or ()
 
 
 def _data(value: Any) -> Any:
@@ -195,8 +213,8 @@ class Plan(Section):
     """Where rows come from."""
     method: Annotated[AnyMethod, BeforeValidator(_mixed)] = METHODS.make("lora")
     """How the backbone learns; a list stacks methods."""
-    steps: tuple[AnyStep, ...] = (STEPS.make("clean"), STEPS.make("dedup"))
-    """Data preparation, in order."""
+    steps: Annotated[tuple[AnyStep, ...], BeforeValidator(_usual_steps)] = Field(None, validate_default=True)
+    """Data preparation, in order; clean and dedup unless named, dedup alone for tasks that learn to write."""
     train: Train = Train()
     engine: Engine = Engine()
     evaluate: Evaluate = Evaluate()
@@ -207,6 +225,11 @@ class Plan(Section):
     def metric_names(self) -> tuple[str, ...]:
         """Metrics to report, in order."""
         return self.evaluate.metrics or self.task.metrics
+
+    @property
+    def baseline_names(self) -> tuple[str, ...]:
+        """Baselines, in order."""
+        return self.task.usual_baselines if self.evaluate.baselines is None else self.evaluate.baselines
 
     @property
     def best_metric(self) -> str:

@@ -49,13 +49,13 @@ def prove(run: Run) -> dict[str, Any]:
     records, tensors = read_golden(run.file("golden"))
     golden = tensors["logits"].numpy()
     encoded = model.encode(records, model.plan.task.roles(labelled=False))
-    logits = model.logits(encoded)
+    logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     prepared = prepare(read_plan(run.plan))
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
     truth = model.plan.task.truth(validation, model.facts)
-    metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.logits(validation), truth))
+    metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.outputs(validation), truth))
     proof = {
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,

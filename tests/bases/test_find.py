@@ -46,7 +46,7 @@ def configure(base: Path, **fields: Any) -> None:
 
 
 def net(base: Path, **settings: Any) -> torch.nn.Module:
-    return load_net(find(str(base)), **{"outputs": 3, **settings})
+    return load_net(find(str(base)), **{"num_labels": 3, **settings})
 
 
 class Bomb:
@@ -241,8 +241,8 @@ def test_an_architecture_without_a_row_is_refused_with_those_that_have_one(base:
 def test_a_base_can_be_cut_to_its_lowest_blocks(family: str, tiny_bases: TinyBases) -> None:
     found = find(str(tiny_bases[family]))
     torch.manual_seed(0)
-    whole = load_net(found, outputs=3)
-    cut = load_net(found, outputs=3, layers=2)
+    whole = load_net(found, num_labels=3)
+    cut = load_net(found, num_labels=3, layers=2)
     row = family_of(family)
     assert len(row.block_list(whole)) == 4 and len(row.block_list(cut)) == 2
     kept, all_ = dict(cut.named_parameters()), dict(whole.named_parameters())
@@ -252,7 +252,7 @@ def test_a_base_can_be_cut_to_its_lowest_blocks(family: str, tiny_bases: TinyBas
 @pytest.mark.parametrize("layers", (0, 5, 99))
 def test_a_cut_out_of_range_is_refused_with_the_range(layers: int, tiny_bases: TinyBases) -> None:
     with pytest.raises(TunesmithError, match=rf"base\.layers: {layers} is not between 1 and 4"):
-        load_net(find(str(tiny_bases["bert"])), outputs=3, layers=layers)
+        load_net(find(str(tiny_bases["bert"])), num_labels=3, layers=layers)
 
 
 def test_the_head_follows_the_seed_and_nothing_else_is_random(base: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_tokenizer_without_padding_gets_a_token_that_it_knows(
     file.write_text(json.dumps(fields), encoding="utf-8")
     tokenizer = load_tokenizer(find(str(copy)))
     assert tokenizer.pad_token == expected and tokenizer.padding_side == "right"
-    made = load_net(find(str(copy)), outputs=2, pad_token_id=tokenizer.pad_token_id)
+    made = load_net(find(str(copy)), num_labels=2, pad_token_id=tokenizer.pad_token_id)
     assert made.config.pad_token_id == tokenizer.pad_token_id, "the head finds the last token of a row by it"
 
 
@@ -316,7 +316,7 @@ def test_virtual_tokens_that_fill_all_places_are_refused(tiny_bases: TinyBases) 
 def test_the_longest_input_that_is_allowed_has_an_answer(family: str, tiny_bases: TinyBases) -> None:
     found = find(str(tiny_bases[family]))
     tokenizer = load_tokenizer(found)
-    made = load_net(found, outputs=3, pad_token_id=tokenizer.pad_token_id).eval()
+    made = load_net(found, num_labels=3, pad_token_id=tokenizer.pad_token_id).eval()
     ids = torch.full((1, max_positions(found)), 20)
     with torch.no_grad():
         assert made(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.isfinite().all()

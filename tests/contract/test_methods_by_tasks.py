@@ -122,14 +122,14 @@ def check_contract(method: str, task: str, family: str, bases: TinyBases, folder
     moved = [n for n in moving if not torch.equal(before[n], after[n])]
     assert not still, f"frozen tensors moved: {still[:3]}"
     assert moved, "nothing moved"
-    logits = case.model.logits(case.encoded())
+    logits = case.model.outputs(case.encoded())
     save(case.model, folder / "model")
     again = load(folder / "model")
-    assert error_of(again.logits(again.encode(case.records, again.plan.task.roles())), logits) <= EXACT
+    assert error_of(again.outputs(again.encode(case.records, again.plan.task.roles())), logits) <= EXACT
     check_plain(case, folder, logits)
     if case.model.plan.method.can_fold():
         folded = replace(again, net=type(again.net)(again.plan.method.fold(again.net.auto), 0, logits.shape[1]))
-        assert error_of(folded.logits(case.encoded()), logits) <= EXACT, "merged differs from unmerged"
+        assert error_of(folded.outputs(case.encoded()), logits) <= EXACT, "merged differs from unmerged"
 
 
 def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
@@ -171,9 +171,9 @@ def test_side_vector_reaches_the_head_and_survives_reloading(
 ) -> None:
     case = make_case("lora", "classify", family, tiny_bases, side_columns=["hours"], side="vector")
     one_step(case)
-    logits = case.model.logits(case.encoded())
+    logits = case.model.outputs(case.encoded())
     save(case.model, tmp_path / "model")
     again = load(tmp_path / "model")
-    assert error_of(again.logits(again.encode(case.records, again.plan.task.roles())), logits) <= EXACT
+    assert error_of(again.outputs(again.encode(case.records, again.plan.task.roles())), logits) <= EXACT
     other = [replace(r, cells=r.cells | {"hours": "99"}) for r in case.records]
-    assert not np.allclose(again.logits(again.encode(other, again.plan.task.roles())), logits)
+    assert not np.allclose(again.outputs(again.encode(other, again.plan.task.roles())), logits)

@@ -34,7 +34,7 @@ def test_a_row_alone_answers_as_in_any_batch(family: str, tiny_bases: TinyBases)
     together = answer(model, list(range(len(ROWS))))
     assert np.abs(alone - together).max() <= 1e-5
     assert np.abs(alone[::-1] - answer(model, list(reversed(range(len(ROWS)))))).max() <= 1e-5
-    assert np.abs(alone - model.logits(small.encoded(model, ROWS))).max() <= 1e-5, "and through answer_rows, in order"
+    assert np.abs(alone - model.outputs(small.encoded(model, ROWS))).max() <= 1e-5, "and through answer_rows, in order"
 
 
 @pytest.mark.parametrize("method", ("prompt", "prefix", "ptuning"))
@@ -43,8 +43,8 @@ def test_virtual_tokens_leave_padding_without_effect(family: str, method: str, t
     asked = small.plan(tiny_bases[family], method={"name": method, "tokens": 3})
     model = small.model(asked, ROWS)
     whole = small.encoded(model, ROWS)
-    alone = np.concatenate([model.logits(small.encoded(model, [row])) for row in ROWS])
-    assert np.abs(alone - model.logits(whole)).max() <= 1e-5
+    alone = np.concatenate([model.outputs(small.encoded(model, [row])) for row in ROWS])
+    assert np.abs(alone - model.outputs(whole)).max() <= 1e-5
 
 
 def modes(model: Model) -> dict[str, bool]:
@@ -120,12 +120,12 @@ def test_the_side_path_starts_at_zero_and_equals_concatenation(tiny_bases: TinyB
     model.net.eval()
     whole = small.encoded(model, rows)
     assert model.net.side is not None and whole.side is not None
-    before = model.logits(whole)
+    before = model.outputs(whole)
     plain = small.model(small.plan(tiny_bases["bert"]), rows)
-    assert np.array_equal(before, plain.logits(small.encoded(plain, rows)))
+    assert np.array_equal(before, plain.outputs(small.encoded(plain, rows)))
     with torch.no_grad():
         model.net.side.weight.copy_(torch.tensor([[1.0], [-2.0], [0.5]]))
-    assert np.allclose(model.logits(whole), before + whole.side @ np.array([[1.0, -2.0, 0.5]]), atol=1e-6)
+    assert np.allclose(model.outputs(whole), before + whole.side @ np.array([[1.0, -2.0, 0.5]]), atol=1e-6)
 
 
 def test_the_methods_own_dropout_is_left_alone(tiny_bases: TinyBases) -> None:
@@ -138,7 +138,7 @@ def test_the_methods_own_dropout_is_left_alone(tiny_bases: TinyBases) -> None:
     from tunesmith.engine.network import override_dropout
     from tunesmith.methods import METHODS
 
-    net = load_net(find(str(tiny_bases["bert"])), outputs=2)
+    net = load_net(find(str(tiny_bases["bert"])), num_labels=2)
     net = METHODS.find("lora").model_validate({"name": "lora", "dropout": 0.3}).apply(net, family_of("bert"))
     assert override_dropout(net, 0.0) > 0
     left = {m.p for m in net.modules() if isinstance(m, nn.Dropout)}

@@ -36,7 +36,7 @@ def made(bases: TinyBases, family: str, method: Any, task: Any = "classify", **e
 
 def compare(model: Model, encoded: Encoded) -> float:
     """Largest relative difference of logits, loss and gradients in fp64, over all rows, with dropout off."""
-    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.prove(encoded, learning=True)
     assert isinstance(model.shortcuts.way, Packed), model.shortcuts.refused
     model.net.double()
     return disagreement(model.net, model.shortcuts.plain, model.shortcuts.way, encoded, model.plan.task.losses)
@@ -86,7 +86,7 @@ def test_answers_come_in_the_order_asked_for(tiny_bases: TinyBases) -> None:
     some = [7, 2, 5, 0]
     with torch.no_grad():
         mixed = model.shortcuts.way.logits(encoded, some).numpy()
-    assert np.abs(mixed - model.logits(encoded)[some]).max() <= 1e-6
+    assert np.abs(mixed - model.outputs(encoded)[some]).max() <= 1e-6
 
 
 def test_a_pack_lays_rows_end_to_end(tiny_bases: TinyBases) -> None:
@@ -123,7 +123,7 @@ def test_switched_off_means_the_library_alone(tiny_bases: TinyBases) -> None:
 @pytest.mark.parametrize(("family", "method", "word"), (("deberta-v2", "full", "deberta"), ("bert", "prefix", "keys")))
 def test_what_cannot_be_packed_says_why(family: str, method: str, word: str, tiny_bases: TinyBases) -> None:
     model = made(tiny_bases, family, method)
-    model.shortcuts.prove(small.encoded(model, ROWS), model.plan.task.losses)
+    model.shortcuts.prove(small.encoded(model, ROWS), learning=True)
     assert model.shortcuts.way is model.shortcuts.plain
     assert word in model.shortcuts.refused[0]
 
@@ -134,19 +134,19 @@ def test_a_wrong_shortcut_is_found_and_named(tiny_bases: TinyBases, monkeypatch:
     wrong = layouts.Bert.tail
     monkeypatch.setattr(layouts.Bert, "tail", lambda self, *a: wrong(self, *a) * 1.001)
     model = made(tiny_bases, "bert", "full")
-    model.shortcuts.prove(small.encoded(model, ROWS), model.plan.task.losses)
+    model.shortcuts.prove(small.encoded(model, ROWS), learning=True)
     assert model.shortcuts.whole, "the last block runs in full"
     assert isinstance(model.shortcuts.way, Packed), "and the rest is still packed"
     assert model.shortcuts.refused[0].startswith("last block only where it is read: on 3 rows it differed")
     monkeypatch.setattr(layouts.Bert, "embed", lambda self, trunk, pack, words: trunk.embeddings(pack.ids_T[None]))
-    model.shortcuts.prove(small.encoded(model, ROWS), model.plan.task.losses)
+    model.shortcuts.prove(small.encoded(model, ROWS), learning=True)
     assert model.shortcuts.way is model.shortcuts.plain, "positions that do not begin anew: found, and done plainly"
 
 
 def test_the_check_leaves_no_trace(tiny_bases: TinyBases) -> None:
     model = made(tiny_bases, "bert", "lora")
     before = torch.get_rng_state()
-    model.shortcuts.prove(small.encoded(model, ROWS), model.plan.task.losses)
+    model.shortcuts.prove(small.encoded(model, ROWS), learning=True)
     assert torch.equal(before, torch.get_rng_state())
     assert all(p.grad is None for p in model.net.parameters())
 
@@ -172,7 +172,7 @@ def test_packed_and_padded_runs_take_the_same_steps(tiny_bases: TinyBases) -> No
         override_dropout(model.net, 0.0)
         encoded = small.encoded(model, ROWS)
         small.loop(model, encoded).run()
-        ends.append(model.logits(encoded))
+        ends.append(model.outputs(encoded))
     assert np.abs(ends[0] - ends[1]).max() <= 2e-4
 
 

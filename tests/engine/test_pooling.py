@@ -27,7 +27,7 @@ def test_padding_does_not_reach_the_mean(family: str, tiny_bases: TinyBases) -> 
         alone = torch.cat([model.net(collate(whole, [i], pad)) for i in range(len(ROWS))])
         together = model.net(collate(whole, range(len(ROWS)), pad))
     assert torch.allclose(alone, together, atol=1e-5)
-    assert np.abs(model.logits(whole) - alone.numpy()).max() <= 1e-5
+    assert np.abs(model.outputs(whole) - alone.numpy()).max() <= 1e-5
 
 
 def test_it_is_the_mean_that_is_read(tiny_bases: TinyBases) -> None:
@@ -39,7 +39,7 @@ def test_it_is_the_mean_that_is_read(tiny_bases: TinyBases) -> None:
     with torch.no_grad():
         states = auto.bert.encoder(auto.bert.embeddings(input_ids=ids)).last_hidden_state
         expected = auto.classifier(states[0].mean(0))
-    assert np.abs(model.logits(whole)[0] - expected.numpy()).max() <= 1e-5
+    assert np.abs(model.outputs(whole)[0] - expected.numpy()).max() <= 1e-5
 
 
 @pytest.mark.parametrize("method", ("full", "head", "lora", "bitfit", "prefix", "prompt"))
@@ -47,9 +47,9 @@ def test_a_pooler_that_is_passed_by_rests_and_training_goes_on(method: str, tiny
     model = made(tiny_bases, "bert", {"name": method, **({"tokens": 3} if method in ("prefix", "prompt") else {})})
     assert not any(p.requires_grad for n, p in model.net.named_parameters() if "pooler" in n)
     encoded = small.encoded(model, ROWS)
-    before = model.logits(encoded)
+    before = model.outputs(encoded)
     small.loop(model, encoded).run()
-    assert np.abs(model.logits(encoded) - before).max() > 0
+    assert np.abs(model.outputs(encoded) - before).max() > 0
 
 
 def test_the_class_says_that_other_tools_do_not_read_means(tiny_bases: TinyBases) -> None:

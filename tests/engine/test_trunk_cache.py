@@ -38,7 +38,7 @@ def made(bases: TinyBases, method: Any, family: str = "bert", task: Any = "class
 
 
 def cached(model: Model, encoded: Encoded) -> trunk_cache.Cache:
-    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.prove(encoded, learning=True)
     model.shortcuts.cache({"train": encoded}, QUIET)
     way = model.shortcuts.way
     assert isinstance(way, Packed)
@@ -97,7 +97,7 @@ def test_whole_runs_with_and_without_a_cache_agree(tiny_bases: TinyBases) -> Non
         model = made(tiny_bases, {"name": "layers", "top": 1}, cache=kept)
         encoded = small.encoded(model, ROWS)
         small.loop(model, encoded).run()
-        ends.append(model.logits(encoded))
+        ends.append(model.outputs(encoded))
     assert np.abs(ends[0] - ends[1]).max() <= 1e-6
     assert np.abs(ends[0] - ends[2]).max() <= 1e-4
 
@@ -175,7 +175,7 @@ def test_room_is_made_for_the_newest_and_never_beyond_the_budget(tiny_bases: Tin
 def test_no_room_at_all_is_said(tiny_bases: TinyBases) -> None:
     model = made(tiny_bases, {"name": "layers", "top": 1}, cache="disk", cache_gb=1e-9)
     encoded = small.encoded(model, ROWS)
-    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.prove(encoded, learning=True)
     model.shortcuts.cache({"train": encoded}, QUIET)
     assert "engine.cache_gb" in model.shortcuts.refused[0]
 
@@ -184,7 +184,7 @@ def test_no_room_at_all_is_said(tiny_bases: TinyBases) -> None:
 def test_what_moves_below_is_never_cached(method: Any, tiny_bases: TinyBases) -> None:
     model = made(tiny_bases, method)
     encoded = small.encoded(model, ROWS)
-    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.prove(encoded, learning=True)
     model.shortcuts.cache({"train": encoded}, QUIET)
     assert not model.shortcuts.way.caches
 
@@ -193,7 +193,7 @@ def test_a_build_that_is_killed_leaves_nothing_that_is_used(tiny_bases: TinyBase
     """A child process dies while it fills the file; its parent then finds no cache, and builds a whole one."""
     model = made(tiny_bases, {"name": "layers", "top": 1})
     encoded = small.encoded(model, ROWS)
-    model.shortcuts.prove(encoded, model.plan.task.losses)
+    model.shortcuts.prove(encoded, learning=True)
     way = model.shortcuts.way
     folder = trunk_cache.root() / ("a" * 64)
     child = os.fork()

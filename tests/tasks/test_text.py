@@ -175,7 +175,7 @@ def test_a_text_of_nothing_has_an_answer_and_the_same_one_in_any_batch(
 ) -> None:
     """FAULTS M4: 0 tokens, special tokens alone, spaces alone: an answer, never an index error."""
     made = families[family]
-    alone = made.logits(made.encode(small.records([text], ["a"]), made.plan.task.roles()))
+    alone = made.outputs(made.encode(small.records([text], ["a"]), made.plan.task.roles()))
     assert np.isfinite(alone).all()
     both = made.encode(small.records([text, LONG], ["a", "b"]), made.plan.task.roles())
     import torch

@@ -91,7 +91,7 @@ def test_best_by_loss_takes_the_lowest(tiny_bases: TinyBases) -> None:
     state = loop.run()
     seen = [e["validation_loss"] for e in loop.evaluations]
     assert state.best_value == min(seen) and state.best_step == 2 * (1 + seen.index(min(seen)))
-    assert judging.loss_of(loop, made.logits(wrong)) == pytest.approx(min(seen), rel=1e-6)
+    assert made.plan.task.mean_loss(made.outputs(wrong), loop.job.validation) == pytest.approx(min(seen), rel=1e-6)
 
 
 def test_a_metric_of_errors_is_better_when_lower(tiny_bases: TinyBases) -> None:
@@ -199,7 +199,7 @@ def test_eight_rows_can_be_learnt_by_heart(family: str, tiny_bases: TinyBases) -
     override_dropout(made.net, 0.0)
     whole = small.encoded(made, rows)
     small.loop(made, whole).run()
-    assert (made.logits(whole).argmax(-1) == whole.targets).mean() >= 0.99
+    assert (made.outputs(whole).argmax(-1) == whole.targets).mean() >= 0.99
 
 
 def test_rows_of_no_weight_in_the_loss_are_not_learnt_from(tiny_bases: TinyBases) -> None:

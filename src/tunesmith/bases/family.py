@@ -1,12 +1,13 @@
 """Families of architectures: where the trunk, its blocks and its head are, and which layers do what.
 
-A family is a row of facts about one of transformers' `Auto…ForSequenceClassification` classes. Everything that has
-to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row.
+A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling class has
+the same trunk, and for a head the pretrained one, which no method has to train. Everything that has to name a module
+(freezing, adapters, caches) asks here, so that a new architecture is one new row.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith.errors import TunesmithError, unknown
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Kind = Literal["attention", "feed_forward"]
+Purpose = Literal["classify", "language"]
+"""Which Auto class: one with a new head, or the causal language model as it was pretrained."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Family:
     prefix: bool
     """Whether the forward pass takes past keys and values, which prefix tuning needs."""
     decoder: bool = False
+    language_head: str = ""
+    """Module from states to words in the language-modelling class; empty where there is none."""
+    purpose: Purpose = "classify"
 
     @property
     def linears(self) -> tuple[str, ...]:
@@ -74,7 +80,7 @@ class Family:
     def bare(self, parameter: str) -> str:
         """`bare_name`, also where the trunk itself is called `model` and only a prompt encoder was put around it."""
         name = bare_name(parameter)
-        inside = self.trunk == "model" and name.split(".")[0] in ("layers", "embed_tokens", "norm")
+        inside = self.trunk == "model" and name.split(".")[0] in ("layers", "embed_tokens", "norm", "final_layernorm")
         return f"model.{name}" if inside else name
 
     def is_head(self, parameter: str) -> bool:
@@ -86,6 +92,11 @@ class Family:
         """Number of the block that holds a parameter; None outside the blocks."""
         found = re.match(rf"{re.escape(self.blocks)}\.(\d+)\.", self.bare(parameter))
         return int(found.group(1)) if found else None
+
+    def above_blocks(self, parameter: str) -> bool:
+        """Whether a parameter belongs to what reads the last block: the head, or the language head."""
+        name = self.bare(parameter)
+        return self.is_head(parameter) or bool(self.language_head and name.startswith(f"{self.language_head}."))
 
     def is_embedding(self, parameter: str) -> bool:
         """Whether a parameter runs before the first block."""
@@ -129,7 +140,30 @@ def _llama_like(name: str) -> Family:
         attention_out="self_attn.o_proj", feed_forward_in=("mlp.gate_proj", "mlp.up_proj"),
         feed_forward_out="mlp.down_proj", attention_norm="input_layernorm", feed_forward="mlp",
         feed_forward_norm="post_attention_layernorm", post_norm=False, prefix=True, decoder=True,
+        language_head="lm_head",
     )  # fmt: skip
+
+
+_PHI = replace(
+    _llama_like("phi"), attention_out="self_attn.dense", feed_forward_in=("mlp.fc1",), feed_forward_out="mlp.fc2",
+    feed_forward_norm="input_layernorm",
+)  # fmt: skip
+"""Attention and feed-forward side by side, behind one norm."""
+_GPT2 = Family(
+    name="gpt2", trunk="transformer", blocks="transformer.h", embeddings=("transformer.wte", "transformer.wpe"),
+    head=("score",), reads="last", query="attn.c_attn", key="attn.c_attn", value="attn.c_attn",
+    attention_out="attn.c_proj", feed_forward_in=("mlp.c_fc",), feed_forward_out="mlp.c_proj", attention_norm="ln_1",
+    feed_forward="mlp", feed_forward_norm="ln_2", post_norm=False, prefix=True, decoder=True, language_head="lm_head",
+)  # fmt: skip
+"""Query, key and value are one layer."""
+_GPT_NEOX = Family(
+    name="gpt_neox", trunk="gpt_neox", blocks="gpt_neox.layers", embeddings=("gpt_neox.embed_in",), head=("score",),
+    reads="last", query="attention.query_key_value", key="attention.query_key_value",
+    value="attention.query_key_value", attention_out="attention.dense", feed_forward_in=("mlp.dense_h_to_4h",),
+    feed_forward_out="mlp.dense_4h_to_h", attention_norm="input_layernorm", feed_forward="mlp",
+    feed_forward_norm="post_attention_layernorm", post_norm=False, prefix=True, decoder=True,
+    language_head="embed_out",
+)  # fmt: skip
 
 
 _DISTILBERT = Family(
@@ -153,12 +187,28 @@ FAMILIES: dict[str, Family] = {
         _llama_like("qwen2"),
         _llama_like("qwen3"),
         _llama_like("mistral"),
+        _llama_like("gemma"),
+        _PHI,
+        _GPT2,
+        _GPT_NEOX,
     )
 }
 
 
-def family_of(model_type: str) -> Family:
-    """The family of a configuration's `model_type`. Raises TunesmithError for one we have no row for."""
+def family_of(model_type: str, purpose: Purpose = "classify") -> Family:
+    """The family of a configuration's `model_type`. Raises TunesmithError for one we have no row for, or that cannot
+    serve the purpose."""
     if model_type not in FAMILIES:
         raise TunesmithError(f"base: {unknown('family', model_type, FAMILIES)}")
-    return FAMILIES[model_type]
+    family = FAMILIES[model_type]
+    if purpose == "classify":
+        return family
+    if not family.language_head:
+        able = ", ".join(name for name, f in FAMILIES.items() if f.language_head)
+        raise TunesmithError(f"base: {model_type} reads text and cannot write it. Families that can: {able}")
+    return replace(family, head=(), purpose=purpose)
+
+
+def purpose_of(net: "nn.Module") -> Purpose:
+    """Which Auto class a network is."""
+    return "classify" if type(plain(net)).__name__.endswith("ForSequenceClassification") else "language"

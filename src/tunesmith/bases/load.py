@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases.family import Family, bare_name, family_of
+from tunesmith.bases.family import Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
 from tunesmith.errors import TunesmithError
 
@@ -62,49 +62,67 @@ def load_tokenizer(found: Found) -> Any:
 
 
 def load_net(
-    found: Found, *, outputs: int, layers: int | None = None, pad_token_id: int | None = None, **config: Any
+    found: Found,
+    *,
+    purpose: Purpose = "classify",
+    layers: int | None = None,
+    pad_token_id: int | None = None,
+    **config: Any,
 ) -> "nn.Module":
-    """`AutoModelForSequenceClassification` with `outputs` answers and a head drawn from torch's global generator.
+    """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
+    generator; as a language model: its own head.
 
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
-    Raises TunesmithError when weights outside the head are missing from the files.
+    Raises TunesmithError when weights outside a new head are missing from the files.
     """
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification
 
-    family = family_of(found.model_type)
+    family = family_of(found.model_type, purpose)
+    auto = auto_class(purpose)
     total = _depth(found)
     if layers is not None and not 1 <= layers <= total:
         raise TunesmithError(f"base.layers: {layers} is not between 1 and {total}, the blocks of {found.name}")
     cut = {} if layers is None else {"num_hidden_layers": layers}
     with quiet():
         try:
-            net, info = AutoModelForSequenceClassification.from_pretrained(
-                found.folder, num_labels=outputs, output_loading_info=True, local_files_only=True,
-                trust_remote_code=False, use_safetensors=True, dtype="float32", **cut, **config,
+            net, info = getattr(transformers, auto).from_pretrained(
+                found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
+                use_safetensors=True, dtype="float32", **cut, **config,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise TunesmithError(f"base: {found.name} does not load: {error}") from error
-    _refuse_missing(found, family, info["missing_keys"])
+    _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
     if pad_token_id is not None:
         net.config.pad_token_id = pad_token_id  # decoders find the last token of a row by it
     net.config.tunesmith_base = found.public_name
     return cast("nn.Module", net)
 
 
-def _refuse_missing(found: Found, family: Family, keys: Sequence[str]) -> None:
-    missing = sorted(k for k in keys if not family.is_head(bare_name(k)))
+def auto_class(purpose: Purpose) -> str:
+    """Name of transformers' Auto class."""
+    return {"classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM"}[purpose]
+
+
+def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: bool) -> None:
+    own = f"{family.language_head}.weight" if tied else None  # it is the word table under another name
+    missing = sorted(k for k in keys if not family.is_head(bare_name(k)) and bare_name(k) != own)
+    if family.purpose == "language" and f"{family.language_head}.weight" in missing:
+        raise TunesmithError(
+            f"base: {found.name} has no language head ({family.language_head}.weight): it can be read with, and not "
+            "write. Use the base as it was trained to generate text"
+        )
     if missing:
         raise TunesmithError(f"base: {found.name} lacks weights outside the head: {', '.join(missing[:5])}")
 
 
 def _depth(found: Found) -> int:
     config = found.config
-    return int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
+    return int(config.get("num_hidden_layers") or config.get("n_layers") or config.get("n_layer") or 0)
 
 
 def max_positions(found: Found) -> int:
     """Longest input in tokens, special tokens included. RoBERTa's table has padding_idx + 1 unused places."""
     config = found.config
-    positions = int(config.get("max_position_embeddings") or 10**6)
+    positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 10**6)
     return positions - int(config.get("pad_token_id") or 0) - 1 if "roberta" in found.model_type else positions

@@ -6,24 +6,27 @@ import numpy as np
 import torch
 
 from tunesmith.engine.batches import collate, pieces
+from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.network import Network
 from tunesmith.engine.ways import Way
-from tunesmith.tasks import Array, Encoded
+from tunesmith.tasks import Array, Encoded, Task
 
 MAX_TOKENS = 8192
 
 
-def answer_rows(way: Way, net: Network, encoded: Encoded, *, tick: Callable[[int], None] = lambda _: None) -> Array:
-    """Logits (N, C) float32 in the order of the rows. `tick` is told how many rows are done after each piece.
-    The network stays in evaluation mode."""
+def answer_rows(
+    way: Way | LanguageWay, task: Task, net: Network, encoded: Encoded, *, tick: Callable[[int], None] = lambda _: None
+) -> Array:
+    """What the network says, (N, C) float32 in the order of the rows, as the task reads it. `tick` is told how many
+    rows are done after each piece. The network stays in evaluation mode."""
     net.eval()
     out: Array | None = None
     with torch.inference_mode():
         for rows in way.pieces(encoded, range(len(encoded)), MAX_TOKENS):
-            logits = way.logits(encoded, rows).cpu().numpy()
+            found = task.read(way, encoded, rows).cpu().numpy()
             if out is None:
-                out = np.empty((len(encoded), logits.shape[1]), dtype=np.float32)
-            out[rows] = logits
+                out = np.empty((len(encoded), found.shape[1]), dtype=np.float32)
+            out[rows] = found
             tick(len(rows))
     return out if out is not None else np.empty((0, 1), dtype=np.float32)
 

@@ -66,12 +66,12 @@ class LanguageWay(ABC):
 class PlainLanguage(LanguageWay):
     """The library's own forward pass on padded rows of similar length, every logit held."""
 
-    def __init__(self, net: "Network", pad_id: int) -> None:
-        self.net, self.pad_id = net, pad_id
+    def __init__(self, net: "Network", pad_id: int, *, equal: bool = False) -> None:
+        self.net, self.pad_id, self.equal = net, pad_id, equal
 
     def pieces(self, encoded: Encoded, rows: Sequence[int] | Ints, max_tokens: int) -> Iterator[list[int]]:
         lengths = dict(zip(map(int, rows), encoded.ids.lengths_of(rows).tolist(), strict=True))
-        return pieces(rows, lengths, max_tokens)
+        return pieces(rows, lengths, max_tokens, equal=self.equal)
 
     def losses(self, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0) -> Outcome:
         what, logits_SV, labels_S = self._read(encoded, rows)

@@ -5,20 +5,22 @@ last block that nobody reads. Each has an off switch in the plan's `engine` sect
 sees. Where one cannot be used or does not agree with the library's own forward pass, the run says so and goes without.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from tunesmith.bases.family import Family
 from tunesmith.engine import trunk_cache
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
+from tunesmith.engine.language import LanguageWay, PackedLanguage
 from tunesmith.engine.layouts import beyond_window, layout_of
-from tunesmith.engine.proof import TOLERANCE, Losses, disagreement, probe
+from tunesmith.engine.proof import TOLERANCE, disagreement, probe
 from tunesmith.engine.ways import Packed, Plain, Way
 from tunesmith.plan import Plan
 from tunesmith.progress import Progress
-from tunesmith.tasks import Encoded
+from tunesmith.tasks import Encoded, LogitsTask
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
@@ -29,13 +31,17 @@ LAST_BLOCK = 1 / 6
 """Share of a block's work that keys and values are (2 of 12 width x width products a token)."""
 
 
-class Shortcuts:
+W = TypeVar("W", Way, LanguageWay)
+PackedWay = Packed | PackedLanguage
+
+
+class Shortcuts(ABC, Generic[W]):
     """The way a network is run in this process, and why."""
 
-    def __init__(self, net: "Network", family: Family, plan: Plan, pad_id: int, *, equal: bool) -> None:
+    def __init__(self, net: "Network", family: Family, plan: Plan, plain: W) -> None:
         self.net, self.family, self.plan, self.asked = net, family, plan, plan.engine
-        self.plain = Plain(net, pad_id, equal=equal)
-        self.way: Way = self.plain
+        self.plain: W = plain
+        self.way: W = plain
         self.taken: list[str] = []
         self.refused: list[str] = []
         self.said: list[str] = []
@@ -44,63 +50,35 @@ class Shortcuts:
         self.whole = True
         """Whether the last block still runs at every position."""
 
-    # choosing and proving
-
-    def prove(self, rows: Encoded, losses: Losses | None = None) -> None:
+    @abstractmethod
+    def prove(self, rows: Encoded, *, learning: bool = False) -> None:
         """Choose the fastest way that agrees with the plain one on a few of these rows, once.
 
-        With `losses` (training), gradients must agree, too.
+        Before training (`learning`) gradients must agree, too.
         """
-        if self.proven and losses is None:
-            return
-        self.proven = True
-        self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
-        if why := self._cannot_pack(rows):
-            self.refused.append(f"packed rows: {why}")
-            return
-        few = probe(rows)
-        for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
-            candidate = self._packed(reads)
-            apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
-            if apart <= TOLERANCE:
-                self.way, self.whole = candidate, not candidate.fast.reads
-                return
-            what = "last block only where it is read" if reads else "packed rows"
-            self.refused.append(
-                f"{what}: on {len(few)} rows it differed from the library's own forward pass by {apart:.1g} "
-                f"(allowed {TOLERANCE:g}). Slower, but right; please report this base"
-            )
 
-    def way_for(self, rows: Encoded) -> Way:
+    @abstractmethod
+    def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
+        """Run the blocks that never move over all rows of these sets, or find that it was done before."""
+
+    @abstractmethod
+    def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
+        """A line for each shortcut taken: what it does, and at the end what all are forecast to save."""
+
+    def way_for(self, rows: Encoded) -> W:
         """The way for these rows: the chosen one, unless they are longer than what was proven with may be packed."""
         return self.plain if len(rows) and beyond_window(self.net, rows) else self.way
 
-    def _cannot_pack(self, rows: Encoded) -> str | None:
-        if not self.asked.pack:
-            return "switched off (engine.pack)"
-        if not len(rows):
-            return "no rows"
-        if layout_of(self.family) is None:
-            return f"the attention of {self.family.name} needs padded rows; similar lengths run together instead"
-        if not type(self.plan.method).packs:
-            name = getattr(self.plan.method, "name", "this method")
-            return f"{name} puts keys before each row in PEFT's way; similar lengths run together instead"
-        return beyond_window(self.net, rows)
-
-    def _packed(self, reads: bool) -> Packed:
-        layout = layout_of(self.family)
-        assert layout is not None
-        count = self.plan.method.extra_tokens()
-        virtual = self.plan.method.virtual if count else None
-        return Packed(Fast(self.net, self.family, layout, reads=reads, virtual=virtual), count)
+    def explain(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
+        """The plan of the engine: what it does, what it is forecast to save, what was refused and why."""
+        lines = self.told(train, batches, epochs) if self.way is not self.plain else []
+        self.said = lines + [f"without {line}" for line in self.refused]
+        return [f"engine: {line}" for line in self.said]
 
     # the trunk cache
 
-    def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
-        """Run the blocks that never move over all rows of these sets, or find that it was done before."""
-        cut = self.plan.method.still(self.net.auto, self.family)
-        if not isinstance(self.way, Packed) or not cut or self.way.virtual:
-            return
+    def keep_trunk(self, way: PackedWay, sets: dict[str, Encoded], cut: int, progress: Progress) -> None:
+        """Give the way a cache of the lowest `cut` blocks over these sets, or say why not."""
         if self.asked.cache == "off":
             self.refused.append("trunk cache: switched off (engine.cache)")
             return
@@ -108,7 +86,7 @@ class Shortcuts:
             self.refused.append("trunk cache: something below the blocks moves")
             return
         depth, kept = len(self.family.block_list(self.net.auto)), self.asked.cache_dtype
-        width = int(self.way.fast.trunk.config.hidden_size)
+        width = int(way.fast.trunk.config.hidden_size)
         sets = {name: e for name, e in sets.items() if self.way_for(e) is self.way}
         needs = {name: trunk_cache.forecast(e, width, kept, pooled=cut == depth) for name, e in sets.items()}
         mean = self.net.mean and cut == depth
@@ -119,7 +97,7 @@ class Shortcuts:
         if (where := self._place(need, missing, sorted(have))) is None:
             return
         folders = {n: trunk_cache.root() / key for n, key in keys.items()} if where == "disk" else {}
-        found = self._build(self.way, sets, cut, folders, progress)
+        found = self._build(way, sets, cut, folders, progress)
         source = "found from an earlier run" if found else "run once"
         place = "on disk" if where == "disk" else "in memory"
         self.taken.append(
@@ -127,7 +105,12 @@ class Shortcuts:
         )
 
     def _build(
-        self, way: Packed, sets: dict[str, Encoded], cut: int, folders: dict[str, Path], progress: Progress
+        self,
+        way: Packed | PackedLanguage,
+        sets: dict[str, Encoded],
+        cut: int,
+        folders: dict[str, Path],
+        progress: Progress,
     ) -> bool:
         """Give the way a cache of each set, in its folder or in memory; returns whether all were there already."""
         kept, found = self.asked.cache_dtype, []
@@ -161,22 +144,74 @@ class Shortcuts:
         self.refused.append(f"trunk cache: it would take {limits}. Raise engine.cache_gb or free some room")
         return None
 
-    # what is said
 
-    def explain(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
-        """The plan of the engine, one line a shortcut: what it does, what it is forecast to save, what was refused."""
-        lines = []
-        if isinstance(self.way, Packed):
-            padding = padding_factor(batches)
-            rows = len(train) / max(1, batches.per_epoch)
-            lines.append(f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long")
-            if not self.whole:
-                share = len(train) / max(1, train.ids.size)
-                lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
-            lines += self.taken
-            lines.append(f"forecast: {self._saving(train, padding, epochs):.1f} times less to compute than padded")
-        self.said = lines + [f"without {line}" for line in self.refused]
-        return [f"engine: {line}" for line in self.said]
+class HeadShortcuts(Shortcuts[Way]):
+    """For networks with a head on one state of each row."""
+
+    def __init__(self, net: "Network", family: Family, plan: Plan, pad_id: int, *, equal: bool) -> None:
+        super().__init__(net, family, plan, Plain(net, pad_id, equal=equal))
+
+    def prove(self, rows: Encoded, *, learning: bool = False) -> None:
+        """Choose the fastest way that agrees with the plain one on a few of these rows, once.
+
+        Before training (`learning`) gradients must agree, too.
+        """
+        if self.proven and not learning:
+            return
+        self.proven = True
+        self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
+        if why := self._cannot_pack(rows):
+            self.refused.append(f"packed rows: {why}")
+            return
+        few = probe(rows)
+        losses = cast("LogitsTask", self.plan.task).losses if learning else None
+        for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
+            candidate = self._packed(reads)
+            apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
+            if apart <= TOLERANCE:
+                self.way, self.whole = candidate, not candidate.fast.reads
+                return
+            what = "last block only where it is read" if reads else "packed rows"
+            self.refused.append(
+                f"{what}: on {len(few)} rows it differed from the library's own forward pass by {apart:.1g} "
+                f"(allowed {TOLERANCE:g}). Slower, but right; please report this base"
+            )
+
+    def _cannot_pack(self, rows: Encoded) -> str | None:
+        if not self.asked.pack:
+            return "switched off (engine.pack)"
+        if not len(rows):
+            return "no rows"
+        if layout_of(self.family) is None:
+            return f"the attention of {self.family.name} needs padded rows; similar lengths run together instead"
+        if not type(self.plan.method).packs:
+            name = getattr(self.plan.method, "name", "this method")
+            return f"{name} puts keys before each row in PEFT's way; similar lengths run together instead"
+        return beyond_window(self.net, rows)
+
+    def _packed(self, reads: bool) -> Packed:
+        layout = layout_of(self.family)
+        assert layout is not None
+        count = self.plan.method.extra_tokens()
+        virtual = self.plan.method.virtual if count else None
+        return Packed(Fast(self.net, self.family, layout, reads=reads, virtual=virtual), count)
+
+    def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
+        """Run the blocks that never move over all rows of these sets, or find that it was done before."""
+        cut = self.plan.method.still(self.net.auto, self.family)
+        if isinstance(self.way, Packed) and cut and not self.way.virtual:
+            self.keep_trunk(self.way, sets, cut, progress)
+
+    def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
+        """Packed rows, the last block, the cache; and the forecast."""
+        padding = padding_factor(batches)
+        rows = len(train) / max(1, batches.per_epoch)
+        lines = [f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long"]
+        if not self.whole:
+            share = len(train) / max(1, train.ids.size)
+            lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
+        saving = self._saving(train, padding, epochs)
+        return [*lines, *self.taken, f"forecast: {saving:.1f} times less to compute than padded"]
 
     def _saving(self, train: Encoded, padding: float, epochs: int) -> float:
         """Positions x blocks computed by the padded way over those computed by ours; a backward pass counts double."""

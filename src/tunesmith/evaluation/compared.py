@@ -25,7 +25,7 @@ def baselines(
 ) -> Found:
     """Answers of the plan's baselines on every held-out split, learnt from the same training rows."""
     found: Found = {}
-    for name in plan.evaluate.baselines:
+    for name in plan.baseline_names:
         predicted = _of(name, plan, prepared, model, encoded)
         found[name] = {
             split: Answers(each.kind, each.truth, *predicted[split], each.labels, each.positive)

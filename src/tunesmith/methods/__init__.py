@@ -92,7 +92,9 @@ class Method(Part):
 
     def still(self, net: "nn.Module", family: Family) -> int:
         """How many bottom blocks never move in this run: they run in evaluation mode, and may be cached."""
-        moving = [family.block_of(n) for n, p in net.named_parameters() if p.requires_grad and not family.is_head(n)]
+        moving = [
+            family.block_of(n) for n, p in net.named_parameters() if p.requires_grad and not family.above_blocks(n)
+        ]
         blocks = [b for b in moving if b is not None]
         if len(blocks) < len(moving):  # something outside the blocks moves: embeddings, prompts
             return 0

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases.family import Family, plain
+from tunesmith.bases.family import Family, plain, purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import _weights
@@ -37,12 +37,22 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
             _activate_all(net)
             return net
         made = maker(
-            task_type="SEQ_CLS",
-            modules_to_save=[h.split(".")[-1] for h in family.head],
+            task_type=_TASK_TYPES[purpose_of(net)],
+            modules_to_save=[h.split(".")[-1] for h in family.head] or None,
             base_model_name_or_path=base_name(net),
             **settings,
         )
-        return cast("nn.Module", peft.PeftModelForSequenceClassification(net, made))
+        return cast("nn.Module", _wrapper(net)(net, made))
+
+
+_TASK_TYPES = {"classify": "SEQ_CLS", "language": "CAUSAL_LM"}
+
+
+def _wrapper(net: "nn.Module") -> Any:
+    """PEFT's class around a network of that kind."""
+    import peft
+
+    return {"classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM}[purpose_of(net)]
 
 
 def adapters(net: "nn.Module") -> list[str]:
@@ -118,7 +128,7 @@ def load(net: "nn.Module", folder: Path, kind: str) -> "nn.Module":
         if str(getattr(config.peft_type, "value", config.peft_type)) != kind:
             raise TunesmithError(f"{folder} holds a {config.peft_type} adapter, and this plan's method saves {kind}")
         config.inference_mode = True
-        wrapped = peft.PeftModelForSequenceClassification(net, config)
+        wrapped = _wrapper(net)(net, config)
         tensors = load_file(str(folder / WEIGHTS))
         compare(folder / WEIGHTS, tensors_of(wrapped), tensors)
         peft.set_peft_model_state_dict(wrapped, tensors)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from tunesmith.bases.family import Family, family_of, plain
+from tunesmith.bases.family import Family, family_of, plain, purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import Method
@@ -20,7 +20,7 @@ def config(net: "nn.Module") -> Any:
 
 def family_in(net: "nn.Module") -> Family:
     """The family of a network at hand."""
-    return family_of(config(net).model_type)
+    return family_of(config(net).model_type, purpose_of(net))
 
 
 def named(net: "nn.Module", family: Family) -> "dict[str, nn.Parameter]":

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from tunesmith.errors import TunesmithError
 from tunesmith.methods import _weights
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Head(_weights.OwnWeights):
-    """The backbone is frozen; the head, pooler included, learns."""
+    """The backbone is frozen; the head, pooler included, learns. Of a language model: its head over the vocabulary."""
 
     name: Literal["head"] = "head"
     pooler: bool = True
@@ -23,11 +24,22 @@ class Head(_weights.OwnWeights):
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         _weights.only(net, family, lambda name, parameter: False)
-        if not self.pooler:
+        if family.purpose == "language":
+            _language_head(net, family).requires_grad_(True)
+        elif not self.pooler:
             last = _last_linear(net, family)
             for name, parameter in _weights.named(net, family).items():
                 parameter.requires_grad_(name.startswith(f"{last}."))
         return net
+
+
+def _language_head(net: "nn.Module", family: "Family") -> "nn.Module":
+    if getattr(_weights.config(net), "tie_word_embeddings", False):
+        raise TunesmithError(
+            f"method: the head of this {family.name} base is its word table, so training it would move the input of "
+            "every block. Use layers with top: 1, or lora"
+        )
+    return net.get_submodule(family.language_head)
 
 
 def _last_linear(net: "nn.Module", family: "Family") -> str:

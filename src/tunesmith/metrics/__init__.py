@@ -19,7 +19,7 @@ from tunesmith.catalog import Catalog, Part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["classes", "multilabel", "numbers"]
+Kind = Literal["classes", "multilabel", "numbers", "text"]
 
 
 @dataclass(frozen=True)

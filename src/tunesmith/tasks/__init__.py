@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from tunesmith.bases.family import Purpose
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.ragged import Ragged
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Kind = Literal["classes", "multilabel", "numbers"]
+Kind = Literal["classes", "multilabel", "numbers", "text"]
 Array = NDArray[Any]
+Rows = Sequence[int] | NDArray[np.int64]
+"""Numbers of rows."""
 Tick = Callable[[int], object]
 """Is told how many more rows are done."""
 
@@ -86,6 +89,8 @@ class Encoded:
     nothing is learnt. Predicted from the tokens before it: nothing is shifted here, and place 0 has no prediction."""
     token_weights: NDArray[np.float32] | None = None
     """(M,) beside `ids.flat`: weight of each label in the loss, on top of its row's. None: 1."""
+    references: Sequence[tuple[str, ...]] | None = None
+    """Texts that are right answers for each row, for tasks that write."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -122,8 +127,14 @@ class Task(Part):
     tunesmith to open."""
 
     kind: ClassVar[Kind]
-    problem_type: ClassVar[str]
+    purpose: ClassVar[Purpose] = "classify"
+    """Which Auto class the network is."""
+    problem_type: ClassVar[str | None]
     """transformers' name for the kind of answer, written into config.json."""
+    usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
+    """Data preparation where the plan names none."""
+    usual_baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")
+    """What stands beside the result where the plan names nothing."""
 
     @abstractmethod
     def resolved(self, table: Table) -> "Task":
@@ -148,12 +159,30 @@ class Task(Part):
     ) -> Encoded:
         """Rows -> tokens and targets (targets only where roles.label is set). `tick` is told how many rows are done."""
 
-    @abstractmethod
-    def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
-        """Loss of each row, (B,)."""
+    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+        """Rows of a file as the roles name their columns; most tasks read the columns as they are."""
+        return records
+
+    # what a network is asked, in terms of a way to run it (engine.ways, engine.language)
 
     @abstractmethod
-    def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+    def weigh(self, encoded: Encoded, rows: Rows) -> float:
+        """What the summed loss of a step's rows is divided by."""
+
+    @abstractmethod
+    def learn(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """Weighted sum of the losses of some rows, with a graph."""
+
+    @abstractmethod
+    def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """What the network says of some rows, (B, C) float32: its outputs."""
+
+    @abstractmethod
+    def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
+        """Mean loss over the rows whose label is known; NaN without any."""
+
+    @abstractmethod
+    def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
         """(predicted, scores): what is answered, and the probabilities behind it (None for numbers)."""
 
     @abstractmethod
@@ -170,6 +199,40 @@ class Task(Part):
     @abstractmethod
     def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
         """The columns that `predict` adds, by name."""
+
+
+class LogitsTask(Task):
+    """A task whose network gives logits (B, C) for each row. Abstract."""
+
+    @abstractmethod
+    def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
+        """Loss of each row, (B,)."""
+
+    def weigh(self, encoded: Encoded, rows: Rows) -> float:
+        """Sum of the rows' weights."""
+        return float(encoded.weights[rows].sum())
+
+    def learn(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """Each row's loss by its weight."""
+        logits_BC = way.logits(encoded, rows)
+        targets, weights_B = encoded.aims(rows, logits_BC.device)
+        return (self.losses(logits_BC, targets) * weights_B).sum()
+
+    def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """The logits."""
+        logits_BC: Tensor = way.logits(encoded, rows)
+        return logits_BC
+
+    def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
+        """Unweighted, over the rows with a known label."""
+        import torch
+
+        assert encoded.targets is not None
+        targets = torch.from_numpy(encoded.targets)
+        known = targets >= 0 if targets.dtype == torch.int64 else torch.ones(len(targets), dtype=torch.bool)
+        with torch.inference_mode():
+            losses = self.losses(torch.from_numpy(outputs_NC), targets)[known]
+        return float(losses.double().mean()) if len(losses) else float("nan")
 
 
 TASKS: Catalog[Task] = Catalog("tunesmith.tasks", "task")

@@ -14,14 +14,14 @@ from tunesmith.data.roles import find_column, infer_label, infer_text, number_of
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
-from tunesmith.tasks import Array, Encoded, Facts, SideFacts, Task, Tick
+from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, SideFacts, Tick
 
 SideAs = Literal["text", "vector"]
 _PIECE = 4096
 """Rows in one call of the tokenizer: enough to keep it busy, few enough that their Python lists do not matter."""
 
 
-class TextTask(Task):
+class TextTask(LogitsTask):
     """Settings that every task on texts has. Abstract: it adds fields, never behaviour that a task overrides."""
 
     text: str | None = None

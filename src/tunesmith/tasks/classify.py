@@ -104,8 +104,8 @@ class Classify(_text.TextTask):
         surprise = 1 - (-plain).exp()
         return surprise.clamp_min(1e-7) ** self.focal * plain  # at 0 a power below 1 has no finite gradient
 
-    def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
-        scores = _text.softmax(logits_NC)
+    def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        scores = _text.softmax(outputs_NC)
         if self.decide == "threshold" and facts.thresholds:
             positive = self.positive_index(facts)
             assert positive is not None

@@ -65,8 +65,8 @@ class Multilabel(_text.TextTask):
 
         return functional.binary_cross_entropy_with_logits(logits_BC, targets_B, reduction="none").mean(-1)
 
-    def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
-        scores = 1 / (1 + np.exp(-np.asarray(logits_NC, dtype=np.float64)))
+    def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        scores = 1 / (1 + np.exp(-np.asarray(outputs_NC, dtype=np.float64)))
         thresholds = np.array(facts.thresholds or (0.5,))
         return (scores >= thresholds).astype(np.int64), scores
 

@@ -77,8 +77,8 @@ class Regress(_text.TextTask):
             return functional.huber_loss(output_B, targets_B, reduction="none", delta=self.delta)
         return functional.mse_loss(output_B, targets_B, reduction="none")
 
-    def answer(self, logits_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
-        values = np.asarray(logits_NC, dtype=np.float64)[:, 0] * facts.scale + facts.center
+    def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        values = np.asarray(outputs_NC, dtype=np.float64)[:, 0] * facts.scale + facts.center
         return (np.clip(values, *self.bounds) if self.bounds else values), None
 
     def truth(self, encoded: Encoded, facts: Facts) -> Array:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from tunesmith.metrics import METRICS
 from tunesmith.tasks import Array
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
 def evaluate(loop: "Loop") -> None:
     """Judge the validation rows, remember the weights if they are the best, stop early, warn; one journal line."""
     with loop.average.in_place(loop.moving) if loop.average else nothing():
-        logits_NC = loop.model.logits(loop.job.validation)
+        outputs_NC = loop.model.outputs(loop.job.validation)
         loop.in_training_mode = False
-        values = {"validation_loss": loss_of(loop, logits_NC), **loop.job.judge(logits_NC)}
+        loss = loop.model.plan.task.mean_loss(outputs_NC, loop.job.validation)
+        values = {"validation_loss": loss, **loop.job.judge(outputs_NC)}
         loop.state.evaluations += 1
         values["train_loss"] = loop.state.loss_sum / max(loop.state.loss_rows, 1e-9)
         loop.state.loss_sum = loop.state.loss_rows = 0.0
@@ -32,18 +32,7 @@ def evaluate(loop: "Loop") -> None:
     loop.evaluations.append(values)
     loop.journal({"kind": "evaluation", "epoch": loop.state.step / loop.per_epoch, **finite(values)})
     loop.job.log(loop.state.step, values)
-    _warn(loop, logits_NC)
-
-
-def loss_of(loop: "Loop", logits_NC: Array) -> float:
-    """Mean loss over the validation rows whose label is known."""
-    encoded = loop.job.validation
-    assert encoded.targets is not None
-    targets = torch.from_numpy(encoded.targets)
-    known = targets >= 0 if targets.dtype == torch.int64 else torch.ones(len(targets), dtype=torch.bool)
-    with torch.inference_mode():
-        losses = loop.model.plan.task.losses(torch.from_numpy(logits_NC), targets)[known]
-    return float(losses.double().mean()) if len(losses) else float("nan")
+    _warn(loop, outputs_NC)
 
 
 def _compare(loop: "Loop", values: Mapping[str, float]) -> None:
@@ -74,10 +63,10 @@ def _keep_best(loop: "Loop", values: Mapping[str, float]) -> None:
         loop.best_in_memory = {n: p.detach().clone() for n, p in loop.moving.items()}
 
 
-def _warn(loop: "Loop", logits_NC: Array) -> None:
+def _warn(loop: "Loop", outputs_NC: Array) -> None:
     found = [watch.overfitting(loop.evaluations)]
     if loop.model.plan.task.kind == "classes":
-        predicted, _ = loop.model.plan.task.answer(logits_NC, loop.model.facts)
+        predicted, _ = loop.model.plan.task.answer(outputs_NC, loop.model.facts)
         found.append(watch.one_class(predicted, loop.model.facts.labels))
     for text in found:
         if text and text not in loop.state.warnings:

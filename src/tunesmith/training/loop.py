@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tunesmith.engine import memory
-from tunesmith.engine.batches import Batches, collate, step_rows
+from tunesmith.engine.batches import Batches, step_rows
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted
@@ -36,7 +36,7 @@ class Loop:
 
     def __init__(self, job: Job) -> None:
         self.job, self.model, self.asked = job, job.model, job.model.plan.train
-        watch.refuse_masked(job.train.targets)
+        watch.refuse_masked(job.train)
         self.precision = Precision(self.asked.precision)
         self.net = self.precision.place(self.model.net)
         self.moving = weights(self.model)
@@ -86,7 +86,7 @@ class Loop:
     def _take_shortcuts(self) -> None:
         """Choose and prove the engine's shortcuts, and run the blocks that never move."""
         shortcuts, job = self.model.shortcuts, self.job
-        shortcuts.prove(job.train, self.model.plan.task.losses)
+        shortcuts.prove(job.train, learning=True)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
@@ -111,7 +111,7 @@ class Loop:
             watch.refuse_silent_tensors(self.moving, step)
         norm = self._move(step)
         self.state.step += 1
-        weight = float(self.job.train.weights[rows].sum())
+        weight = self.model.plan.task.weigh(self.job.train, rows)
         self.state.loss_sum += loss * weight
         self.state.loss_rows += weight
         self._log_step(loss, rate, norm)
@@ -119,14 +119,12 @@ class Loop:
     def _backward(self, rows: Any) -> float:
         """Add up the gradients of the step's weighted mean loss, piece by piece; returns that loss."""
         encoded, task = self.job.train, self.model.plan.task
-        whole = float(encoded.weights[rows].sum())
+        whole = task.weigh(encoded, rows)
         total = 0.0
         way = self.model.shortcuts.way
         for piece in way.pieces(encoded, rows, self.asked.micro_tokens):
             with self.precision.autocast():
-                logits_BC = way.logits(encoded, piece)
-            targets, weights_B = encoded.aims(piece, logits_BC.device)
-            loss = (task.losses(logits_BC, targets) * weights_B).sum() / whole
+                loss = task.learn(way, encoded, piece) / whole
             self.precision.backward(loss)
             total += loss.item()
         extra = self.model.plan.method.extra_loss(self.model.net.auto)
@@ -213,10 +211,7 @@ class Loop:
         def losses() -> Any:
             self.model.net.eval()
             for row in rows:
-                batch = collate(self.job.train, [int(row)], self.model.tokenizer.pad_token_id)
-                assert batch.targets is not None
-                logits_BC = self.model.net(batch)
-                yield self.model.plan.task.losses(logits_BC, batch.targets.to(logits_BC.device)).sum()
+                yield self.model.plan.task.learn(self.model.shortcuts.plain, self.job.train, [int(row)])
 
         self.model.plan.method.prepare(self.model.net.auto, self.model.family, losses())
         self.optimizer.zero_grad(set_to_none=True)

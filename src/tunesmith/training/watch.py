@@ -12,6 +12,8 @@ from tunesmith.errors import TunesmithError
 if TYPE_CHECKING:
     from torch import nn
 
+    from tunesmith.tasks import Encoded
+
 EXPLODED = 1e4
 
 
@@ -53,10 +55,15 @@ def refuse_silent_tensors(moving: "Mapping[str, nn.Parameter]", step: int) -> No
         )
 
 
-def refuse_masked(targets: "np.ndarray | None") -> None:
+def refuse_masked(train: "Encoded") -> None:
     """Stop before step 1 when no training row has a label to learn from."""
-    empty = targets is None or len(targets) == 0
-    if empty or (targets is not None and targets.dtype == np.int64 and targets.ndim == 1 and (targets < 0).all()):
+    if train.labels is not None:
+        nothing = not any((row[1:] >= 0).any() for row in train.labels)
+    else:
+        targets = train.targets
+        classes = targets is not None and targets.dtype == np.int64 and targets.ndim == 1
+        nothing = targets is None or len(targets) == 0 or (classes and bool((targets < 0).all()))
+    if nothing:
         raise TunesmithError("no training row has a label to learn from: all labels are masked or unknown")
 
 

@@ -113,7 +113,7 @@ def test_serving_cuts_where_training_cut(run: Path) -> None:
     tail = text + "hot smoke burnt steam glow"
     encoded = model.encode(small.records([text, tail], ["leak", "leak"]), model.plan.task.roles(labelled=False))
     assert [len(ids) for ids in encoded.ids] == [14, 14] and min(encoded.lost) > 0
-    assert np.array_equal(*model.logits(encoded))
+    assert np.array_equal(*model.outputs(encoded))
 
 
 def test_serving_cleans_as_training_did(run: Path, tmp_path: Path) -> None:
