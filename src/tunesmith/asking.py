@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of
 from tunesmith.files import append_line, digest_json, write_bytes, write_json
 from tunesmith.model import Model
-from tunesmith.prepare import label_sets, run_steps
+from tunesmith.prepare import run_steps
 from tunesmith.progress import Progress, Stop
 
 CHUNK = 512
@@ -25,9 +26,7 @@ def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     """A file's rows after the steps that every row goes through, as in training."""
     ledger = Ledger()
     roles = model.plan.task.roles(labelled=labelled)
-    records = ledger.add(table)
-    if labelled and model.plan.task.kind == "multilabel":
-        records = label_sets(records, roles, model.plan.task.separator)  # type: ignore[attr-defined]
+    records = model.plan.task.taken_in(ledger.add(table), labelled=labelled)
     return run_steps(model.plan, "every_row", records, roles, ledger)
 
 
@@ -37,9 +36,12 @@ def answers_for(model: Model, table: Table) -> dict[str, list[Any]]:
 
 
 def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
-    encoded = model.encode(records, model.plan.task.roles(labelled=False))
-    predicted, scores = model.plan.task.answer(model.outputs(encoded), model.facts)
-    return model.plan.task.columns(predicted, scores, model.facts)
+    task = model.plan.task
+    if task.writes:
+        return task.columns(model.write(records), None, model.facts)
+    encoded = model.encode(records, task.roles(labelled=False))
+    predicted, scores = task.answer(model.outputs(encoded), model.facts)
+    return task.columns(predicted, scores, model.facts)
 
 
 def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
@@ -51,6 +53,9 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
         logits = model.outputs(encoded, tick=bar.advance)
     truth = model.plan.task.truth(encoded, model.facts)
     answers = answers_of(model.plan.task, logits, truth, model.facts)
+    if model.plan.task.writes:
+        with progress.bar("writing", len(records), "rows") as bar:
+            answers = replace(answers, predicted=model.write(records, tick=bar.advance))
     unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0
     warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
     return {"metrics": Judge(model.plan, model.facts).full(answers), "rows": len(records), "warnings": warnings}

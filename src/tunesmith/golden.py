@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.data import Record
+from tunesmith.data.ragged import Ragged
 from tunesmith.errors import GateRefused
 from tunesmith.files import read_json, write_folder, write_json
 from tunesmith.model import Model
@@ -14,6 +15,10 @@ from tunesmith.tasks import Array, Encoded
 
 EXACT = 1e-5
 """Largest difference of logits that counts as exact: EXACT x max(1, |logit|)."""
+
+
+WRITTEN = 4
+"""Rows whose written answer is kept, too."""
 
 
 def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[int], records: Sequence[Record]) -> None:
@@ -28,12 +33,25 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
+    if part.labels is not None:
+        tensors["labels"] = torch.from_numpy(beside(part.labels, batch.inputs["input_ids"].shape[1]))
+    written = [str(text) for text in model.write(records[:WRITTEN])] if model.plan.task.writes else []
 
     def fill(temporary: Path) -> None:
         save_file({k: v.contiguous() for k, v in tensors.items()}, str(temporary / "golden.safetensors"))
         write_json(temporary / "rows.json", [{"line": r.line, "cells": r.cells} for r in records])
+        if written:
+            write_json(temporary / "written.json", written)
 
     write_folder(folder, fill)
+
+
+def beside(labels: Ragged, width: int) -> Array:
+    """Labels as a table (N, width), padded with what is not read."""
+    out = np.full((len(labels), width), -100, dtype=np.int64)
+    for row, own in enumerate(labels):
+        out[row, : len(own)] = own
+    return out
 
 
 def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
@@ -46,7 +64,17 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         targets=None if encoded.targets is None else encoded.targets[index],
         side=None if encoded.side is None else encoded.side[index],
         weights=encoded.weights[index],
+        labels=None if encoded.labels is None else encoded.labels.pick(index),
+        token_weights=None if encoded.token_weights is None else _beside(encoded.token_weights, encoded.ids, index),
+        references=None if encoded.references is None else [encoded.references[i] for i in index],
+        lost_labels=None if encoded.lost_labels is None else encoded.lost_labels[index],
+        sizes=None if encoded.sizes is None else encoded.sizes[index],
     )
+
+
+def _beside(values: Array, ids: Ragged, index: Sequence[int]) -> Array:
+    """What stands beside the tokens of some rows."""
+    return np.concatenate([values[ids.offsets[i] : ids.offsets[i + 1]] for i in index])
 
 
 def read_golden(folder: Path) -> tuple[list[Record], dict[str, Any]]:
@@ -56,6 +84,20 @@ def read_golden(folder: Path) -> tuple[list[Record], dict[str, Any]]:
     rows = read_json(folder / "rows.json")
     records = [Record(i, "golden", i + 1, r["line"], r["cells"]) for i, r in enumerate(rows)]
     return records, load_file(str(folder / "golden.safetensors"))
+
+
+def require_same_words(model: Model, folder: Path, records: Sequence[Record], what: str) -> int:
+    """How many stored answers the model writes again, word for word. Raises GateRefused where one differs."""
+    if not (folder / "written.json").is_file():
+        return 0
+    before = read_json(folder / "written.json")
+    now = [str(text) for text in model.write(records[: len(before)])]
+    if odd := [i for i, (a, b) in enumerate(zip(before, now, strict=True)) if a != b]:
+        raise GateRefused(
+            f"{what} does not write as the trained model does: asked for row {odd[0] + 1} of the golden batch it says "
+            f"'{now[odd[0]][:80]}' and not '{before[odd[0]][:80]}'. The run is not done"
+        )
+    return len(before)
 
 
 def error_of(logits: Array, golden: Array) -> float:

@@ -4,7 +4,7 @@ import platform
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge, answers_of, better
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
-from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, weights
+from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, untuned, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
@@ -83,7 +83,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 
     plan, prepared = work.plan, work.prepared
     tokenizer = load_tokenizer(work.found)
-    facts = plan.task.study(prepared.splits["train"], prepared.roles)
+    facts = plan.task.meet(plan.task.study(prepared.splits["train"], prepared.roles), tokenizer)
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
@@ -146,7 +146,10 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     }  # fmt: skip
     from tunesmith.data.fingerprint import check
 
-    findings = [asdict(f) for f in check(prepared.splits["train"], prepared.roles)]
+    roles = replace(prepared.roles, label=None) if work.plan.task.kind == "text" else prepared.roles
+    findings = [asdict(f) for f in check(prepared.splits["train"], roles)]
+    if work.plan.task.kind == "text":  # one question may have many right answers; dedup has seen to equal rows
+        findings = [f for f in findings if f["kind"] != "duplicates"]
     write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))
@@ -188,13 +191,21 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         name: answers_of(work.plan.task, values, work.plan.task.truth(encoded[name], model.facts), model.facts)
         for name, values in logits.items()
     }
-    work.progress.say("judging: intervals and baselines")
     main = "test" if "test" in answers else "validation"
+    if work.plan.task.writes:
+        answers[main] = replace(answers[main], predicted=_written(work, model, main, "writing answers"))
+    work.progress.say("judging: intervals and baselines")
     baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers)
+    if work.plan.task.writes:
+        for name, each in baselines.items():
+            texts = _written(work, untuned(model), main, f"writing answers, {name}")
+            baselines[name] = each | {main: replace(each[main], predicted=texts)}
     work.stop.check("before the results were written")
     results = {
-        "metrics": {name: by.full(each) for name, each in answers.items()},
-        "baselines": {b: {s: by.full(a) for s, a in found.items()} for b, found in baselines.items()},
+        "metrics": {name: by.full(each, written=name == main) for name, each in answers.items()},
+        "baselines": {
+            b: {s: by.full(a, written=s == main) for s, a in found.items()} for b, found in baselines.items()
+        },
         "paired": compared.paired(by, answers[main], {b: f[main] for b, f in baselines.items()}, main),
         "slices": _slices(work, by, answers[main], main),
         "better": better(work.plan.metric_names),
@@ -202,6 +213,12 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "main": work.plan.metric_names[0],
     }
     return {"tables": results, "answers": answers, "logits": logits}
+
+
+def _written(work: Work, model: Model, split: str, what: str) -> Any:
+    rows = work.prepared.splits[split]
+    with work.progress.bar(what, len(rows), "rows") as bar:
+        return model.write(rows, tick=bar.advance)
 
 
 def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, Any]:

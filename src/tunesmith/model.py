@@ -77,6 +77,16 @@ class Model:
         self.shortcuts.prove(encoded)
         return answer_rows(self.shortcuts.way_for(encoded), self.plan.task, self.net, encoded, tick=tick)
 
+    def write(self, records: Sequence[Record], tick: Tick = no_tick) -> Array:
+        """The texts that the model answers rows with, (N,) objects; deterministic in the plan's seed."""
+        from tunesmith.engine.generation import write
+
+        task = self.plan.task
+        asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
+        together = not (self.equal_lengths or self.plan.method.extra_tokens())
+        return write(self.net, self.tokenizer, asked.ids, task.decode, self.facts.end, self.plan.train.seed,
+                     together=together, tick=tick)  # fmt: skip
+
     def with_facts(self, facts: Facts) -> "Model":
         """The same model with other facts (thresholds)."""
         made = replace(self, facts=facts)
@@ -117,6 +127,17 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
     return load_net(
         base, purpose=plan.task.purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head
     )
+
+
+def untuned(model: Model) -> Model:
+    """The same task answered by the base as it was, for comparison."""
+    from tunesmith.engine.network import Network
+    from tunesmith.methods import METHODS
+
+    plan = model.plan.model_copy(update={"method": METHODS.make("full")})
+    auto = fresh(plan, model.facts, model.base, model.tokenizer)
+    net = Network(auto.eval().requires_grad_(False), 0, plan.task.outputs(model.facts))
+    return Model(plan, model.facts, model.base, net, model.tokenizer)
 
 
 def save(model: Model, folder: Path) -> None:

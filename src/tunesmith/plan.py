@@ -286,6 +286,13 @@ def _metric_objections(plan: Plan) -> list[str]:
         elif plan.task.kind not in METRICS.find(name).kinds:
             fitting = [n for n in METRICS.names() if plan.task.kind in METRICS.find(n).kinds]
             found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(fitting)}")
+    best = plan.best_metric
+    if best in METRICS.names() and METRICS.find(best).reads_text:
+        found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "
+                     "perplexity, loss, or put another metric first")  # fmt: skip
+    if odd := [name for name in plan.baseline_names if name not in plan.task.usual_baselines]:
+        fitting = ", ".join(plan.task.usual_baselines) or "none"
+        found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {fitting}")
     if plan.train.best not in (None, "loss", *plan.metric_names):
         found.append(f"train.best: {plan.train.best} is not among the metrics that are computed: "
                      f"{', '.join(plan.metric_names)}. Add it to evaluate.metrics")  # fmt: skip

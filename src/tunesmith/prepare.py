@@ -11,12 +11,11 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from tunesmith import scratch
-from tunesmith.data import Record, Roles, stored
+from tunesmith.data import Record, Roles
 from tunesmith.data.alike import Digests
 from tunesmith.data.coded import coded
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
-from tunesmith.data.roles import labels_of
 from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.data.split import divided, often, rarest_of, split
 from tunesmith.data.table import Table, read
@@ -79,8 +78,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Prepared:
             tables.append(read(given, plan.data.format, progress=progress))
             pools[name] = ledger.add(tables[-1])
     roles = replace(plan.task.roles(), group=plan.data.group)
-    if plan.task.kind == "multilabel":
-        pools = {name: label_sets(records, roles, plan.task.separator) for name, records in pools.items()}  # type: ignore[attr-defined]
+    pools = {name: plan.task.taken_in(records) for name, records in pools.items()}
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
@@ -107,18 +105,12 @@ def _divide(
     return splits
 
 
-def label_sets(records: Sequence[Record], roles: Roles, separator: str) -> Sequence[Record]:
-    """The same rows with their label cell as a list, however the file writes it."""
-    column = roles.label
-    if column is None:
-        return records
-    return stored.records(replace(r, cells=r.cells | {column: list(labels_of(r, column, separator))}) for r in records)
-
-
 def _split(
     plan: Plan, pool: Sequence[Record], roles: Roles, validation: float | None, test: float | None
 ) -> dict[str, Sequence[Record]]:
     seed = plan.train.seed
+    if plan.task.kind == "text":
+        roles = replace(roles, label=None)  # an answer is no class to keep in proportion
     if plan.task.kind != "multilabel" or roles.label is None:
         return {str(k): v for k, v in split(pool, roles, validation, test, seed).items()}
     sets = _LabelSets(pool, roles.label)
@@ -189,7 +181,7 @@ def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: lis
 
 def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Roles, notes: list[str]) -> None:
     """Labels that stand in a held-out split alone cannot be answered, and that must not be silent."""
-    if plan.task.kind == "numbers" or roles.label is None:
+    if plan.task.kind in ("numbers", "text") or roles.label is None:
         return
 
     def names(record: Record) -> list[str]:

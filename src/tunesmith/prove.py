@@ -40,7 +40,7 @@ def prove(run: Run) -> dict[str, Any]:
     import torch
 
     from tunesmith.evaluation.judge import Judge
-    from tunesmith.golden import read_golden, require_equal
+    from tunesmith.golden import read_golden, require_equal, require_same_words
     from tunesmith.model import ecosystem, load
     from tunesmith.plan_text import read_plan
     from tunesmith.prepare import prepare
@@ -48,9 +48,10 @@ def prove(run: Run) -> dict[str, Any]:
     model = load(run.model)
     records, tensors = read_golden(run.file("golden"))
     golden = tensors["logits"].numpy()
-    encoded = model.encode(records, model.plan.task.roles(labelled=False))
+    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.purpose == "language"))
     logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
+    require_same_words(model, run.file("golden"), records, "the reloaded model")
     prepared = prepare(read_plan(run.plan))
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
@@ -87,21 +88,23 @@ def _same_metric(run: Run, values: dict[str, float]) -> dict[str, float]:
 
 def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     """Logits of the golden tokens from transformers and PEFT alone, as a user without Tunesmith would get them."""
-    from transformers import AutoModelForSequenceClassification
+    import transformers
 
-    from tunesmith.bases.load import quiet
+    from tunesmith.bases.load import auto_class, quiet
 
+    task = model.plan.task
+    auto = getattr(transformers, auto_class(task.purpose))
     with quiet():
         if not (run.model / "adapter_config.json").is_file():
-            net = AutoModelForSequenceClassification.from_pretrained(run.model)
+            net = auto.from_pretrained(run.model)
         else:
             from peft import PeftModel
 
             layers = model.plan.base.layers
             cut = {} if layers is None else {"num_hidden_layers": layers}
-            base = AutoModelForSequenceClassification.from_pretrained(
-                model.base.folder, num_labels=model.plan.task.outputs(model.facts), **cut
-            )
+            if task.purpose == "classify":
+                cut["num_labels"] = task.outputs(model.facts)
+            base = auto.from_pretrained(model.base.folder, **cut)
             base.config.pad_token_id = model.tokenizer.pad_token_id
             net = PeftModel.from_pretrained(base, run.model)
     net.eval()
@@ -110,8 +113,23 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     rows = []
     for i in range(len(mask)):  # row by row: what padding does is no matter here
         length = int(mask[i].sum())
-        rows.append(net(**{n: tensors[n][i : i + 1, :length] for n in names}).logits.float().numpy()[0])
-    return np.stack(rows)
+        logits = net(**{n: tensors[n][i : i + 1, :length] for n in names}).logits.float()[0]
+        rows.append(_read(logits, tensors["labels"][i, :length]) if "labels" in tensors else logits.numpy())
+    found = np.stack(rows)
+    if "labels" in tensors:  # how long a text is has nothing to do with the network
+        found = np.column_stack([found, tensors["logits"][:, 3].numpy()])
+    return found
+
+
+def _read(logits_TV: Any, labels_T: Any) -> np.ndarray:
+    """(nll, tokens, hits) of one row, as anybody would compute them from a language model's logits."""
+    from torch.nn import functional
+
+    virtual = len(logits_TV) - len(labels_T)  # prompt tokens that PEFT put in front
+    wanted = [t for t in range(len(labels_T)) if labels_T[t] >= 0 and t + virtual > 0]
+    before, labels = logits_TV[[t + virtual - 1 for t in wanted]], labels_T[wanted]
+    losses = functional.cross_entropy(before, labels, reduction="none").double()
+    return np.array([float(losses.sum()), len(wanted), int((before.argmax(1) == labels).sum())], dtype=np.float32)
 
 
 def main() -> int:

@@ -133,7 +133,8 @@ def probe(rows: Encoded) -> Encoded:
 
 
 def _found(way: LanguageWay, rows: Encoded, *, each: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Losses (S,) and gradients of their sum, dropout off; the plain way one row at a time, so that nothing is padded.
+    """Losses (S,) and gradients of their sum, where anything has one, dropout off; the plain way one row at a time, so
+    that nothing is padded.
 
     The network is left in evaluation mode, without gradients.
     """
@@ -142,7 +143,8 @@ def _found(way: LanguageWay, rows: Encoded, *, each: bool) -> tuple[torch.Tensor
     net.zero_grad(set_to_none=True)
     every = list(range(len(rows)))
     losses_S = torch.cat([way.losses(rows, part).losses_S for part in ([[r] for r in every] if each else [every])])
-    torch.autograd.backward(losses_S.sum())
+    if losses_S.requires_grad:
+        torch.autograd.backward(losses_S.sum())
     found = losses_S.detach(), gradients_of(net)
     net.zero_grad(set_to_none=True)
     return found

@@ -11,7 +11,7 @@ from tunesmith.data.roles import text_of
 from tunesmith.evaluation.judge import Judge
 from tunesmith.evaluation.significance import paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
-from tunesmith.model import Model
+from tunesmith.model import Model, untuned
 from tunesmith.plan import Plan
 from tunesmith.prepare import Prepared
 from tunesmith.tasks import Array, Encoded
@@ -40,6 +40,9 @@ def _of(
     from tunesmith.evaluation import baselines as own
 
     task, num = plan.task, len(model.facts.labels)
+    if name == "untuned":
+        base = untuned(model)
+        return {s: task.answer(base.outputs(e), model.facts) for s, e in encoded.items() if s != "train"}
     truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
     sizes = [len(encoded[s]) for s in splits]

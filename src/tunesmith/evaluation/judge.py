@@ -51,13 +51,14 @@ class Judge:
         """Plain values, during training."""
         answers = answers_of(self.plan.task, logits_NC, truth, self.facts)
         one = np.ones((1, len(truth)))
-        return {m.name: float(m.measure(answers, one)[0]) for m in self.metrics}
+        return {m.name: float(m.measure(answers, one)[0]) for m in self.metrics if not m.reads_text}
 
-    def full(self, answers: Answers) -> Table:
-        """Values with bootstrap intervals."""
+    def full(self, answers: Answers, *, written: bool = True) -> Table:
+        """Values with bootstrap intervals. Without `written` texts, of the metrics that read none."""
         evaluate = self.plan.evaluate
+        metrics = [m for m in self.metrics if written or not m.reads_text]
         found = intervals(
-            self.metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level
+            metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level
         )
         return {name: _plain(each) for name, each in found.items()}
 

@@ -28,6 +28,8 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
         columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.texts) for r in records]
         columns["truth"] += _truth(each, [r.cells.get(prepared.roles.label or "") for r in records])
         added = model.plan.task.columns(each.predicted, each.scores, model.facts)
+        if each.kind == "text" and each.scores is not None:
+            added |= {"nll": each.scores[:, 0].tolist(), "tokens": each.scores[:, 1].astype(int).tolist()}
         for name, values in added.items():
             columns.setdefault(name, []).extend(values)
     with replacing(path) as temporary:
@@ -35,6 +37,8 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
 
 
 def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
+    if answers.kind == "text":
+        return [str(references[0]) for references in answers.truth]
     if answers.kind == "numbers":
         return [float(v) for v in answers.truth]
     if answers.kind == "multilabel":

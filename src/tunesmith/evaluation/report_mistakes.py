@@ -90,7 +90,7 @@ def _numbers(part: Part) -> list[Block]:
 def classes(results: Results) -> Section:
     """How well each class or label is found, the hardest first."""
     part = results.part
-    if part is None or results.kind == "numbers" or not len(part):
+    if part is None or results.kind in ("numbers", "text") or not len(part):
         return Section("per-class", "Class by class")
     noun = "label" if results.kind == "multilabel" else "class"
     level = float(results.measured.get("level", 0.95))
@@ -130,7 +130,7 @@ def mistakes(results: Results) -> Section:
     part = results.part
     if part is None or not len(part):
         return Section("mistakes", "Most confident errors")
-    title = "Largest errors" if results.kind == "numbers" else "Most confident errors"
+    title = _TITLES.get(results.kind, "Most confident errors")
     rows = _wrong(part)
     if not len(rows):
         return Section("mistakes", title, [Note("No row was answered wrongly.", "good")])
@@ -139,13 +139,21 @@ def mistakes(results: Results) -> Section:
         "file, not wrong answers, and correcting those is the cheapest gain there is.",
         "multilabel": "The rows with the clearest wrong label, surest first. Some are wrong labels in the file.",
         "numbers": "The answers that lie farthest from the truth. Some are typing errors in the file.",
+        "text": "The rows whose true answer surprised the model most, token by token, and what it wrote instead.",
     }[results.kind]
     shown = [_mistake(part, int(row)) for row in rows]
     return Section("mistakes", title, [Note(told), Mistakes(f"{len(shown)} rows", shown)])
 
 
+_TITLES = {"numbers": "Largest errors", "text": "Most surprising answers"}
+
+
 def _wrong(part: Part) -> Ints:
     answers = part.answers
+    if answers.kind == "text":
+        if answers.scores is None:
+            return np.arange(min(20, len(part)))
+        return np.argsort(-answers.scores[:, 0] / np.maximum(answers.scores[:, 1], 1), kind="stable")[:20]
     if answers.kind == "classes" and answers.scores is None:  # how sure it was is not known: the first ones
         return np.flatnonzero(answers.truth != answers.predicted)[:20]
     return most_confident_errors(answers, 20)
@@ -155,6 +163,8 @@ def _mistake(part: Part, row: int) -> Mistake:
     answers, text = part.answers, part.texts[row]
     text = f"{text[:LONGEST]}…" if len(text) > LONGEST else text
     truth, answer = answers.truth[row], answers.predicted[row]
+    if answers.kind == "text":
+        return Mistake(text, str(answer)[:LONGEST] or "(not written)", str(truth[0])[:LONGEST], part.places[row])
     if answers.kind == "numbers":
         return Mistake(text, number(float(answer)), number(float(truth)), part.places[row])
     if answers.kind == "multilabel":

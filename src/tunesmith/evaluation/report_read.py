@@ -13,7 +13,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json
 from tunesmith.metrics import Answers, Kind
 
-KINDS: dict[str, Kind] = {"multilabel": "multilabel", "regress": "numbers"}
+KINDS: dict[str, Kind] = {"multilabel": "multilabel", "regress": "numbers", "generate": "text", "prefer": "text"}
 """Task -> kind of answers; every other task answers classes."""
 
 
@@ -154,6 +154,10 @@ def base_name(path: object) -> str:
 
 def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], facts: dict[str, Any]) -> Answers:
     truth, predicted = columns["truth"], columns["prediction"]
+    if kind == "text":
+        read = [columns.get(name) for name in ("nll", "tokens")]
+        scores = None if None in read else np.array(read, dtype=np.float64).T
+        return Answers.of_texts([(text,) for text in truth], predicted, scores)
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
     sets = [[_names(cell, kind) for cell in side] for side in (truth, predicted)]

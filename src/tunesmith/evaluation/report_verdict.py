@@ -87,6 +87,7 @@ def question(results: Results) -> str:
         "classes": f"to tell which of {num} classes of “{answer}” belongs to “{text}”{pair}",
         "multilabel": f"to find every fitting label of “{answer}”, out of {num}, for “{text}”{pair}",
         "numbers": f"to estimate the number “{answer}” from “{text}”{pair}",
+        "text": "to answer as its rows do",
     }[results.kind]
     return f"Fine-tune {named(results.plan.get('base'))} with {named(results.plan.get('method'))} on " \
            f"{' and '.join(_files(results))} {goal}."  # fmt: skip
@@ -221,12 +222,13 @@ def _baseline(name: str, kind: str = "classes") -> str:
         "majority": always.get(kind, "always giving the most frequent answer"),
         "tfidf": "a simple word-count model (TF-IDF)",
         "probe": "the base without fine-tuning (a linear model on top of it)",
+        "untuned": "the base without fine-tuning",
     }.get(name, f"“{name}”")
 
 
 def _short(name: str) -> str:
     words = {"majority": "guessing the most frequent answer", "tfidf": "a simple word-count model",
-             "probe": "the base without fine-tuning"}  # fmt: skip
+             "probe": "the base without fine-tuning", "untuned": "the base without fine-tuning"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 

@@ -26,7 +26,7 @@ class Gradual(_weights.OwnWeights):
 
     name: Literal["gradual"] = "gradual"
     every: PositiveInt = 1
-    """Epochs between two blocks; the first block thaws after so many epochs with the head alone."""
+    """Epochs between two blocks; the first block thaws after so many epochs with the head alone, if there is a new one."""
     depth: PositiveInt | None = None
     """How many blocks thaw at most; null: all."""
     decay: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -43,7 +43,10 @@ class Gradual(_weights.OwnWeights):
         return net
 
     def thaw(self, net: "nn.Module", family: "Family", epoch: int) -> None:
-        first = len(family.block_list(net)) - min(epoch // self.every, self.depth or len(family.block_list(net)))
+        total = len(family.block_list(net))
+        # a language model has no new head that could begin alone
+        awoken = epoch // self.every + (family.purpose == "language")
+        first = total - min(awoken, self.depth or total)
 
         def awake(name: str, _: "nn.Parameter") -> bool:
             block = family.block_of(name)

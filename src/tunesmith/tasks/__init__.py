@@ -18,6 +18,7 @@ from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
+from tunesmith.dialogue.templates import Template
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,17 @@ class SideFacts(BaseModel):
         return len(self.numbers) + sum(len(c) for c in self.categories.values())
 
 
+class End(BaseModel):
+    """How an answer ends."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens: tuple[int, ...] = ()
+    """Any of these."""
+    text: str = ""
+    """What the template writes behind an answer, where that is no token of its own."""
+
+
 class Facts(BaseModel):
     """What was learnt from the data, not asked; stored as facts.json and inside the model."""
 
@@ -64,6 +76,10 @@ class Facts(BaseModel):
     scale: float = 1.0
     """Regression: the network's output is (value - center) / scale."""
     side: SideFacts | None = None
+    template: Template | None = None
+    """Language tasks: how a conversation is written, in training and ever after."""
+    end: End = End()
+    """Language tasks: what writing stops at."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
     notes: dict[str, str] = {}
@@ -91,6 +107,10 @@ class Encoded:
     """(M,) beside `ids.flat`: weight of each label in the loss, on top of its row's. None: 1."""
     references: Sequence[tuple[str, ...]] | None = None
     """Texts that are right answers for each row, for tasks that write."""
+    lost_labels: NDArray[np.int32] | None = None
+    """(N,): how many of the lost tokens were to be learnt."""
+    sizes: NDArray[np.int64] | None = None
+    """(N,): UTF-8 bytes of what is learnt."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -131,6 +151,8 @@ class Task(Part):
     """Which Auto class the network is."""
     problem_type: ClassVar[str | None]
     """transformers' name for the kind of answer, written into config.json."""
+    writes: ClassVar[bool] = False
+    """Whether answers are texts that the model writes, token by token."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
     usual_baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")
@@ -149,9 +171,13 @@ class Task(Part):
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         """What must be known from the training rows before a network can be built."""
 
+    def meet(self, facts: Facts, tokenizer: Any) -> Facts:
+        """Facts with what only the base's tokenizer can tell."""
+        return facts
+
     @abstractmethod
     def outputs(self, facts: Facts) -> int:
-        """Number C of outputs of the head."""
+        """Number C of outputs of a row."""
 
     @abstractmethod
     def encode(
@@ -170,7 +196,7 @@ class Task(Part):
         """What the summed loss of a step's rows is divided by."""
 
     @abstractmethod
-    def learn(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+    def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """Weighted sum of the losses of some rows, with a graph."""
 
     @abstractmethod
@@ -212,7 +238,7 @@ class LogitsTask(Task):
         """Sum of the rows' weights."""
         return float(encoded.weights[rows].sum())
 
-    def learn(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+    def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """Each row's loss by its weight."""
         logits_BC = way.logits(encoded, rows)
         targets, weights_B = encoded.aims(rows, logits_BC.device)

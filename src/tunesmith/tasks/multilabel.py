@@ -8,11 +8,12 @@ Loss: binary cross-entropy, the mean over the labels of a row. The thresholds ar
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from tunesmith.data import Record, Roles
+from tunesmith.data import Record, Roles, stored
 from tunesmith.data.roles import labels_of
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
@@ -42,6 +43,13 @@ class Multilabel(_text.TextTask):
             raise TunesmithError(f"task.label: no row has a label in column '{roles.label}'")
         labels = tuple(sorted(counts))
         return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+
+    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+        column = self.label
+        if not labelled or column is None:
+            return records
+        sets = ((r, list(labels_of(r, column, self.separator))) for r in records)
+        return stored.records(replace(r, cells=r.cells | {column: found}) for r, found in sets)
 
     def outputs(self, facts: Facts) -> int:
         return len(facts.labels)

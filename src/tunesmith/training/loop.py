@@ -124,7 +124,7 @@ class Loop:
         way = self.model.shortcuts.way
         for piece in way.pieces(encoded, rows, self.asked.micro_tokens):
             with self.precision.autocast():
-                loss = task.learn(way, encoded, piece) / whole
+                loss = task.step_loss(way, encoded, piece) / whole
             self.precision.backward(loss)
             total += loss.item()
         extra = self.model.plan.method.extra_loss(self.model.net.auto)
@@ -211,7 +211,7 @@ class Loop:
         def losses() -> Any:
             self.model.net.eval()
             for row in rows:
-                yield self.model.plan.task.learn(self.model.shortcuts.plain, self.job.train, [int(row)])
+                yield self.model.plan.task.step_loss(self.model.shortcuts.plain, self.job.train, [int(row)])
 
         self.model.plan.method.prepare(self.model.net.auto, self.model.family, losses())
         self.optimizer.zero_grad(set_to_none=True)

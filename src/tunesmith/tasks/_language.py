@@ -1,0 +1,261 @@
+"""What tasks on conversations share: how rows become conversations, tokens with labels, and likelihoods.
+
+    row -> conversation -> template -> tokens, and beside those that are learnt their labels
+
+The outputs of a row are four numbers, `Reading`: everything that is judged without writing a text comes from them.
+
+Shape letters: N rows, B rows of a piece, S supervised positions.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tunesmith import scratch
+from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ragged import Growing, Ragged
+from tunesmith.data.table import Table
+from tunesmith.dialogue import Call, Dialogue, Message
+from tunesmith.dialogue.formats import Columns, detect, dialogue_of
+from tunesmith.dialogue.laying import lay, question
+from tunesmith.dialogue.templates import Template, find_template
+from tunesmith.errors import TunesmithError
+from tunesmith.scratch import Column
+from tunesmith.tasks import Array, Encoded, End, Facts, Rows, Task, Tick, no_tick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DIALOGUE, PROMPT, ANSWER = "tunesmith:dialogue", "tunesmith:prompt", "tunesmith:answer"
+"""Columns that `taken_in` adds: the conversation, what is asked in it, and what is answered."""
+READING = ("nll", "tokens", "hits", "bytes")
+"""Outputs of a row, (N, 4): summed negative log-likelihood of what is learnt, its tokens, those that are the most
+probable of all, and its length in bytes."""
+UNREAD = -100
+_SHOWN = 3
+
+
+class LanguageTask(Task):
+    """Settings that every task on conversations has. Abstract."""
+
+    format: Literal["auto", "alpaca", "sharegpt", "messages", "pairs", "text"] = "auto"
+    """How the file writes conversations; auto: seen from its columns, and told."""
+    mapping: Columns | None = None
+    """Which columns mean what; detected unless given."""
+    template: str = "auto"
+    """How a conversation is written for the base: the tokenizer's own template, or one by name (chatml, llama3 …)."""
+    learn: Literal["answers", "last", "all"] = "answers"
+    """answers: what the assistant says; last: its last answer only; all: every token."""
+    max_tokens: PositiveInt = 512
+    """Longest conversation in tokens; what is cut off beyond is counted in the ledger."""
+
+    purpose: ClassVar[Literal["language"]] = "language"
+    kind: ClassVar[Literal["text"]] = "text"
+    problem_type: ClassVar[str | None] = None
+    usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
+    usual_baselines: ClassVar[tuple[str, ...]] = ("untuned",)
+
+    def objection(self, plan: Any) -> str | None:
+        if any(step.name == "clean" for step in plan.steps):
+            return "clean rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if self.pool == "mean":
+            return "pool: mean is for a head that reads one state of a row; a language model reads every token"
+        return None
+
+    def resolved(self, table: Table) -> "LanguageTask":
+        """With the format of the file known."""
+        if self.mapping is not None:
+            return self
+        some = [cells for _, cells in table.rows[:200]]
+        found = detect(table.columns, some, table.source)
+        if self.format not in ("auto", found.kind):
+            raise TunesmithError(
+                f"{table.source}: task.format is {self.format}, but the columns read as {found.kind} ({found.told()}). "
+                "Say which columns mean what with task.mapping, or leave task.format: auto"
+            )
+        return self.model_copy(update={"mapping": found})
+
+    def roles(self, *, labelled: bool = True) -> Roles:
+        """The columns that `taken_in` makes."""
+        return Roles((PROMPT,), ANSWER if labelled else None)
+
+    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+        """Rows with their conversation in three columns of our own."""
+        return stored.records(self._taken(record, labelled) for record in records)
+
+    def _taken(self, record: Record, labelled: bool) -> Record:
+        assert self.mapping is not None, "the task is not resolved"
+        dialogue = dialogue_of(record, self.mapping, answered=labelled)
+        if not labelled:
+            dialogue = dialogue.asked()
+        return replace(record, cells=record.cells | cells_of(dialogue))
+
+    def study(self, records: Sequence[Record], roles: Roles) -> Facts:
+        return Facts()
+
+    def meet(self, facts: Facts, tokenizer: Any) -> Facts:
+        """With the template that rows are written with, in training and ever after."""
+        template = find_template(self.template, tokenizer)
+        return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})
+
+    def outputs(self, facts: Facts) -> int:
+        return len(READING)
+
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        if roles.label is None:
+            return self._questions(records, tokenizer, facts, tick)
+        making = Making()
+        for record in records:
+            dialogue = dialogue_in(record)
+            made = lay(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
+            making.add(made, learnt_bytes(dialogue, self.learn))
+            tick(1)
+        encoded = making.done([r.weight for r in records], [(dialogue_in(r).answer(),) for r in records])
+        refuse_unlearnable(encoded, records, self.max_tokens)
+        return encoded
+
+    def _questions(self, records: Sequence[Record], tokenizer: Any, facts: Facts, tick: Tick) -> Encoded:
+        ids = Growing()
+        for record in records:
+            ids.extend([question(dialogue_in(record), facts.template, tokenizer, self.max_tokens)])
+            tick(1)
+        weights = scratch.filled((r.weight for r in records), len(records), np.float32)
+        return Encoded(ids.done(), None, np.zeros(len(records), np.int32), None, None, weights)
+
+    def weigh(self, encoded: Encoded, rows: Rows) -> float:
+        """Weights of all labels of the rows."""
+        assert encoded.labels is not None
+        total = 0.0
+        for row in rows:
+            start, end = encoded.ids.offsets[row], encoded.ids.offsets[row + 1]
+            learnt = encoded.labels.flat[start:end] != UNREAD
+            own = 1.0 if encoded.token_weights is None else encoded.token_weights[start:end]
+            total += float(encoded.weights[row]) * float((learnt * own).sum(dtype=np.float64))
+        return total
+
+    def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """`READING` of each row."""
+        import torch
+
+        outcome = way.scores(encoded, rows)
+        index = torch.from_numpy(outcome.asked.index_S)
+        out = torch.zeros(len(rows), len(READING), dtype=torch.float64)
+        columns = (outcome.losses_S, torch.ones_like(outcome.losses_S), outcome.hits_S)
+        for place, values in enumerate(columns):
+            out[:, place].index_add_(0, index, values.detach().cpu().double())
+        if encoded.sizes is not None:
+            out[:, 3] = torch.from_numpy(encoded.sizes[list(rows)].astype(np.float64))
+        return out.float()
+
+    def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
+        """Negative log-likelihood of a learnt token."""
+        return float(outputs_NC[:, 0].sum(dtype=np.float64) / max(1.0, outputs_NC[:, 1].sum(dtype=np.float64)))
+
+    def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        """Nothing is written here (that takes a model, see `Model.write`): empty texts beside what was read."""
+        return texts([""] * len(outputs_NC)), np.asarray(outputs_NC, dtype=np.float64)
+
+    def truth(self, encoded: Encoded, facts: Facts) -> Array:
+        assert encoded.references is not None
+        return texts(encoded.references)
+
+
+class Making:
+    """Conversations in the making: tokens, labels and weights beside each other."""
+
+    def __init__(self) -> None:
+        self.ids, self.labels, self.weights = Growing(), Growing(), Column(np.float32)
+        self.lost, self.lost_labels, self.sizes = Column(np.int32), Column(np.int32), Column(np.int64)
+
+    def add(self, laid: Any, size: int) -> None:
+        """One row, as `dialogue.laying.lay` gives it."""
+        labels = [UNREAD, *laid.labels[1:]]  # nothing stands before the first token to predict it from
+        self.ids.extend([laid.ids])
+        self.labels.extend([labels])
+        self.weights.extend(laid.weights)
+        self.lost.extend([laid.lost])
+        self.lost_labels.extend([laid.lost_labels])
+        self.sizes.extend([size])
+
+    def done(self, weights: Sequence[float], references: Sequence[tuple[str, ...]]) -> Encoded:
+        """All rows."""
+        own = self.weights.array()
+        return Encoded(
+            ids=self.ids.done(), types=None, lost=self.lost.array(), targets=None, side=None,
+            weights=np.asarray(weights, dtype=np.float32), labels=self.labels.done(),
+            token_weights=None if bool((own == 1).all()) else own, references=references,
+            lost_labels=self.lost_labels.array(), sizes=self.sizes.array(),
+        )  # fmt: skip
+
+
+def refuse_unlearnable(encoded: Encoded, records: Sequence[Record], limit: int) -> None:
+    """No row may be without anything to learn: it would count in every figure and teach nothing."""
+    assert encoded.labels is not None
+    empty = [i for i, labels in enumerate(encoded.labels) if not (labels != UNREAD).any()]
+    if not empty:
+        return
+    need = int((encoded.lengths + encoded.lost)[empty].max())
+    places = ", ".join(f"{records[i].source}:{records[i].line}" for i in empty[:_SHOWN])
+    more = " …" if len(empty) > _SHOWN else ""
+    cure = f"task.max_tokens={need} would keep all" if need > limit else "Give them an answer, or leave them out"
+    raise TunesmithError(
+        f"task: {len(empty)} of {len(records)} rows keep no token to learn from with max_tokens: {limit} "
+        f"({places}{more}). {cure}"
+    )
+
+
+def end_of(template: Template, tokenizer: Any) -> End:
+    """What ends an answer in that template: seen from one that is laid out as training does."""
+    sample = Dialogue((Message("user", "a"), Message("assistant", "b")))
+    laid = lay(sample, template, tokenizer, learn="last", limit=10**6)
+    learnt = [token for token in laid.labels if token != UNREAD]
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    stops = dict.fromkeys(token for token in (tokenizer.eos_token_id, *learnt) if token in special | {tokenizer.eos_token_id})
+    tail = str(tokenizer.decode(learnt, skip_special_tokens=True)).strip().removeprefix("b").strip()
+    return End(tokens=tuple(t for t in stops if t is not None), text=tail)
+
+
+def learnt_bytes(dialogue: Dialogue, learn: str) -> int:
+    """UTF-8 bytes of the contents that are learnt."""
+    said = [m.content for m in dialogue.messages if learn == "all" or dialogue.plain or m.role == "assistant"]
+    return sum(len(text.encode()) for text in (said[-1:] if learn == "last" else said))
+
+
+def cells_of(dialogue: Dialogue) -> dict[str, Any]:
+    """A conversation as cells: whole, and as question and answer to compare rows by."""
+    asked = dialogue.asked()
+    answer = dialogue.messages[-1] if dialogue.answered else None
+    return {
+        DIALOGUE: json.dumps(asdict(dialogue), ensure_ascii=False),
+        PROMPT: "\n".join(_line(m, alone=len(asked.messages) == 1) for m in asked.messages),
+        ANSWER: json.dumps(None if answer is None else asdict(answer), ensure_ascii=False),
+    }
+
+
+def _line(message: Message, *, alone: bool) -> str:
+    calls = "".join(f" [{c.name} {json.dumps(c.arguments, ensure_ascii=False)}]" for c in message.calls)
+    return message.content if alone and not calls else f"{message.role}: {message.content}{calls}"
+
+
+def dialogue_in(record: Record) -> Dialogue:
+    """The conversation of a row that was taken in."""
+    found = json.loads(str(record.cells[DIALOGUE]))
+    messages = tuple(
+        Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"]
+    )
+    return Dialogue(messages, tuple(found["tools"]), found["plain"])
+
+
+def texts(values: Sequence[Any] | Iterator[Any]) -> Array:
+    """(N,) array of objects, also where all are tuples of one length."""
+    values = list(values)
+    out = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        out[place] = value
+    return out
