@@ -178,14 +178,12 @@ def test_data_check_and_the_lists_answer(trained: Path, tmp_path: Path, capsys: 
     assert json.loads(capsys.readouterr().out)["properties"]["method"]
 
 
-def test_import_writes_a_plan_that_trains_are_made_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_writes_a_plan_that_train_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = Path(__file__).parent.parent / "importers" / "configs" / "autotrain_text.yml"
     code, reply, err = call(capsys, "import", str(file), "--out", str(tmp_path / "plan.yaml"))
     assert code == 0, err
     assert (reply["tool"], reply["refused"], reply["out"]) == ("autotrain", None, str(tmp_path / "plan.yaml"))
-    assert {e["key"] for e in reply["not_carried"]} >= {"hub.push_to_hub"} and all(
-        e["why"] for e in reply["not_carried"]
-    )
+    assert "hub.push_to_hub" in {e["key"] for e in reply["not_carried"]}
     assert main(["import", str(file), "--out", str(tmp_path / "plan.yaml")]) == 0
     assert f"Next: tunesmith train {tmp_path / 'plan.yaml'}" in capsys.readouterr().out
     code, _, err = call(capsys, "train", str(tmp_path / "plan.yaml"), "base=nowhere")

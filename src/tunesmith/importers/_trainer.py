@@ -198,8 +198,8 @@ def variant(account: Account, dora: str, rslora: str, pissa: str = "") -> None:
             account.lose(key, f"does not go together with {account.at('method.variant')} in a plan")
 
 
-def validation(account: Account, key: str) -> None:
-    """A share of the rows that is held out."""
+def validation(account: Account, key: str = "") -> None:
+    """A share of the rows that is held out, where the tool has such a key; without any a note says what holds."""
     value = account.get(key)
     if value is not None and account.at("data.validation") is None:
         try:

@@ -115,7 +115,7 @@ def _data(account: Account, llm: bool) -> None:
     if account.at("data.train") is None and path:
         account.put("data.train", account.file("data.path", path))
     account.carry("data.path", "data.train", account.at("data.train"))
-    t.validation(account, "data.valid_share")
+    t.validation(account)
     if (chat := account.get("data.chat_template")) not in (None, "none"):
         account.carry("data.chat_template", "task.template", v.template(chat))
     account.idle("data.chat_template", "rows are taken as they are")

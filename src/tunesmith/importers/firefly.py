@@ -52,7 +52,7 @@ def _data(account: Account, kind: str) -> None:
         if account.get(key):
             account.carry(key, path, account.file(key, str(account.get(key))))
         account.idle(key, "left empty")
-    t.validation(account, "eval_share")
+    t.validation(account)
     if kind == "sft":
         account.notes.append("Firefly's rows hold `conversation: [{human, assistant}]`; if task.format: auto does not "
                              "know them, write them as messages")  # fmt: skip

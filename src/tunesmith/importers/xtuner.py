@@ -140,7 +140,7 @@ def _data(account: Account) -> None:
         _form(account, key)
     for key in [k for k in account.left if k.startswith(ROWS) and k.endswith(".split")]:
         account.idle(key, "a file is one split")
-    t.validation(account, "val_dataloader.share")
+    t.validation(account)
 
 
 def _form(account: Account, key: str) -> None:

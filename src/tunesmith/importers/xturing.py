@@ -53,7 +53,7 @@ def convert(account: Account) -> None:
         _template(account)
     else:
         _sections(account)
-    t.validation(account, "data.share")
+    t.validation(account)
     t.habits(account)
 
 
