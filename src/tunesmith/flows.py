@@ -10,6 +10,7 @@ from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.files import MANIFEST, digest_folder, verify_folder, write_json
+from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
 from tunesmith.prepare import Prepared, prepare
@@ -210,7 +211,22 @@ def check(
     return check_file(Path(data), plan, found)
 
 
+def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
+    """Another tool's configuration as a plan, with an account of each of its keys.
+
+    With `out` the plan is written there, and its data files are named from there. A file of another content is not
+    written over. Raises TunesmithError where the tool is not recognised or has a task that Tunesmith lacks.
+    """
+    from tunesmith.importers import convert, written
+
+    file = Path(out) if out is not None else None
+    made = convert(Path(path), file.parent if file else None)
+    if file:
+        written(made, Path(path), file)
+    return made
+
+
 __all__ = [
-    "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "load", "make_plan", "predict", "prepare", "read",
-    "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "import_plan", "load", "make_plan",
+    "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip

@@ -145,9 +145,38 @@ class RegisterReply(Reply):
     digest: str
 
 
+class Setting(BaseModel):
+    """A setting of another tool's configuration that is not in the plan, and why."""
+
+    key: str
+    value: Any
+    why: str
+
+
+class Carried(BaseModel):
+    """A setting of another tool's configuration, and the plan path that it became."""
+
+    key: str
+    value: Any
+    to: str
+
+
+class ImportReply(Reply):
+    """`import`. Every key of the file stands in exactly one of the three lists."""
+
+    tool: str
+    plan: dict[str, Any]
+    out: str | None
+    carried: list[Carried]
+    not_carried: list[Setting]
+    without_effect: list[Setting]
+    notes: list[str]
+    refused: str | None
+
+
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "evaluate": EvaluateReply, "predict": PredictReply, "data": DataReply, "parts": PartsReply,
-    "doctor": DoctorReply, "register": RegisterReply,
+    "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
 }  # fmt: skip
 
 

@@ -178,6 +178,18 @@ def test_data_check_and_the_lists_answer(trained: Path, tmp_path: Path, capsys: 
     assert json.loads(capsys.readouterr().out)["properties"]["method"]
 
 
+def test_import_writes_a_plan_that_train_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(__file__).parent.parent / "importers" / "configs" / "autotrain_text.yml"
+    code, reply, err = call(capsys, "import", str(file), "--out", str(tmp_path / "plan.yaml"))
+    assert code == 0, err
+    assert (reply["tool"], reply["refused"], reply["out"]) == ("autotrain", None, str(tmp_path / "plan.yaml"))
+    assert "hub.push_to_hub" in {e["key"] for e in reply["not_carried"]}
+    assert main(["import", str(file), "--out", str(tmp_path / "plan.yaml")]) == 0
+    assert f"Next: tunesmith train {tmp_path / 'plan.yaml'}" in capsys.readouterr().out
+    code, _, err = call(capsys, "train", str(tmp_path / "plan.yaml"), "base=nowhere")
+    assert code == 1 and "nowhere" in err, "the plan itself is accepted"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -186,6 +198,7 @@ def test_data_check_and_the_lists_answer(trained: Path, tmp_path: Path, capsys: 
         (["train", "task=classify", "base=minilmm", "data=x.csv"], 1, "minilm"),
         (["train", "task=classify", "base=minilm", "data=x.csv", "method=lorra"], 1, "Did you mean 'lora'"),
         (["predict", "nowhere", "--data", "x", "--out", "y.csv"], 1, "neither a run, nor a model folder"),
+        (["import", "nowhere.yaml"], 1, "cannot read nowhere.yaml"),
         (["schema", "trane"], 1, "Did you mean 'train'"),
     ],
 )
@@ -210,5 +223,11 @@ def test_help_and_typos_import_no_torch() -> None:
         "heavy = {'torch', 'transformers', 'peft', 'sklearn', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    for words in (["--help"], ["train", "--help"], ["train", "task=clasify", "base=minilm", "data=x"], ["schema"]):
+    for words in (
+        ["--help"],
+        ["train", "--help"],
+        ["import", "nowhere.yaml"],
+        ["train", "task=clasify", "base=minilm", "data=x"],
+        ["schema"],
+    ):
         subprocess.run([sys.executable, "-c", script, *words], check=True, capture_output=True)

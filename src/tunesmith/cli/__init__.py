@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import keyword
 import pkgutil
 import sys
 from typing import Any
@@ -18,7 +19,7 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=_version())
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in names():
-        module = importlib.import_module(f"tunesmith.cli.{name}")
+        module = importlib.import_module(f"tunesmith.cli.{name}{'_' * keyword.iskeyword(name)}")
         first = (module.__doc__ or "").splitlines()[0]
         sub = verbs.add_parser(name, help=first, description=module.__doc__)
         if verb in (None, name):
@@ -30,8 +31,8 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 
 def names() -> list[str]:
-    """All verbs: the files of this folder."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    """All verbs: the files of this folder; a verb that is a word of Python has `_` behind its file's name."""
+    return sorted(m.name.removesuffix("_") for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 def _version() -> str:
