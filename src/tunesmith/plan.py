@@ -263,6 +263,10 @@ def _metric_objections(plan: Plan) -> list[str]:
         elif plan.task.kind not in METRICS.find(name).kinds:
             fitting = [n for n in METRICS.names() if plan.task.kind in METRICS.find(n).kinds]
             found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(fitting)}")
+    for name in dict.fromkeys([plan.metric_names[0], plan.best_metric]):
+        if name in METRICS.names() and not METRICS.find(name).picks:
+            found.append(f"evaluate.metrics: {name} describes answers and picks no model: put another metric first, "
+                         "and train.best on one that may")  # fmt: skip
     if plan.train.best not in (None, "loss", *plan.metric_names):
         found.append(f"train.best: {plan.train.best} is not among the metrics that are computed: "
                      f"{', '.join(plan.metric_names)}. Add it to evaluate.metrics")  # fmt: skip
