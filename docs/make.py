@@ -194,6 +194,7 @@ def metric_reference() -> str:
         part: Any = CATALOGS["metrics"].find(name)
         importlib.import_module(part.__module__)
         kinds = ", ".join(part.kinds) + (" (two classes only)" if part.two_classes_only else "")
+        kinds += " as generated" if part.reads_text else ""
         meaning = (part.__doc__ or "").strip().splitlines()[0]
         prefer = re.sub(rf"^prefer {name} ", "", part.prefer)
         rows.append([f"`{name}`", meaning, kinds, part.better, prefer, part.source])

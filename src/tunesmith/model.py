@@ -16,6 +16,7 @@ from tunesmith.files import read_json, write_json
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Array, Encoded, Facts, Tick, no_tick
+from tunesmith.tasks._language import LanguageTask
 from tunesmith.version import __version__
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Model:
         from tunesmith.engine.generation import write
 
         task = self.plan.task
+        assert isinstance(task, LanguageTask), "only tasks on conversations write"
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
         together = not (self.equal_lengths or self.plan.method.extra_tokens())
         return write(self.net, self.tokenizer, asked.ids, task.decode, self.facts.end, self.plan.train.seed,

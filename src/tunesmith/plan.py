@@ -290,9 +290,14 @@ def _metric_objections(plan: Plan) -> list[str]:
     if best in METRICS.names() and METRICS.find(best).reads_text:
         found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "
                      "perplexity, loss, or put another metric first")  # fmt: skip
-    if odd := [name for name in plan.baseline_names if name not in plan.task.usual_baselines]:
+    odd: list[str] = [name for name in plan.baseline_names if name not in plan.task.usual_baselines]
+    if odd:
         fitting = ", ".join(plan.task.usual_baselines) or "none"
         found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {fitting}")
+    for which in dict.fromkeys([plan.metric_names[0], plan.best_metric]):
+        if which in METRICS.names() and not METRICS.find(which).picks:
+            found.append(f"evaluate.metrics: {which} describes answers and picks no model: put another metric first, "
+                         "and train.best on one that may")  # fmt: skip
     if plan.train.best not in (None, "loss", *plan.metric_names):
         found.append(f"train.best: {plan.train.best} is not among the metrics that are computed: "
                      f"{', '.join(plan.metric_names)}. Add it to evaluate.metrics")  # fmt: skip

@@ -11,10 +11,16 @@ from tunesmith.metrics import METRICS, Answers, Metric
 
 NAMES = METRICS.names()
 EXPECTED = (
-    "accuracy average_precision balanced_accuracy brier ece f1 fpr_at_recall hamming_loss log_loss macro_f1 "
-    "macro_precision macro_recall mae mcc micro_f1 pearson precision r2 recall rmse roc_auc samples_f1 spearman "
-    "specificity subset_accuracy weighted_f1"
+    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf distinct_1 distinct_2 ece "
+    "edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 length_ratio log_loss macro_f1 "
+    "macro_precision macro_recall mae mcc micro_f1 nll pearson perplexity precision python_parses r2 recall rmse "
+    "roc_auc rouge1 rouge2 rougeL rougeLsum samples_f1 spearman specificity subset_accuracy ter token_accuracy "
+    "token_f1 valid_json weighted_f1"
 )
+LOWER = {
+    "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "log_loss", "mae", "nll", "perplexity", "rmse",
+    "ter",
+}  # fmt: skip
 
 
 def test_the_folder_is_the_register() -> None:
@@ -27,23 +33,30 @@ def test_says_what_it_is(name: str) -> None:
     """Kinds, when to prefer it, and where it comes from."""
     metric = METRICS.find(name)
     assert metric.kinds and metric.source and metric.prefer.startswith("prefer ")
-    assert (metric.better == "lower") == (name.endswith(("_loss", "mae", "rmse", "brier", "ece")) or "fpr" in name)
+    assert (metric.better == "lower") == (name in LOWER)
+    assert metric.reads_text <= ("text" in metric.kinds)
 
 
 def test_perfect_answers_get_the_best_value() -> None:
-    """1 where higher is better, 0 where lower is."""
+    """1 where higher is better (100 for sacreBLEU's), 0 where lower is (1 for perplexity)."""
+    code = "['x = 1', 'yes']"  # Python of one statement; no JSON
+    data = '{"a": [1, "b"], "c": null}'
+    best = {"bleu": 100.0, "chrf": 100.0, "perplexity": 1.0}
     truth = np.array([0, 1, 1, 0])
     hot = np.eye(2)[truth]
     kinds = {
         "classes": Answers("classes", truth, truth, hot),
         "multilabel": Answers("multilabel", hot.astype(int), hot.astype(int), hot),
         "numbers": Answers("numbers", truth.astype(float), truth.astype(float)),
-    }
+        "text": Answers.of_texts([(code,), ("b = [2, 3, 4]", "c"), ("d(h)",), ("e + f",)],
+                                 [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
+    }  # fmt: skip
     for name in NAMES:
         metric: Metric = METRICS.find(name)()
         for kind in metric.kinds:
-            value = metric.measure(kinds[kind], np.ones((1, 4)))[0]
-            assert value == pytest.approx(1.0 if metric.better == "higher" else 0.0, abs=1e-9), name
+            answers = Answers.of_texts([(data,)] * 4, [data] * 4) if "json" in name else kinds[kind]
+            value = metric.measure(answers, np.ones((1, 4)))[0]
+            assert value == pytest.approx(best.get(name, 1.0 if metric.better == "higher" else 0.0), abs=1e-9), name
 
 
 def test_an_unknown_label_is_a_class_that_is_never_answered() -> None:
@@ -80,7 +93,7 @@ def test_importing_all_metrics_imports_nothing_heavy() -> None:
     """A plan is validated without torch, scipy or scikit-learn."""
     code = (
         "import sys; from tunesmith.metrics import METRICS; METRICS.union();"
-        "print(sorted({'torch', 'scipy', 'sklearn', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'torch', 'scipy', 'sklearn', 'pandas', 'sacrebleu'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"

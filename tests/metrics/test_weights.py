@@ -7,15 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpora import corpus
 from tunesmith.metrics import METRICS, Answers, Metric, _counts
 
 ALL = [METRICS.find(name)() for name in METRICS.names()]
 PAIRS = [(metric, kind) for metric in ALL for kind in metric.kinds]
 
 
-def make(kind: str, num_classes: int, seed: int, rows: int = 12) -> Answers:
+def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = "") -> Answers:
     """Random answers with ties, absent classes and, for more than two classes, unknown labels."""
     rng = np.random.default_rng(seed)
+    if kind == "text":
+        return make_texts(seed, rows, name)
     if kind == "numbers":
         return Answers("numbers", rng.integers(0, 4, rows) / 3, rng.integers(0, 4, rows) / 7)
     scores = rng.integers(1, 5, (rows, num_classes)) / 4
@@ -23,6 +26,22 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12) -> Answers:
         return Answers("multilabel", rng.integers(0, 2, scores.shape), (scores >= 0.5).astype(int), scores)
     truth = rng.integers(-1 if num_classes > 2 else 0, num_classes, rows)
     return Answers("classes", truth, scores.argmax(1), scores / scores.sum(1, keepdims=True))
+
+
+def make_texts(seed: int, rows: int, name: str) -> Answers:
+    """Random texts of one language, so that any rows of them are of that language; JSON for a metric of JSON."""
+    rng = np.random.default_rng(seed)
+    references, said = corpus(seed, rows, chinese=seed % 2 == 0)
+    # "Fine words" in front of each text keep it in its language.
+    front = "好的：" if seed % 2 == 0 else "so it is then "
+    references = [tuple(front + text for text in refs) for refs in references]
+    if name == "json_field_f1":
+        values = rng.integers(0, 3, (2, rows, 2)).tolist()
+        references = [(f'{{"a": {a}, "b": [{b}]}}', f"[{a}]") for a, b in values[0]]
+        said = [f'{{"a": {a}, "b": [{b}]' + ("}" if a else "") for a, b in values[1]]
+    tokens = rng.integers(0, 4, rows).astype(float)
+    scores = np.stack([rng.random(rows) * tokens, tokens, np.minimum(tokens, 1), 3 * tokens], axis=1)
+    return Answers.of_texts(references, said, scores)
 
 
 def same(got: np.ndarray, expected: np.ndarray) -> None:
@@ -41,7 +60,7 @@ def test_integer_weights_are_repeated_rows(
     metric: Metric, kind: str, seed: int, num_classes: int, times: list[int]
 ) -> None:
     """Each metric, each kind of answers it takes."""
-    answers = make(kind, 2 if metric.two_classes_only else num_classes, seed)
+    answers = make(kind, 2 if metric.two_classes_only else num_classes, seed, name=metric.name)
     repeated = answers.take(np.repeat(np.arange(12), times))
     # The positive class and the number of classes come from the scores, so a class that vanishes stays known.
     with warnings.catch_warnings():
@@ -53,7 +72,7 @@ def test_integer_weights_are_repeated_rows(
 @pytest.mark.parametrize(("metric", "kind"), PAIRS, ids=lambda value: getattr(value, "name", value))
 def test_each_resample_is_measured_alone(metric: Metric, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, in chunks, one by one and with rows shuffled: the same values."""
-    answers = make(kind, 2, 3)
+    answers = make(kind, 2, 3, name=metric.name)
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 4, (50, 12)).astype(float)
     at_once = metric.measure(answers, weights)
@@ -69,6 +88,6 @@ def test_no_rows_no_value(metric: Metric, kind: str) -> None:
     """A resample without any row is undefined (or 0 by the rule of zero division), and never a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        value = metric.measure(make(kind, 2, 1), np.zeros((1, 12)))
+        value = metric.measure(make(kind, 2, 1, name=metric.name), np.zeros((1, 12)))
         assert np.isnan(value[0]) or value[0] == 0
-        metric.measure(make(kind, 2, 1, rows=0), np.zeros((1, 0)))
+        metric.measure(make(kind, 2, 1, rows=0, name=metric.name), np.zeros((1, 0)))

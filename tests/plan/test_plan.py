@@ -18,6 +18,7 @@ from tunesmith.plan_text import make_plan
 from tunesmith.run import identity
 from tunesmith.steps import STEPS
 from tunesmith.tasks import TASKS
+from tunesmith.tasks.classify import Classify
 
 SHORT: dict[str, Any] = {"task": "classify", "base": "minilm", "data": "t.csv"}
 PARTS: list[type[Part]] = [c.find(n) for c in (TASKS, METHODS, STEPS, METRICS) for n in c.names()]
@@ -69,6 +70,16 @@ def test_every_setting_of_a_part_is_documented(part: type[Part]) -> None:
 )
 def test_settings_that_would_be_ignored_or_mean_nothing_are_refused(train: dict[str, Any], words: str) -> None:
     assert words in refusal(train=train)
+
+
+def test_a_metric_that_only_describes_answers_picks_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as the first metric nor as train.best; beside others it is welcome."""
+    monkeypatch.setattr(Classify, "kind", "text")
+    words = "picks no model: put another metric first, and train.best on one that may"
+    for first, second, train in (("distinct_1", "chrf", {}), ("chrf", "length_ratio", {"best": "length_ratio"})):
+        told = refusal(evaluate={"metrics": [first, second]}, train=train)
+        assert f"evaluate.metrics: {train.get('best', first)} describes answers and {words}" in told
+    make_plan(SHORT | {"evaluate": {"metrics": ["chrf", "distinct_1"]}})
 
 
 @pytest.mark.parametrize(

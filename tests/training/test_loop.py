@@ -12,7 +12,6 @@ from jobs import history, run_job, tree, write_tickets
 from kit import TinyBases
 from tunesmith.engine.network import override_dropout
 from tunesmith.model import Model, weights
-from tunesmith.training import judging
 from tunesmith.training.checkpoint import State
 from tunesmith.training.loop import Loop
 

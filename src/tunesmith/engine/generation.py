@@ -65,7 +65,12 @@ def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End) -
     mask_BT = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=device)
     drawn: dict[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
     if decode.temperature:
-        drawn = {"do_sample": True, "temperature": decode.temperature, "top_k": decode.top_k or 0, "top_p": decode.top_p}
+        drawn = {
+            "do_sample": True,
+            "temperature": decode.temperature,
+            "top_k": decode.top_k or 0,
+            "top_p": decode.top_p,
+        }
     with torch.inference_mode(), quiet():
         made = auto.generate(
             input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=decode.max_new_tokens, min_length=0,
@@ -84,4 +89,4 @@ def _until(ids: Sequence[int], end: End) -> list[int]:
 def _text(tokenizer: Any, ids: Sequence[int], end: End) -> str:
     """As people read it: no special tokens, nothing from the template's end mark on, no space around."""
     text = str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    return (text.split(end.text)[0] if end.text else text).strip()
+    return (text.split(end.text, maxsplit=1)[0] if end.text else text).strip()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import METRICS, Answers, Floats, Ints, Metric
+from tunesmith.metrics._texts import pairs
 
 CELLS = 4_000_000
 """Most elements of a weight matrix (32 MB of float64)."""
@@ -102,7 +103,9 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
             )
     if not len(answers.truth):
         raise TunesmithError("no rows to measure: the split is empty, or all its rows were left out (see the ledger)")
-    for what in ("truth", "predicted", "scores"):
+    if answers.kind == "text":
+        _check_text(answers)
+    for what in ("scores",) if answers.kind == "text" else ("truth", "predicted", "scores"):
         column = getattr(answers, what)
         if column is not None and not np.isfinite(column).all():
             rows = np.flatnonzero(~np.isfinite(column.reshape(len(column), -1)).all(1))
@@ -110,3 +113,12 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
                 f"{what}: {len(rows)} of {len(column)} rows hold NaN or infinity, first row {rows[0] + 1}; "
                 "a model that answers so has diverged: lower the learning rate, or leave these rows out"
             )
+
+
+def _check_text(answers: Answers) -> None:
+    pairs(answers)  # refuses rows without a reference, and whatever is no string
+    if answers.scores is not None and answers.scores.shape != (len(answers.truth), 4):
+        raise TunesmithError(
+            f"scores: have the shape {answers.scores.shape}; answers of kind text need {(len(answers.truth), 4)}: "
+            "negative log-likelihood, tokens, tokens that were most likely, bytes"
+        )

@@ -67,14 +67,7 @@ class Judge:
         column = np.array(["" if v is None else str(v) for v in values])
         names, counts = np.unique(column, return_counts=True)
         largest = sorted(zip(counts, names, strict=True), key=lambda pair: (-pair[0], pair[1]))[:30]
-        return {str(name): {"rows": int(count), **self.full(_part(answers, column == name))} for count, name in largest}
-
-
-def _part(answers: Answers, rows: Array) -> Answers:
-    return Answers(
-        answers.kind, answers.truth[rows], answers.predicted[rows],
-        None if answers.scores is None else answers.scores[rows], answers.labels, answers.positive,
-    )  # fmt: skip
+        return {str(name): {"rows": int(count), **self.full(answers.take(column == name))} for count, name in largest}
 
 
 def _plain(interval: Any) -> dict[str, float | None]:

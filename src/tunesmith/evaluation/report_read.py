@@ -155,9 +155,9 @@ def base_name(path: object) -> str:
 def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], facts: dict[str, Any]) -> Answers:
     truth, predicted = columns["truth"], columns["prediction"]
     if kind == "text":
-        read = [columns.get(name) for name in ("nll", "tokens")]
-        scores = None if None in read else np.array(read, dtype=np.float64).T
-        return Answers.of_texts([(text,) for text in truth], predicted, scores)
+        known = {"nll", "tokens"} <= set(columns)
+        read = np.array([columns["nll"], columns["tokens"]], dtype=np.float64).T if known else None
+        return Answers.of_texts([(text,) for text in truth], predicted, read)
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
     sets = [[_names(cell, kind) for cell in side] for side in (truth, predicted)]

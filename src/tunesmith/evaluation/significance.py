@@ -126,10 +126,11 @@ def mcnemar(a: Answers, b: Answers) -> Discordance:
     """
     from scipy.stats import binom
 
-    if a.kind == "numbers" or a.kind != b.kind or not np.array_equal(a.truth, b.truth):
+    right_or_wrong = a.kind in ("classes", "multilabel")
+    if not right_or_wrong or a.kind != b.kind or not np.array_equal(a.truth, b.truth):
         raise TunesmithError(
             "mcnemar: needs the classes or label sets of two models on the same rows; "
-            "for numbers take paired_bootstrap or paired_permutation"
+            "for numbers and text take paired_bootstrap or paired_permutation"
         )
     right_a, right_b = _right(a), _right(b)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())

@@ -26,7 +26,7 @@ class Gradual(_weights.OwnWeights):
 
     name: Literal["gradual"] = "gradual"
     every: PositiveInt = 1
-    """Epochs between two blocks; the first block thaws after so many epochs with the head alone, if there is a new one."""
+    """Epochs between two blocks; the first block thaws after so many epochs with the head alone, if it is new."""
     depth: PositiveInt | None = None
     """How many blocks thaw at most; null: all."""
     decay: Annotated[float, Field(gt=0, le=1)] | None = None

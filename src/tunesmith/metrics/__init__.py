@@ -9,13 +9,15 @@ those libraries give a number for the plain value, ours is the same number.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.catalog import Catalog, Part
+from tunesmith.errors import TunesmithError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,11 +26,15 @@ Kind = Literal["classes", "multilabel", "numbers", "text"]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answered and what is true, for N rows of one of three kinds.
+    """What a model answered and what is true, for N rows of one of four kinds.
 
     classes: `truth`, `predicted` (N,) class numbers (-1 in truth = a label the model does not know),
     `scores` (N, C) probabilities. multilabel: `truth`, `predicted` (N, C) of 0/1, `scores` (N, C).
     numbers: `truth`, `predicted` (N,) floats, no scores.
+    text: `truth` (N,) objects, each a tuple of one or more reference strings; `predicted` (N,) objects, the strings
+    generated (all empty where nothing was generated); `scores` (N, 4) of [sum of the negative log-likelihoods of the
+    reference's tokens in nats, number of these tokens, how many of them were the most likely one, UTF-8 bytes of the
+    reference], or None. `Answers.of_texts` builds the arrays.
 
     Rows with truth -1 count as one further class that is never answered and has probability 0: wrong in accuracy,
     a class with recall 0 in macro averages, "not positive" in two-class metrics. This is what scikit-learn says of
@@ -42,9 +48,29 @@ class Answers:
     labels: tuple[str, ...] = field(default=())
     positive: int | None = None
     """Class number that counts as positive in two-class metrics; None = the last of two classes."""
+    prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What metrics worked out for these rows (tokens, match counts), by name: an interval measures many times."""
+
+    @classmethod
+    def of_texts(
+        cls, references: Sequence[Sequence[str]], predicted: Sequence[str], scores: Floats | None = None
+    ) -> "Answers":
+        """Answers of kind text for N rows, from the references of each row and the string generated for it.
+
+        Raises TunesmithError for a row whose references are one bare string: its letters would be taken for them.
+        """
+        for row, given in enumerate(references, start=1):
+            if isinstance(given, str):
+                raise TunesmithError(f"row {row}: the references are the single string {given!r:.80}; give a tuple")
+        # np.array would make a matrix of tuples of one length.
+        truth = np.fromiter((tuple(row) for row in references), dtype=object, count=len(references))
+        return cls("text", truth, np.fromiter(predicted, dtype=object, count=len(predicted)), scores)
 
     def take(self, rows: NDArray[np.bool_] | Ints) -> "Answers":
-        """The answers of some rows, by mask or by number: a slice, or the rows whose label is known."""
+        """The answers of some rows, by mask or by number: a slice, or the rows whose label is known.
+
+        Nothing prepared is carried over: texts are a corpus of their own, tokenised by their own language.
+        """
         scores = None if self.scores is None else self.scores[rows]
         return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], scores=scores)
 
@@ -55,10 +81,18 @@ class Metric(Part):
     kinds: ClassVar[tuple[Kind, ...]]
     better: ClassVar[Literal["higher", "lower"]] = "higher"
     two_classes_only: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = False
+    """Whether it needs the generated strings; those that do not work while nothing has been generated."""
+    picks: ClassVar[bool] = True
+    """Whether a better value is a better model. Those where it is not are read beside others, and pick no weights."""
 
     @abstractmethod
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
         """Values (R,) for R weightings of the rows; NaN where a resample leaves the metric undefined."""
+
+    def signature(self, answers: Answers) -> str:
+        """What a reader must know to compare the value with one measured elsewhere; empty where the name says it."""
+        return ""
 
 
 METRICS: Catalog[Metric] = Catalog("tunesmith.metrics", "metric")

@@ -10,14 +10,14 @@ Shape letters: N rows, B rows of a piece, S supervised positions.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from tunesmith import scratch
 from tunesmith.data import Record, Roles, stored
-from tunesmith.data.ragged import Growing, Ragged
+from tunesmith.data.ragged import Growing
 from tunesmith.data.table import Table
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of
@@ -39,6 +39,29 @@ UNREAD = -100
 _SHOWN = 3
 
 
+class Decoding(BaseModel):
+    """How answers are written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    max_new_tokens: PositiveInt = 128
+    """Longest answer in tokens."""
+    temperature: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """0 takes the most probable token; above, tokens are drawn, the more freely the higher."""
+    top_k: PositiveInt | None = None
+    """Draw among the k most probable tokens."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Draw among the most probable tokens that have this share of the probability together."""
+    repetition_penalty: Annotated[float, Field(ge=1, le=10)] = 1.0
+    """Above 1, tokens that stand already become less probable (Keskar et al. 2019)."""
+
+    def objection(self) -> str | None:
+        """Settings without effect."""
+        if not self.temperature and (self.top_k is not None or self.top_p != 1.0):
+            return "top_k and top_p choose what to draw from, and temperature 0 draws nothing. Set a temperature"
+        return None
+
+
 class LanguageTask(Task):
     """Settings that every task on conversations has. Abstract."""
 
@@ -52,6 +75,8 @@ class LanguageTask(Task):
     """answers: what the assistant says; last: its last answer only; all: every token."""
     max_tokens: PositiveInt = 512
     """Longest conversation in tokens; what is cut off beyond is counted in the ledger."""
+    decode: Decoding = Decoding()
+    """How answers are written, to judge them and ever after."""
 
     purpose: ClassVar[Literal["language"]] = "language"
     kind: ClassVar[Literal["text"]] = "text"
@@ -60,6 +85,8 @@ class LanguageTask(Task):
     usual_baselines: ClassVar[tuple[str, ...]] = ("untuned",)
 
     def objection(self, plan: Any) -> str | None:
+        if fault := self.decode.objection():
+            return f"decode: {fault}"
         if any(step.name == "clean" for step in plan.steps):
             return "clean rewrites text columns, and the rows of this task are conversations. Remove it from steps"
         if self.pool == "mean":
@@ -110,6 +137,7 @@ class LanguageTask(Task):
     ) -> Encoded:
         if roles.label is None:
             return self._questions(records, tokenizer, facts, tick)
+        assert facts.template is not None, "the task has met its tokenizer"
         making = Making()
         for record in records:
             dialogue = dialogue_in(record)
@@ -121,6 +149,7 @@ class LanguageTask(Task):
         return encoded
 
     def _questions(self, records: Sequence[Record], tokenizer: Any, facts: Facts, tick: Tick) -> Encoded:
+        assert facts.template is not None, "the task has met its tokenizer"
         ids = Growing()
         for record in records:
             ids.extend([question(dialogue_in(record), facts.template, tokenizer, self.max_tokens)])
@@ -216,7 +245,9 @@ def end_of(template: Template, tokenizer: Any) -> End:
     laid = lay(sample, template, tokenizer, learn="last", limit=10**6)
     learnt = [token for token in laid.labels if token != UNREAD]
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    stops = dict.fromkeys(token for token in (tokenizer.eos_token_id, *learnt) if token in special | {tokenizer.eos_token_id})
+    stops = dict.fromkeys(
+        token for token in (tokenizer.eos_token_id, *learnt) if token in special | {tokenizer.eos_token_id}
+    )
     tail = str(tokenizer.decode(learnt, skip_special_tokens=True)).strip().removeprefix("b").strip()
     return End(tokens=tuple(t for t in stops if t is not None), text=tail)
 
@@ -246,9 +277,7 @@ def _line(message: Message, *, alone: bool) -> str:
 def dialogue_in(record: Record) -> Dialogue:
     """The conversation of a row that was taken in."""
     found = json.loads(str(record.cells[DIALOGUE]))
-    messages = tuple(
-        Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"]
-    )
+    messages = tuple(Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"])
     return Dialogue(messages, tuple(found["tools"]), found["plain"])
 
 

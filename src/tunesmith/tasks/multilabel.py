@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.record import Cell
 from tunesmith.data.roles import labels_of
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
@@ -48,8 +49,12 @@ class Multilabel(_text.TextTask):
         column = self.label
         if not labelled or column is None:
             return records
-        sets = ((r, list(labels_of(r, column, self.separator))) for r in records)
-        return stored.records(replace(r, cells=r.cells | {column: found}) for r, found in sets)
+
+        def listed(record: Record) -> Record:
+            found: list[Cell] = list(labels_of(record, column, self.separator))
+            return replace(record, cells=record.cells | {column: found})
+
+        return stored.records(map(listed, records))
 
     def outputs(self, facts: Facts) -> int:
         return len(facts.labels)
