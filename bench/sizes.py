@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-LIMIT = 19_500
+LIMIT = 20_700  # conversations: formats, templates in bounds, labels
 """Lines below src/ agreed on; raise it in a commit that says why."""
 SOURCE = Path(__file__).parent.parent / "src" / "tunesmith"
 

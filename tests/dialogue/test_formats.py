@@ -1,6 +1,7 @@
 """Files in every spelling become the same conversations, or are refused with their place."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,8 @@ def test_dataset_info_entries() -> None:
     tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
     info: dict[str, Any] = {
         "kto": {
-            "file_name": "k.json", "formatting": "sharegpt", "columns": {"messages": "m", "kto_tag": "ok"}, "tags": tags,
+            "file_name": "k.json", "formatting": "sharegpt", "tags": tags,
+            "columns": {"messages": "m", "kto_tag": "ok"},
         },
         "pairs": {"file_name": "p.json", "ranking": True, "columns": {"prompt": "q", "chosen": "c", "rejected": "r"}},
         "openai": {"file_name": "o.json", "formatting": "openai"},
@@ -286,3 +288,17 @@ def test_the_same_conversation_from_four_file_formats(tmp_path: Path) -> None:
             said = dialogue_of(Record(i, name, i + 1, line, cells), columns)
             read_back.add((said.messages, json.dumps(said.tools)))
     assert len(read_back) == 1
+
+
+def test_the_examples_of_the_docs_are_read() -> None:
+    page = Path(__file__).parents[2] / "docs" / "conversations.md"
+    blocks = re.findall(r"^```json\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    kinds = []
+    for block in blocks:
+        cells = json.JSONDecoder().raw_decode(block)[0]
+        kinds.append(found(cells).kind)
+        if kinds[-1] == "pairs":
+            assert preference_of(record(cells), found(cells))[0].answer().startswith("Hello")
+        else:
+            assert dialogue_of(record(cells), found(cells)).answer()
+    assert kinds == ["alpaca", "sharegpt", "messages", "pairs", "text"]

@@ -380,3 +380,46 @@ def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
 
     with pytest.raises(TunesmithError, match="does not say which characters"):
         encoded("x", Slow())
+
+
+@pytest.mark.parametrize("name", sorted(BUILTIN.keys() - {"plain"}))
+def test_whatever_is_said_training_sees_what_serving_starts_from(name: str) -> None:
+    """Odd edges of contents: blanks, line breaks, marks of the template, other scripts, cut at odd limits."""
+    import random
+
+    draw = random.Random(name)
+    pieces = [
+        " ",
+        "\n",
+        "\n\n",
+        "a",
+        "the pump",
+        "水泵",
+        "é",
+        "😀",
+        "[INST]",
+        "<|im_end|>",
+        "### Response:\n",
+        "12.5",
+        ":",
+    ]
+    for family in ("llama", "qwen2"):
+        template, tok = template_of(name, family), tokenizer(family)
+        for _ in range(12):
+            turns = [
+                Message(role, "".join(draw.choices(pieces, k=draw.randint(1, 9))) + draw.choice(["y", "。", "\n"]))
+                for _ in range(draw.randint(1, 3))
+                for role in ("user", "assistant")
+            ]
+            said = Dialogue(tuple(turns))
+            laid, asked = (
+                lay(said, template, tok, learn="answers", limit=ENDLESS),
+                question(said, template, tok, ENDLESS),
+            )
+            assert laid.ids[: len(asked)] == asked and laid.labels[len(asked)] != IGNORED
+            assert all(label in (IGNORED, i) for i, label in zip(laid.ids, laid.labels, strict=True))
+            limit = draw.randint(4, len(laid.ids))
+            cut = lay(said, template, tok, learn="answers", limit=limit)
+            assert len(cut.ids) <= limit
+            assert cut.lost == len(laid.ids) - len(cut.ids)
+            assert cut.lost_labels == laid.supervised - cut.supervised
