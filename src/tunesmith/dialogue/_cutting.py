@@ -2,7 +2,7 @@
 
 1. Whole turns (a question and what answers it) go, the oldest first; the system text and the tools stay.
 2. When one turn is left, its longest question or tool result loses its middle, again and again, down to a share of the
-   limit: instructions stand at the beginning or at the end, rarely between.
+   room: instructions stand at the beginning or at the end, rarely between.
 3. What is still too long is the caller's: an answer loses its end, and is then not taught to stop.
 """
 
@@ -18,8 +18,10 @@ GAP = " ... "
 
 
 def shortened(dialogue: Dialogue, size: Callable[[Dialogue], int], tokenizer: Any, limit: int, share: int) -> Dialogue:
-    """The conversation made to fit `limit` by rules 1 and 2, as far as they reach. `size` counts tokens; a text of the
-    last turn keeps 1 / `share` of the limit."""
+    """The conversation made to fit `limit` by rules 1 and 2, as far as they reach. `size` counts tokens.
+
+    `share`: a text of the last turn keeps 1 / share of the room beside system text, tools and marks; 0 = nothing.
+    """
     head, turns = _turns(dialogue)
 
     def without(count: int) -> Dialogue:
@@ -28,7 +30,11 @@ def shortened(dialogue: Dialogue, size: Callable[[Dialogue], int], tokenizer: An
     last = max(len(turns) - 1, 0)
     dropped = bisect_left(range(last), True, key=lambda count: size(without(count)) <= limit)
     kept = without(dropped)
-    return _thinned(kept, len(head), size, tokenizer, (limit, limit // share)) if dropped == last else kept
+    if dropped < last or size(kept) <= limit:
+        return kept
+    bare = replace(kept, messages=(*head, *(replace(m, content="") for m in kept.messages[len(head) :])))
+    floor = max(limit - size(bare), 0) // share if share else 0
+    return _thinned(kept, len(head), size, tokenizer, (limit, floor))
 
 
 def _turns(dialogue: Dialogue) -> tuple[list[Message], list[list[Message]]]:

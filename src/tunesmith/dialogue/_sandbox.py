@@ -67,7 +67,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         own: dict[str, Callable[..., Any]] = {"tojson": _tojson, "safe": str, "escape": str, "e": str}
         own |= {name: self.filters[name] for name in (*_CHEAP, *_READING.split())}
         self.filters = {name: _toll(function, name in _CHEAP) for name, function in own.items()}
-        self.tests = {name: _toll(self.tests[name], False) for name in _TESTS.split()}
+        tests: dict[str, Any] = dict(self.tests)
+        self.tests = {name: _toll(tests[name], False) for name in _TESTS.split()}
         self.globals = {
             "range": self.globals["range"], "namespace": _Names, "dict": _new_dict, "raise_exception": _raise,
         }  # fmt: skip
@@ -137,7 +138,7 @@ def _pay_for_text(meter: Meter, text: str, name: str, args: tuple[Any, ...], kwa
         parts = list(args[0])
         bounded(sum(meter.weight(part) for part in parts) + len(text) * len(parts))
         return parts, *args[1:]
-    if name == "format":
+    if name in ("format", "format_map"):  # jinja2 hands out its own format_map before it asks us
         _formattable(meter, text, text.count("{"), [*args, *kwargs.values()])
     if name == "replace" and len(args) > 1:
         _replaceable(text, *args[:2])

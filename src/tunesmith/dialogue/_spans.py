@@ -58,7 +58,7 @@ def _in_order(answers: list[tuple[int, int, int]], template: Template) -> list[t
     at = 0
     for start, end, index in answers:
         if not at <= start <= end:
-            raise _moving(template, index)
+            raise _moving(template, index + 1)
         at = end
     return answers
 
@@ -78,9 +78,9 @@ def _beginning(write: Writer, dialogue: Dialogue, count: int, text: str, *, ask:
     raise _moving(write.template, count)
 
 
-def _moving(template: Template, index: int) -> TunesmithError:
+def _moving(template: Template, number: int) -> TunesmithError:
     return TunesmithError(
-        f"template '{template.name}': it writes message {index + 1} in another way once later messages follow, so what "
+        f"template '{template.name}': it writes message {number} in another way once later messages follow, so what "
         "the earlier answers saw cannot be told. Learn the last answer only (learn: last), name another template "
         "(chatml), or put {% generation %} blocks around answers in a copy of this one"
     )

@@ -75,7 +75,7 @@ def ask(dialogue: Dialogue, template: Template, tokenizer: Any, limit: int) -> L
     if size > limit:
         from tunesmith.dialogue._cutting import shortened
 
-        asked = shortened(asked, lambda d: len(_asked(d, template, tokenizer)), tokenizer, limit, limit)
+        asked = shortened(asked, lambda d: len(_asked(d, template, tokenizer)), tokenizer, limit, 0)
         ids = _asked(asked, template, tokenizer)
     if len(ids) > limit:
         raise TunesmithError(

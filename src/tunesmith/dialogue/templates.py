@@ -127,6 +127,7 @@ class Writer:
     def __call__(self, dialogue: Dialogue, *, ask: bool = False, marks: tuple[str, str] | None = None) -> str:
         """The whole text. `ask`: with the words that begin an answer; `marks`: around what generation blocks write."""
         from jinja2 import TemplateError, TemplateSyntaxError
+        from jinja2.exceptions import SecurityError
 
         from tunesmith.dialogue._paying import rendered
 
@@ -138,19 +139,21 @@ class Writer:
                 strftime_now=_clock(self.template.day),
             )  # fmt: skip
         except TemplateSyntaxError as error:
-            raise TunesmithError(
-                f"{place}, line {error.lineno}: {error.message}. Repair it, or name another"
-            ) from error
+            raise TunesmithError(f"{place}, line {error.lineno}: {_said(error)}. Repair it, or name another") from error
+        except SecurityError as error:
+            raise TunesmithError(f"{place}: stopped: {_said(error)}. Name another template") from error
         except TemplateError as error:
             raise TunesmithError(
-                f"{place}: it refuses this conversation: {error.message or error}. Change the rows (a system text may "
+                f"{place}: it refuses this conversation: {_said(error)}. Change the rows (a system text may "
                 "have no place, or roles must take turns), or name another template (chatml takes every role)"
             ) from error
         except Exception as error:  # a template is a program of strangers: whatever it raises is its own fault
             kind = type(error).__name__
-            raise TunesmithError(
-                f"{place}: it failed with {kind}: {str(error)[:200]}. Name another template"
-            ) from error
+            raise TunesmithError(f"{place}: it failed with {kind}: {_said(error)}. Name another template") from error
+
+
+def _said(error: Exception) -> str:
+    return (getattr(error, "message", None) or str(error))[:300].rstrip(".")
 
 
 def _clock(day: str) -> Callable[[str], str]:
