@@ -61,16 +61,10 @@ def of_subsequence(said: str, reference: str) -> float:
 def of_lines(said: str, reference: str) -> float:
     """F1 of the union of longest common subsequences, line by line (section 3.2 of the paper)."""
     answered, wanted = ([tokens(line) for line in text.split("\n") if line] for text in (said, reference))
-    left_said, left_wanted = (Counter(token for line in lines for token in line) for lines in (answered, wanted))
-    num_said, num_wanted = left_said.total(), left_wanted.total()
-    hits = 0
-    for line in wanted:
-        for token in _union(line, answered):
-            if left_said[token] > 0 and left_wanted[token] > 0:  # no token counts more often than it occurs
-                hits += 1
-                left_said[token] -= 1
-                left_wanted[token] -= 1
-    return f1(hits, num_said, num_wanted)
+    found = Counter(token for line in wanted for token in _union(line, answered))
+    # One word of the answer may lie in the sequences of several lines; it counts as often as it was said.
+    hits = (found & Counter(token for line in answered for token in line)).total()
+    return f1(hits, sum(map(len, answered)), sum(map(len, wanted)))
 
 
 def _union(line: Tokens, others: Sequence[Tokens]) -> Tokens:
