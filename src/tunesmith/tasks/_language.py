@@ -9,6 +9,7 @@ Shape letters: N rows, B rows of a piece, S supervised positions.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from tunesmith.data.ragged import Growing
 from tunesmith.data.table import Table
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of
-from tunesmith.dialogue.laying import lay, question
+from tunesmith.dialogue.laying import lay, question, stops
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
@@ -141,7 +142,8 @@ class LanguageTask(Task):
         making = Making()
         for record in records:
             dialogue = dialogue_in(record)
-            made = lay(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
+            with at(record):
+                made = lay(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
             making.add(made, learnt_bytes(dialogue, self.learn))
             tick(1)
         encoded = making.done([r.weight for r in records], [(dialogue_in(r).answer(),) for r in records])
@@ -152,7 +154,8 @@ class LanguageTask(Task):
         assert facts.template is not None, "the task has met its tokenizer"
         ids = Growing()
         for record in records:
-            ids.extend([question(dialogue_in(record), facts.template, tokenizer, self.max_tokens)])
+            with at(record):
+                ids.extend([question(dialogue_in(record), facts.template, tokenizer, self.max_tokens)])
             tick(1)
         weights = scratch.filled((r.weight for r in records), len(records), np.float32)
         return Encoded(ids.done(), None, np.zeros(len(records), np.int32), None, None, weights)
@@ -223,6 +226,16 @@ class Making:
         )  # fmt: skip
 
 
+@contextmanager
+def at(record: Record) -> Iterator[None]:
+    """Errors say which row they are about."""
+    try:
+        yield
+    except TunesmithError as error:
+        place = f"{record.source}:{record.line}" if record.line else f"{record.source} row {record.row}"
+        raise TunesmithError(f"{place}: {error}") from error
+
+
 def refuse_unlearnable(encoded: Encoded, records: Sequence[Record], limit: int) -> None:
     """No row may be without anything to learn: it would count in every figure and teach nothing."""
     assert encoded.labels is not None
@@ -244,12 +257,8 @@ def end_of(template: Template, tokenizer: Any) -> End:
     sample = Dialogue((Message("user", "a"), Message("assistant", "b")))
     laid = lay(sample, template, tokenizer, learn="last", limit=10**6)
     learnt = [token for token in laid.labels if token != UNREAD]
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    stops = dict.fromkeys(
-        token for token in (tokenizer.eos_token_id, *learnt) if token in special | {tokenizer.eos_token_id}
-    )
     tail = str(tokenizer.decode(learnt, skip_special_tokens=True)).strip().removeprefix("b").strip()
-    return End(tokens=tuple(t for t in stops if t is not None), text=tail)
+    return End(tokens=tuple(stops(template, tokenizer)), text=tail)
 
 
 def learnt_bytes(dialogue: Dialogue, learn: str) -> int:
