@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class TinyBases:
-    """`bases["bert"]` is the folder of a tiny BERT."""
+    """`bases["bert"]` is the folder of a tiny BERT, `bases["llama language"]` of a tiny Llama that writes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -14,5 +14,7 @@ class TinyBases:
         if family not in self.made:
             import tiny
 
-            self.made[family] = tiny.make(family, self.folder / family)
+            name, _, purpose = family.partition(" ")
+            folder = self.folder / family.replace(" ", "-")
+            self.made[family] = tiny.make(name, folder, language=purpose == "language")
         return self.made[family]

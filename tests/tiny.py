@@ -22,6 +22,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -77,7 +78,8 @@ _QWEN_SPECIALS = {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>", "addi
 _SPECIALS = {
     "bert": _BERT_SPECIALS, "distilbert": _BERT_SPECIALS, "electra": _BERT_SPECIALS, "roberta": _ROBERTA_SPECIALS,
     "xlm-roberta": _ROBERTA_SPECIALS, "deberta-v2": _DEBERTA_SPECIALS, "llama": _LLAMA_SPECIALS,
-    "qwen2": _QWEN_SPECIALS, "qwen3": _QWEN_SPECIALS, "mistral": _LLAMA_SPECIALS,
+    "qwen2": _QWEN_SPECIALS, "qwen3": _QWEN_SPECIALS, "mistral": _LLAMA_SPECIALS, "gemma": _LLAMA_SPECIALS,
+    "phi": _QWEN_SPECIALS, "gpt2": _QWEN_SPECIALS, "gpt_neox": _QWEN_SPECIALS,
 }  # fmt: skip
 
 _ENCODER = {
@@ -107,17 +109,28 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "qwen2": {k: v for k, v in _DECODER.items() if k != "head_dim"},
     "qwen3": _DECODER,
     "mistral": _DECODER,
+    "gemma": _DECODER,
+    "phi": {k: v for k, v in _DECODER.items() if k != "head_dim"},
+    "gpt2": {
+        "n_embd": 32, "n_layer": 4, "n_head": 4, "n_inner": 48, "n_positions": POSITIONS, "tie_word_embeddings": False,
+    },
+    "gpt_neox": {
+        "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 48,
+        "max_position_embeddings": POSITIONS, "rotary_pct": 0.5, "tie_word_embeddings": False,
+    },
 }  # fmt: skip
 
 
-def make(family: str, folder: str | Path, seed: int = 0) -> Path:
-    """Write a complete base folder (config.json, model.safetensors, tokenizer); same seed, same bytes."""
+def make(family: str, folder: str | Path, seed: int = 0, *, language: bool = False) -> Path:
+    """Write a complete base folder (config.json, model.safetensors, tokenizer); same seed, same bytes. `language`: with
+    the head that writes, as a pretrained causal language model has it."""
     folder = Path(folder)
     tokenizer = make_tokenizer(family)
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = AutoModel.from_config(make_config(family, tokenizer))
+        auto = AutoModelForCausalLM if language else AutoModel
+        net = auto.from_config(make_config(family, tokenizer))
         net.init_weights()
         for name, parameter in net.named_parameters():
             if parameter.dim() == 1:  # biases and norms: off 0 and 1

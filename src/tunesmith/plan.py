@@ -292,8 +292,8 @@ def _metric_objections(plan: Plan) -> list[str]:
                      "perplexity, loss, or put another metric first")  # fmt: skip
     odd: list[str] = [name for name in plan.baseline_names if name not in plan.task.usual_baselines]
     if odd:
-        fitting = ", ".join(plan.task.usual_baselines) or "none"
-        found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {fitting}")
+        usual = ", ".join(plan.task.usual_baselines) or "none"
+        found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {usual}")
     for which in dict.fromkeys([plan.metric_names[0], plan.best_metric]):
         if which in METRICS.names() and not METRICS.find(which).picks:
             found.append(f"evaluate.metrics: {which} describes answers and picks no model: put another metric first, "

@@ -19,8 +19,9 @@ from kit import TinyBases
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.data import Record
+from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
-from tunesmith.golden import EXACT, error_of
+from tunesmith.golden import EXACT, beside, error_of
 from tunesmith.methods import METHODS
 from tunesmith.model import Model, build, load, save, weights
 from tunesmith.plan import Plan
@@ -32,8 +33,14 @@ from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
 FAMILIES = ("bert", "roberta", "qwen2")
+LANGUAGE_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
+CLASSIFY = [name for name in TASKS.names() if TASKS.find(name).purpose == "classify"]
+LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).purpose == "language"]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
-REFUSED = {("bitfit", "llama"), ("mixed", "llama"), ("prefix", "distilbert"), ("prefix", "deberta-v2")}
+REFUSED = {
+    *itertools.product(("bitfit", "mixed"), ("llama", "qwen3", "mistral", "gemma")),
+    ("prefix", "distilbert"), ("prefix", "deberta-v2"),
+}  # fmt: skip
 """The pairs that cannot work, each for a reason of the architecture; any other refusal fails. May only shrink."""
 
 TEXTS = [
@@ -58,10 +65,18 @@ class Case:
         return self.model.encode(self.records, self.model.plan.task.roles())
 
 
-def combinations() -> list[tuple[str, str, str]]:
+TURNS = [
+    {"instruction": "what is wrong", "output": "the pump leaks oil"}, {"instruction": "and", "output": "belt slips"},
+    {"instruction": "水泵", "output": "泵漏油 压力下降"}, {"instruction": "the motor", "output": "is too hot at night"},
+]  # fmt: skip
+ROWS: dict[str, list[dict[str, Any]]] = {"generate": TURNS}
+"""Rows of tasks on conversations."""
+
+
+def combinations(tasks: list[str], families: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """A small set that covers every pair of (method, task, family); the seed is printed in the test ids."""
     seed = int(os.environ.get("TUNESMITH_PAIRS", "0"))
-    shuffled = list(itertools.product(METHODS.names(), TASKS.names(), FAMILIES))
+    shuffled = list(itertools.product(METHODS.names(), tasks, families))
     random.Random(seed).shuffle(shuffled)
 
     def pairs(c: tuple[str, str, str]) -> set[tuple[str, ...]]:
@@ -77,6 +92,8 @@ def combinations() -> list[tuple[str, str, str]]:
 
 
 def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any) -> Case:
+    if task in ROWS:
+        return language_case(method, task, family, bases)
     plan: Plan = make_plan(
         {
             "task": {"name": task, "text": "text", "label": "label", "max_tokens": 32, **more},
@@ -93,10 +110,30 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
     return Case(build(plan, facts, found, load_tokenizer(found)), records)
 
 
-def refused(method: str, family: str, bases: TinyBases) -> str | None:
+def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
+    plan: Plan = make_plan(
+        {
+            "task": {"name": task, "max_tokens": 48, "template": "plain", "decode": {"max_new_tokens": 4}},
+            "base": str(bases[f"{family} language"]),
+            "data": "unused.json",
+            "method": {"name": method, **SETTINGS.get(method, {})},
+            "train": {"epochs": 1, "batch": 4, "warmup": 0.0, "keep": "last"},
+        }
+    )
+    table = Table("rows.json", tuple(ROWS[task][0]), [(0, dict(r)) for r in ROWS[task]], (), "")
+    asked = plan.task.resolved(table)
+    plan = plan.model_copy(update={"task": asked})
+    records = list(asked.taken_in([Record(i, "t", i + 1, i + 1, row) for i, row in enumerate(ROWS[task])]))
+    found = find(plan.base.name)
+    tokenizer = load_tokenizer(found)
+    facts = asked.meet(asked.study(records, asked.roles()), tokenizer)
+    return Case(build(plan, facts, found, tokenizer), records)
+
+
+def refused(method: str, task: str, family: str, bases: TinyBases) -> str | None:
     """The words with which a method declines a family; None when it works there."""
     try:
-        make_case(method, "classify", family, bases)
+        make_case(method, task, family, bases)
     except TunesmithError as error:
         return str(error)
     return None
@@ -109,7 +146,7 @@ def one_step(case: Case) -> None:
 
 
 def check_contract(method: str, task: str, family: str, bases: TinyBases, folder: Path) -> None:
-    if reason := refused(method, family, bases):
+    if reason := refused(method, task, family, bases):
         assert (method, family) in REFUSED, f"{method} must work on {family}, but: {reason}"
         assert family in reason, f"a refusal names the family: {reason}"
         pytest.skip(f"refused: {reason}")
@@ -141,19 +178,27 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
         return
     encoded = case.encoded()
     batch = collate(encoded, range(len(encoded)), case.model.tokenizer.pad_token_id)
+    tensors = {**batch.inputs, "logits": torch.from_numpy(logits)}
+    if encoded.labels is not None:
+        tensors["labels"] = torch.from_numpy(beside(encoded.labels, batch.inputs["input_ids"].shape[1]))
     with torch.inference_mode():
-        plain = plain_logits(Run(folder), case.model, batch.inputs)
+        plain = plain_logits(Run(folder), case.model, tensors)
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"
 
 
-@pytest.mark.parametrize(("method", "task", "family"), combinations())
+@pytest.mark.parametrize(("method", "task", "family"), combinations(CLASSIFY, FAMILIES))
 def test_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
+    check_contract(method, task, family, tiny_bases, tmp_path)
+
+
+@pytest.mark.parametrize(("method", "task", "family"), combinations(LANGUAGE, LANGUAGE_FAMILIES))
+def test_language_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2"))
-@pytest.mark.parametrize("task", TASKS.names())
+@pytest.mark.parametrize("task", CLASSIFY)
 @pytest.mark.parametrize("method", METHODS.names())
 def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
@@ -162,7 +207,7 @@ def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_
 def test_every_family_takes_the_methods_that_the_design_promises(tiny_bases: TinyBases) -> None:
     for method in ("full", "head", "layers", "gradual", "lora", "ia3"):
         for family in FAMILIES:
-            assert refused(method, family, tiny_bases) is None
+            assert refused(method, "classify", family, tiny_bases) is None
 
 
 @pytest.mark.parametrize("family", ("bert", "qwen2"))

@@ -162,7 +162,7 @@ _GPT_NEOX = Family(
     value="attention.query_key_value", attention_out="attention.dense", feed_forward_in=("mlp.dense_h_to_4h",),
     feed_forward_out="mlp.dense_4h_to_h", attention_norm="input_layernorm", feed_forward="mlp",
     feed_forward_norm="post_attention_layernorm", post_norm=False, prefix=True, decoder=True,
-    language_head="embed_out",
+    language_head="lm_head",
 )  # fmt: skip
 
 
