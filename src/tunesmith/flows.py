@@ -101,7 +101,7 @@ def fitted(plan: Plan, found: Found) -> Plan:
     from tunesmith.bases.family import family_of
     from tunesmith.bases.load import max_positions
 
-    if text := plan.method.base_objection(family_of(found.model_type)):
+    if text := plan.method.base_objection(family_of(found.model_type, plan.task.purpose)):
         raise TunesmithError(f"method: {text}")
     room = max_positions(found) - plan.method.extra_tokens()
     if room < 1:

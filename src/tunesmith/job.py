@@ -22,7 +22,7 @@ from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge, answers_of, better
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
-from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, untuned, weights
+from tunesmith.model import Model, build, ecosystem, facts_of, restore, rows_for_golden, save, untuned, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
@@ -83,7 +83,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 
     plan, prepared = work.plan, work.prepared
     tokenizer = load_tokenizer(work.found)
-    facts = plan.task.meet(plan.task.study(prepared.splits["train"], prepared.roles), tokenizer)
+    facts = facts_of(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)

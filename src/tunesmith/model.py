@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunesmith.bases.family import Family, family_of, plain
+from tunesmith.bases.family import EncoderDecoder, Family, family_of, plain
 from tunesmith.bases.find import Found, find
 from tunesmith.data import Record, Roles
 from tunesmith.errors import TunesmithError
@@ -22,6 +22,7 @@ from tunesmith.version import __version__
 if TYPE_CHECKING:
     from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
+    from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
     from tunesmith.engine.shortcuts import HeadShortcuts
 
 CARD = "tunesmith.json"
@@ -42,7 +43,7 @@ class Model:
     @property
     def family(self) -> Family:
         """Where things are in this architecture."""
-        return family_of(self.base.model_type, self.plan.task.purpose)
+        return family_for(self.plan, self.base)
 
     @property
     def equal_lengths(self) -> bool:
@@ -50,13 +51,17 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts":
+    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts":
         """How the network is run here."""
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
+        from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
 
-        kind = LanguageShortcuts if self.plan.task.purpose == "language" else HeadShortcuts
-        return kind(self.net, self.family, self.plan, self.tokenizer.pad_token_id, equal=self.equal_lengths)
+        family, pad_id = self.family, self.tokenizer.pad_token_id
+        if isinstance(family, EncoderDecoder):
+            return Seq2SeqShortcuts(self.net, family, self.plan, pad_id)
+        kind = HeadShortcuts if family.purpose == "classify" else LanguageShortcuts
+        return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
     @property
     def learning_rate(self) -> float:
@@ -85,7 +90,8 @@ class Model:
         task = self.plan.task
         assert isinstance(task, LanguageTask), "only tasks on conversations write"
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
-        together = not (self.equal_lengths or self.plan.method.extra_tokens())
+        reads = self.family.purpose == "seq2seq"  # an encoder is told what is padding
+        together = reads or not (self.equal_lengths or self.plan.method.extra_tokens())
         return write(self.net, self.tokenizer, asked.ids, task.decode, self.facts.end, self.plan.train.seed,
                      together=together, tick=tick)  # fmt: skip
 
@@ -96,13 +102,25 @@ class Model:
         return made
 
 
+def family_for(plan: Plan, base: Found) -> Family:
+    """Where things are in that base, for what this task makes of it."""
+    return family_of(base.model_type, plan.task.purpose, base.config)
+
+
+def facts_of(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, tokenizer: Any) -> Facts:
+    """What must be known before a network can be built: of the training rows, of the base, of its tokenizer."""
+    facts = plan.task.study(records, roles)
+    facts = facts.model_copy(update={"encoder_decoder": family_for(plan, base).purpose == "seq2seq"})
+    return plan.task.meet(facts, tokenizer)
+
+
 def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
     """A fresh model with the method applied, ready to train. Deterministic in `plan.train.seed`."""
     import torch
 
     torch.manual_seed(plan.train.seed)
     auto = fresh(plan, facts, base, tokenizer)
-    auto = plan.method.apply(auto, family_of(base.model_type, plan.task.purpose))
+    auto = plan.method.apply(auto, family_for(plan, base))
     return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
 
 
@@ -192,7 +210,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
             f"but the one here has {base.digest[:12]}. Answers would differ: refused"
         )
     tokenizer = load_tokenizer(replace(base, folder=folder))
-    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_of(base.model_type, plan.task.purpose), folder)
+    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_for(plan, base), folder)
     net = _network(plan, facts, base, auto)
     _load_side(net, folder)
     net.eval().requires_grad_(False)

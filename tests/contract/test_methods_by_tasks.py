@@ -180,7 +180,7 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
     batch = collate(encoded, range(len(encoded)), case.model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(logits)}
     if encoded.labels is not None:
-        tensors["labels"] = torch.from_numpy(beside(encoded.labels, batch.inputs["input_ids"].shape[1]))
+        tensors["labels"] = torch.from_numpy(beside(encoded.labels))
     with torch.inference_mode():
         plain = plain_logits(Run(folder), case.model, tensors)
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"

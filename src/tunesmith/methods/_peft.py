@@ -45,14 +45,18 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
         return cast("nn.Module", _wrapper(net)(net, made))
 
 
-_TASK_TYPES = {"classify": "SEQ_CLS", "language": "CAUSAL_LM"}
+_TASK_TYPES = {"classify": "SEQ_CLS", "language": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 
 
 def _wrapper(net: "nn.Module") -> Any:
     """PEFT's class around a network of that kind."""
     import peft
 
-    return {"classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM}[purpose_of(net)]
+    return {
+        "classify": peft.PeftModelForSequenceClassification,
+        "language": peft.PeftModelForCausalLM,
+        "seq2seq": peft.PeftModelForSeq2SeqLM,
+    }[purpose_of(net)]
 
 
 def adapters(net: "nn.Module") -> list[str]:
@@ -192,7 +196,9 @@ def check_layers(net: "nn.Module", family: Family, names: Sequence[str]) -> list
     """Full paths inside a block of linear layers given by their last names. Raises TunesmithError for one unknown."""
     from torch import nn
 
-    paths = [path for path, m in family.block_list(net)[0].named_modules() if isinstance(m, nn.Linear)]
+    blocks = family.block_list(net)
+    stacks = dict.fromkeys(p for b in (blocks[0], blocks[-1]) for p, m in b.named_modules() if isinstance(m, nn.Linear))
+    paths = list(stacks)  # the top block of an encoder-decoder has others than the lowest
     paths = [path.removesuffix(".base_layer") for path in paths if ".lora_" not in path and ".bottleneck_" not in path]
     chosen: list[str] = []
     for name in names:

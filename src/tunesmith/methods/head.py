@@ -24,7 +24,7 @@ class Head(_weights.OwnWeights):
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         _weights.only(net, family, lambda name, parameter: False)
-        if family.purpose == "language":
+        if family.purpose != "classify":
             _language_head(net, family).requires_grad_(True)
         elif not self.pooler:
             last = _last_linear(net, family)

@@ -78,6 +78,8 @@ class Facts(BaseModel):
     side: SideFacts | None = None
     template: Template | None = None
     """Language tasks: how a conversation is written, in training and ever after."""
+    encoder_decoder: bool = False
+    """Language tasks: whether the base reads a source and writes a target of its own."""
     end: End = End()
     """Language tasks: what writing stops at."""
     thresholds: tuple[float, ...] = ()
@@ -103,8 +105,10 @@ class Encoded:
     labels: Ragged | None = None
     """For language models: beside each token the token to be predicted in its place, as a rule itself, or -100 where
     nothing is learnt. Predicted from the tokens before it: nothing is shifted here, and place 0 has no prediction."""
+    apart: bool = False
+    """For encoder-decoders: `ids` are sources, and `labels` are targets of their own lengths, predicted from place 0 on."""
     token_weights: NDArray[np.float32] | None = None
-    """(M,) beside `ids.flat`: weight of each label in the loss, on top of its row's. None: 1."""
+    """(M,) beside `labels.flat`: weight of each label in the loss, on top of its row's. None: 1."""
     references: Sequence[tuple[str, ...]] | None = None
     """Texts that are right answers for each row, for tasks that write."""
     lost_labels: NDArray[np.int32] | None = None
@@ -117,8 +121,15 @@ class Encoded:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,): tokens of each row."""
+        """(N,): tokens of each row, those of a target of its own included."""
+        if self.apart and self.labels is not None:
+            return self.ids.lengths + self.labels.lengths
         return self.ids.lengths
+
+    @property
+    def learnable(self) -> int:
+        """First place of a row whose label can be predicted: something must stand before it."""
+        return 0 if self.apart else 1
 
     def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
         """(targets, weights) of some rows."""
@@ -148,7 +159,7 @@ class Task(Part):
 
     kind: ClassVar[Kind]
     purpose: ClassVar[Purpose] = "classify"
-    """Which Auto class the network is."""
+    """What the network is for; its architecture decides which Auto class that takes (`bases.family.family_of`)."""
     problem_type: ClassVar[str | None]
     """transformers' name for the kind of answer, written into config.json."""
     writes: ClassVar[bool] = False
