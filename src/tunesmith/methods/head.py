@@ -1,6 +1,6 @@
 """Head only: the base is a fixed reader, and only what stands on it learns."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import _weights
@@ -34,12 +34,14 @@ class Head(_weights.OwnWeights):
 
 
 def _language_head(net: "nn.Module", family: "Family") -> "nn.Module":
-    if getattr(_weights.config(net), "tie_word_embeddings", False):
+    head = net.get_submodule(family.language_head)
+    words: Any = net.get_input_embeddings()  # type: ignore[operator]
+    if head.weight is words.weight:  # what the configuration says of it is not true of every T5
         raise TunesmithError(
             f"method: the head of this {family.name} base is its word table, so training it would move the input of "
             "every block. Use layers with top: 1, or lora"
         )
-    return net.get_submodule(family.language_head)
+    return head
 
 
 def _last_linear(net: "nn.Module", family: "Family") -> str:
