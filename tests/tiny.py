@@ -210,7 +210,9 @@ def make_config(family: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedCo
         if getattr(tokenizer, f"{role}_token_id", None) is not None
     }
     spread = {} if family in ("distilbert", *ENCODER_DECODERS) else {"initializer_range": 0.15}
-    config = AutoConfig.for_model(family, vocab_size=max(VOCABULARY, len(tokenizer)), **_SHAPES[family], **ids, **spread)
+    config = AutoConfig.for_model(
+        family, vocab_size=max(VOCABULARY, len(tokenizer)), **_SHAPES[family], **ids, **spread
+    )
     if family == "distilbert":
         config.initializer_range = 0.15
     return config

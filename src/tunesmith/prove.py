@@ -114,7 +114,7 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     apart = model.family.purpose == "seq2seq"
     for i in range(len(mask)):  # row by row: what padding does is no matter here
         length = int(mask[i].sum())
-        inputs = {n: tensors[n][i : i + 1, :length] for n in names}
+        inputs: dict[str, Any] = {n: tensors[n][i : i + 1, :length] for n in names}
         if apart:  # given labels, the library shifts them itself
             inputs["labels"] = tensors["labels"][i : i + 1, : int((tensors["labels"][i] >= 0).sum())]
         logits = net(**inputs).logits.float()[0]

@@ -83,8 +83,8 @@ def load_net(
     total = _depth(found)
     if layers is not None and isinstance(family, EncoderDecoder):
         raise TunesmithError(
-            f"base.layers: keeps the lowest blocks of one stack, and {found.name} has an encoder and a decoder. Leave it "
-            "out, or take a smaller base"
+            f"base.layers: keeps the lowest blocks of one stack, and {found.name} has an encoder and a decoder. Leave "
+            "it out, or take a smaller base"
         )
     if layers is not None and not 1 <= layers <= total:
         raise TunesmithError(f"base.layers: {layers} is not between 1 and {total}, the blocks of {found.name}")

@@ -105,6 +105,6 @@ def _refuse_several(dialogue: Dialogue, learn: Learn) -> None:
     answers = sum(m.role == "assistant" for m in dialogue.messages)
     if learn != "last" and answers > 1:
         raise TunesmithError(
-            f"task.learn: {learn} would learn {answers} answers, and an encoder-decoder writes one target for one source."
-            " Set task.learn: last (the earlier answers are then read with the question), or make a row of each answer"
+            f"task.learn: {learn} would learn {answers} answers, and an encoder-decoder writes one target for one "
+            "source. Set task.learn: last (the earlier answers are then read with the question), or make a row of each answer"
         )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunesmith.bases.family import plain
+from tunesmith.bases.family import purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.data.ragged import Ragged
 from tunesmith.engine.network import Network
@@ -37,7 +37,7 @@ def write(  # noqa: PLR0913 - a model, what it is asked, and how
     and on which rows are asked together, and on nothing else.
     """
     net.eval()
-    first = first_tokens(net.auto, tokenizer) if plain(net.auto).config.is_encoder_decoder else None
+    first = first_tokens(net.auto, tokenizer) if purpose_of(net.auto) == "seq2seq" else None
     out = np.empty(len(prompts), dtype=object)
     with torch.random.fork_rng(devices=[]):
         for number, rows in enumerate(_batches(prompts, together=together)):

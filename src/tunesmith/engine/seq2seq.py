@@ -1,6 +1,6 @@
 """Encoder-decoders: the loss at the tokens of targets, with the head only there.
 
-    source -> encoder -> states                                              padded on the right, similar lengths together
+    source -> encoder -> states                                            padded on the right, similar lengths together
     start, target without its last -> decoder, cross-attention -> head and loss, in slabs, where a label stands
 
 Targets are shifted by the library's own `prepare_decoder_input_ids_from_labels`, and the network runs through the
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from tunesmith import scratch
 from tunesmith.bases.family import EncoderDecoder, plain
-from tunesmith.dialogue.pairing import front_of
+from tunesmith.dialogue.pairing import front_of, target_of
 from tunesmith.engine import chunked_loss
 from tunesmith.engine.batches import Ints, collate, pieces
 from tunesmith.engine.language import LanguageWay, Outcome
@@ -52,8 +52,8 @@ class Sources:
 
 
 class Seq2SeqWay(LanguageWay):
-    """The library's forward pass on padded pairs. `head`: the head only where a label stands, its loss in slabs; without
-    it every logit is held."""
+    """The library's forward pass on padded pairs. `head`: the head only where a label stands, its loss in slabs;
+    without it every logit is held."""
 
     def __init__(self, net: "Network", family: EncoderDecoder, pad_id: int, *, head: bool = True) -> None:
         self.net, self.family, self.pad_id, self.head = net, family, pad_id, head
@@ -62,8 +62,7 @@ class Seq2SeqWay(LanguageWay):
         """By id of the encoded rows, which each cache holds."""
 
     def pieces(self, encoded: Encoded, rows: Sequence[int] | Ints, max_tokens: int) -> Iterator[list[int]]:
-        assert encoded.labels is not None, "rows to learn from have labels"
-        lengths = encoded.ids.lengths_of(rows) + encoded.labels.lengths_of(rows)
+        lengths = encoded.extents.lengths_of(rows)
         return pieces(rows, dict(zip(map(int, rows), lengths.tolist(), strict=True)), max_tokens)
 
     def losses(self, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0) -> Outcome:
@@ -146,8 +145,6 @@ def shifted(auto: torch.nn.Module, labels_BT: torch.Tensor) -> torch.Tensor:
 def first_tokens(auto: torch.nn.Module, tokenizer: Any) -> list[int]:
     """What a decoder reads before the first word that it writes, exactly as it did in training: its start, and the
     special tokens that targets begin with."""
-    from tunesmith.dialogue.pairing import target_of
-
     start = shifted(auto, torch.tensor([target_of("a", tokenizer)]))[0, 0]
     return [int(start), *front_of(tokenizer)]
 
@@ -155,7 +152,7 @@ def first_tokens(auto: torch.nn.Module, tokenizer: Any) -> list[int]:
 def read_sources(way: Seq2SeqWay, encoded: Encoded, tick: Callable[[int], object]) -> Sources:
     """Run the encoder once over every row, in evaluation mode. `tick` is told how many rows are done."""
     encoder: Any = plain(way.net.auto).get_submodule(way.family.encoder)
-    width = int(plain(way.net.auto).config.hidden_size)
+    width = int(encoder.config.hidden_size)
     states_MH = scratch.room(encoded.ids.size * width, np.float32).reshape(-1, width)
     offsets, every = encoded.ids.offsets, range(len(encoded))
     device = next(way.net.parameters()).device

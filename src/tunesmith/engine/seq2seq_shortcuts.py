@@ -60,9 +60,8 @@ class Seq2SeqShortcuts(Shortcuts[LanguageWay]):
         with progress.bar("trunk cache", sum(map(len, sets.values())), "rows"):
             way.caches = {id(each): read_sources(way, each, progress.advance) for each in sets.values()}
         depth, need = len(self.family.block_list(self.net.auto)), self._need(sets)
-        self.taken.append(
-            f"trunk cache: the encoder ({lower} of {depth} blocks) never moves and is run once ({need / 1e6:.1f} MB, fp32)"
-        )
+        kept = f"{need / 1e6:.1f} MB, fp32"
+        self.taken.append(f"trunk cache: the encoder ({lower} of {depth} blocks) never moves and is run once ({kept})")
 
     def _need(self, sets: dict[str, Encoded]) -> int:
         from tunesmith.bases.family import plain

@@ -106,7 +106,7 @@ class Encoded:
     """For language models: beside each token the token to be predicted in its place, as a rule itself, or -100 where
     nothing is learnt. Predicted from the tokens before it: nothing is shifted here, and place 0 has no prediction."""
     apart: bool = False
-    """For encoder-decoders: `ids` are sources, and `labels` are targets of their own lengths, predicted from place 0 on."""
+    """For encoder-decoders: `ids` are sources, and `labels` targets of their own lengths, predicted from place 0 on."""
     token_weights: NDArray[np.float32] | None = None
     """(M,) beside `labels.flat`: weight of each label in the loss, on top of its row's. None: 1."""
     references: Sequence[tuple[str, ...]] | None = None
@@ -122,9 +122,14 @@ class Encoded:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(N,): tokens of each row, those of a target of its own included."""
+        return self.extents.lengths
+
+    @property
+    def extents(self) -> Ragged:
+        """Where rows would lie end to end, those of a target of its own included: to be asked for lengths alone."""
         if self.apart and self.labels is not None:
-            return self.ids.lengths + self.labels.lengths
-        return self.ids.lengths
+            return Ragged(self.ids.flat, self.ids.offsets + self.labels.offsets)
+        return self.ids
 
     @property
     def learnable(self) -> int:

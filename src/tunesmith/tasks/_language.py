@@ -75,11 +75,11 @@ class LanguageTask(Task):
     template: str = "auto"
     """How a conversation is written for the base: the tokenizer's own template, or one by name (chatml, llama3 …)."""
     learn: Literal["answers", "last", "all"] = "answers"
-    """answers: what the assistant says; last: its last answer only, which is all that an encoder-decoder can learn; all:
-    every token."""
+    """answers: what the assistant says; last: its last answer only, which is all that an encoder-decoder can learn;
+    all: every token."""
     max_tokens: PositiveInt = 512
-    """Longest conversation in tokens (for an encoder-decoder: longest source, and apart from it longest target); what is
-    cut off beyond is counted in the ledger."""
+    """Longest conversation in tokens (for an encoder-decoder: longest source, and apart from it longest target); what
+    is cut off beyond is counted in the ledger."""
     decode: Decoding = Decoding()
     """How answers are written, to judge them and ever after."""
 
