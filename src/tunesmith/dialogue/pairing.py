@@ -106,5 +106,6 @@ def _refuse_several(dialogue: Dialogue, learn: Learn) -> None:
     if learn != "last" and answers > 1:
         raise TunesmithError(
             f"task.learn: {learn} would learn {answers} answers, and an encoder-decoder writes one target for one "
-            "source. Set task.learn: last (the earlier answers are then read with the question), or make a row of each answer"
+            "source. Set task.learn: last (the earlier answers are then read with the question), or make "
+            "a row of each answer"
         )
