@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import cli
-from tunesmith.bases.family import FAMILIES
-from tunesmith.bases.load import quiet
+from tunesmith.bases.family import FAMILIES, family_of
+from tunesmith.bases.load import auto_class, quiet
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
 from tunesmith.listing import CATALOGS
@@ -47,6 +47,10 @@ EXAMPLES = {
 SIZES = {
     "bert": ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     "distilbert": ("dim", "n_layers", "n_heads", "hidden_dim"),
+    "t5": ("d_model", "num_layers", "num_heads", "d_ff"),
+    "mt5": ("d_model", "num_layers", "num_heads", "d_ff"),
+    "bart": ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
+    "mbart": ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
 }
 """What a configuration calls its sizes."""
 SECTIONS = {"tasks": "task", "methods": "method", "steps": "steps"}
@@ -143,13 +147,16 @@ def ecosystem() -> str:
 def opens(name: str, family: Any) -> str:
     """The class of a method on a family: it is put on a small network without weights, and may refuse."""
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    import transformers
 
     kind: Any = CATALOGS["methods"].find(name)
     method = kind(parts=("lora", "adapter")) if name == "mixed" else kind()
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
-        net = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family.name, **sizes))
+        config = transformers.AutoConfig.for_model(family.name, **sizes)
+        if family.purpose == "seq2seq":
+            family = family_of(family.name, "language", config.to_dict())
+        net = getattr(transformers, auto_class(family.purpose)).from_config(config)
         try:
             refused = method.base_objection(family) or (method.apply(net, family) is None)
         except TunesmithError:

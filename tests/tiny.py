@@ -23,8 +23,10 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    MBartTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -33,6 +35,7 @@ from transformers.utils import logging
 
 FAMILIES = ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2")
 DECODERS = ("llama", "qwen2")
+ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 VOCABULARY = 300
 POSITIONS = 128
 
@@ -75,11 +78,14 @@ _DEBERTA_SPECIALS = {
 _LLAMA_SPECIALS = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|pad|>"}
 _QWEN_SPECIALS = {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>", "additional": "<|im_start|>"}
 
+_T5_SPECIALS = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+
 _SPECIALS = {
     "bert": _BERT_SPECIALS, "distilbert": _BERT_SPECIALS, "electra": _BERT_SPECIALS, "roberta": _ROBERTA_SPECIALS,
     "xlm-roberta": _ROBERTA_SPECIALS, "deberta-v2": _DEBERTA_SPECIALS, "llama": _LLAMA_SPECIALS,
     "qwen2": _QWEN_SPECIALS, "qwen3": _QWEN_SPECIALS, "mistral": _LLAMA_SPECIALS, "gemma": _LLAMA_SPECIALS,
     "phi": _QWEN_SPECIALS, "gpt2": _QWEN_SPECIALS, "gpt_neox": _QWEN_SPECIALS,
+    "t5": _T5_SPECIALS, "mt5": _T5_SPECIALS, "bart": _ROBERTA_SPECIALS,
 }  # fmt: skip
 
 _ENCODER = {
@@ -91,7 +97,21 @@ _DECODER = {
     "intermediate_size": 48, "max_position_embeddings": POSITIONS, "attention_dropout": 0.1,
     "tie_word_embeddings": False,
 }  # fmt: skip
+_T5: dict[str, Any] = {
+    "d_model": 32, "d_kv": 6, "d_ff": 48, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4,
+    "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20, "dropout_rate": 0.1,
+    "decoder_start_token_id": 0, "initializer_factor": 1.0,
+}  # fmt: skip
+_BART: dict[str, Any] = {
+    "d_model": 32, "encoder_layers": 3, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48, "decoder_ffn_dim": 40, "max_position_embeddings": POSITIONS, "dropout": 0.1,
+    "attention_dropout": 0.1, "init_std": 0.15,
+}  # fmt: skip
 _SHAPES: dict[str, dict[str, Any]] = {
+    "t5": _T5 | {"feed_forward_proj": "relu", "tie_word_embeddings": True},
+    "mt5": _T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "bart": _BART | {"decoder_start_token_id": 2, "scale_embedding": False},
+    "mbart": _BART | {"scale_embedding": True},
     "bert": _ENCODER,
     "distilbert": {
         "dim": 32, "n_layers": 4, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": POSITIONS,
@@ -129,9 +149,12 @@ def make(family: str, folder: str | Path, seed: int = 0, *, language: bool = Fal
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        auto = AutoModelForCausalLM if language else AutoModel
+        writer = AutoModelForSeq2SeqLM if family in ENCODER_DECODERS else AutoModelForCausalLM
+        auto = writer if language else AutoModel
         net = auto.from_config(make_config(family, tokenizer))
         net.init_weights()
+        if language and family == "mt5":  # as real ones have it, whatever their configuration is made to say
+            net.lm_head.weight = torch.nn.Parameter(torch.randn_like(net.lm_head.weight) * 0.2)
         for name, parameter in net.named_parameters():
             if parameter.dim() == 1:  # biases and norms: off 0 and 1
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
@@ -186,15 +209,19 @@ def make_config(family: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedCo
         for role in ("pad", "bos", "eos")
         if getattr(tokenizer, f"{role}_token_id", None) is not None
     }
-    spread = {} if family == "distilbert" else {"initializer_range": 0.15}
-    config = AutoConfig.for_model(family, vocab_size=VOCABULARY, **_SHAPES[family], **ids, **spread)
+    spread = {} if family in ("distilbert", *ENCODER_DECODERS) else {"initializer_range": 0.15}
+    config = AutoConfig.for_model(
+        family, vocab_size=max(VOCABULARY, len(tokenizer)), **_SHAPES[family], **ids, **spread
+    )
     if family == "distilbert":
         config.initializer_range = 0.15
     return config
 
 
 def make_tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """A fast tokenizer trained on the corpus: WordPiece for encoders, byte-level BPE for decoders."""
+    """A fast tokenizer trained on the corpus: WordPiece for encoders, byte-level BPE for all that writes."""
+    if family in ENCODER_DECODERS:
+        return _pairing(family)
     specials = _SPECIALS[family]
     words = list(dict.fromkeys(specials.values()))
     decoder = "cls_token" not in specials
@@ -208,6 +235,36 @@ def make_tokenizer(family: str) -> PreTrainedTokenizerFast:
         model_input_names=names,
         padding_side="right",
         **{role: word for role, word in specials.items() if role != "additional"},
+    )
+
+
+def _pairing(family: str) -> PreTrainedTokenizerFast:
+    """As real ones: T5 ends a text, BART puts it between <s> and </s>, mBART marks its language behind it."""
+    if family == "mbart":
+        return _mbart()
+    specials = _SPECIALS[family]
+    order = ("<s>", "<pad>", "</s>", "<unk>") if "cls_token" in specials else ("<pad>", "</s>", "<unk>")
+    words = [*order, *(w for w in specials.values() if w not in order)]
+    tokenizer = _bpe(list(dict.fromkeys(words)))
+    end = ("</s>", tokenizer.token_to_id("</s>"))
+    first = [("<s>", tokenizer.token_to_id("<s>"))] if "cls_token" in specials else []
+    begin = "<s> " if first else ""
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin}$A </s>", pair=f"{begin}$A </s> $B </s>", special_tokens=[end, *first]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=POSITIONS, model_input_names=["input_ids", "attention_mask"],
+        padding_side="right", **specials,
+    )  # fmt: skip
+
+
+def _mbart() -> PreTrainedTokenizerFast:
+    """The library's own class, with the characters of the corpus for a vocabulary."""
+    empty = MBartTokenizer()
+    letters = sorted({c for line in CORPUS for c in line if not c.isspace()})
+    vocab = [*empty._vocab[:5], *((c, -3.0) for c in letters), *empty._vocab[5:]]
+    return MBartTokenizer(
+        vocab=vocab, src_lang="en_XX", tgt_lang="zh_CN", model_max_length=POSITIONS, padding_side="right"
     )
 
 

@@ -39,7 +39,7 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
         tensors[f"places.{i}"] = own.places
         tensors |= {f"{name}.{i}": own.inputs[name] for name in ("input_ids", "attention_mask")}
     if part.labels is not None:
-        tensors["labels"] = torch.from_numpy(beside(part.labels, batch.inputs["input_ids"].shape[1]))
+        tensors["labels"] = torch.from_numpy(beside(part.labels))
     written = [str(text) for text in model.write(records[:WRITTEN])] if model.plan.task.writes else []
 
     def fill(temporary: Path) -> None:
@@ -51,9 +51,9 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     write_folder(folder, fill)
 
 
-def beside(labels: Ragged, width: int) -> Array:
-    """Labels as a table (N, width), padded with what is not read."""
-    out = np.full((len(labels), width), -100, dtype=np.int64)
+def beside(labels: Ragged) -> Array:
+    """Labels as a table (N, longest), padded with what is not read."""
+    out = np.full((len(labels), int(labels.lengths.max(initial=0))), -100, dtype=np.int64)
     for row, own in enumerate(labels):
         out[row, : len(own)] = own
     return out
@@ -70,7 +70,8 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         side=None if encoded.side is None else encoded.side[index],
         weights=encoded.weights[index],
         labels=None if encoded.labels is None else encoded.labels.pick(index),
-        token_weights=None if encoded.token_weights is None else _beside(encoded.token_weights, encoded.ids, index),
+        apart=encoded.apart,
+        token_weights=None if encoded.token_weights is None else _own(encoded.token_weights, encoded.labels, index),
         references=None if encoded.references is None else [encoded.references[i] for i in index],
         lost_labels=None if encoded.lost_labels is None else encoded.lost_labels[index],
         sizes=None if encoded.sizes is None else encoded.sizes[index],
@@ -79,9 +80,10 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     )
 
 
-def _beside(values: Array, ids: Ragged, index: Sequence[int]) -> Array:
-    """What stands beside the tokens of some rows."""
-    return np.concatenate([values[ids.offsets[i] : ids.offsets[i + 1]] for i in index])
+def _own(values: Array, labels: Ragged | None, index: Sequence[int]) -> Array:
+    """What stands beside the labels of some rows."""
+    assert labels is not None, "weights are those of labels"
+    return np.concatenate([values[labels.offsets[i] : labels.offsets[i + 1]] for i in index])
 
 
 def read_golden(folder: Path) -> tuple[list[Record], dict[str, Any]]:

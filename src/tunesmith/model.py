@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunesmith.bases.family import Family, family_of, plain
+from tunesmith.bases.family import EncoderDecoder, Family, family_of, plain
 from tunesmith.bases.find import Found, find
 from tunesmith.data import Record, Roles
 from tunesmith.errors import TunesmithError
@@ -22,6 +22,7 @@ from tunesmith.version import __version__
 if TYPE_CHECKING:
     from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
+    from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
     from tunesmith.engine.shortcuts import HeadShortcuts
     from tunesmith.engine.words import LabelWords
 
@@ -51,13 +52,17 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts":
+    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts":
         """How the network is run here."""
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
+        from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
 
+        family, pad_id = self.family, self.tokenizer.pad_token_id
+        if isinstance(family, EncoderDecoder):
+            return Seq2SeqShortcuts(self.net, family, self.plan, pad_id)
         kind = LanguageShortcuts if self.plan.task.kind == "text" else HeadShortcuts
-        return kind(self.net, self.family, self.plan, self.tokenizer.pad_token_id, equal=self.equal_lengths)
+        return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
     @property
     def learning_rate(self) -> float:
@@ -86,7 +91,8 @@ class Model:
         task = self.plan.task
         assert isinstance(task, LanguageTask), "only tasks on conversations write"
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
-        together = not (self.equal_lengths or self.plan.method.extra_tokens())
+        reads = self.family.purpose == "seq2seq"  # an encoder is told what is padding
+        together = reads or not (self.equal_lengths or self.plan.method.extra_tokens())
         return write(self.net, self.tokenizer, asked.ids, task.decode, self.facts.end, self.plan.train.seed,
                      together=together, tick=tick)  # fmt: skip
 
@@ -99,15 +105,16 @@ class Model:
 
 def family_for(plan: Plan, base: Found) -> Family:
     """The family of a base, seen as what the task makes of it."""
-    return family_of(base.model_type, plan.task.purpose(base.model_type))
+    return family_of(base.model_type, plan.task.purpose(base.model_type), base.config)
 
 
 def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, tokenizer: Any) -> Facts:
     """What must be known before a network can be built and rows be encoded: of the training rows, of the base's
     tokenizer, and of the untouched base, where the task asks it. Deterministic in `plan.train.seed`."""
-    task = plan.task
+    task, family = plan.task, family_for(plan, base)
     facts = task.drawn(task.study(records, roles), records, roles, plan.train.seed)
-    facts = task.meet(facts, tokenizer, family_for(plan, base))
+    facts = facts.model_copy(update={"encoder_decoder": family.purpose == "seq2seq"})
+    facts = task.meet(facts, tokenizer, family)
     if not (blanks := task.blanks(tokenizer)):
         return facts
     asked = base_model(plan, facts, base, tokenizer)

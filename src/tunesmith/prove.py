@@ -93,7 +93,7 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     from tunesmith.bases.load import auto_class, quiet
 
     task = model.plan.task
-    purpose = task.purpose(model.base.model_type)
+    purpose = model.family.purpose
     auto = getattr(transformers, auto_class(purpose))
     with quiet():
         if not (run.model / "adapter_config.json").is_file():
@@ -114,20 +114,29 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
     mask = tensors["attention_mask"]
     rows = []
+    apart = model.family.purpose == "seq2seq"
     for i in range(len(mask)):  # row by row: what padding does is no matter here
         length = int(mask[i].sum())
-        logits = net(**{n: tensors[n][i : i + 1, :length] for n in names}).logits.float()[0]
-        rows.append(_read(logits, tensors["labels"][i, :length]) if "labels" in tensors else logits.numpy())
+        inputs: dict[str, Any] = {n: tensors[n][i : i + 1, :length] for n in names}
+        if apart:  # given labels, the library shifts them itself
+            inputs["labels"] = tensors["labels"][i : i + 1, : int((tensors["labels"][i] >= 0).sum())]
+        logits = net(**inputs).logits.float()[0]
+        labels = inputs["labels"][0] if apart else tensors["labels"][i, :length] if "labels" in tensors else None
+        rows.append(logits.numpy() if labels is None else _read(logits, labels, apart=apart))
     found = np.stack(rows)
     if "labels" in tensors:  # how long a text is has nothing to do with the network
         found = np.column_stack([found, tensors["logits"][:, 3].numpy()])
     return found
 
 
-def _read(logits_TV: Any, labels_T: Any) -> np.ndarray:
-    """(nll, tokens, hits) of one row, as anybody would compute them from a language model's logits."""
+def _read(logits_TV: Any, labels_T: Any, *, apart: bool) -> np.ndarray:
+    """(nll, tokens, hits) of one row, as anybody would compute them from a language model's logits; those of an
+    encoder-decoder (`apart`) stand at their labels, those of others a place before."""
     from torch.nn import functional
 
+    if apart:
+        losses = functional.cross_entropy(logits_TV, labels_T, reduction="none").double()
+        return np.array([float(losses.sum()), len(labels_T), int((logits_TV.argmax(1) == labels_T).sum())], np.float32)
     virtual = len(logits_TV) - len(labels_T)  # prompt tokens that PEFT put in front
     wanted = [t for t in range(len(labels_T)) if labels_T[t] >= 0 and t + virtual > 0]
     before, labels = logits_TV[[t + virtual - 1 for t in wanted]], labels_T[wanted]

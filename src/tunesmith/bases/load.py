@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases.family import Family, Purpose, bare_name, family_of
+from tunesmith.bases.family import EncoderDecoder, Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
 from tunesmith.errors import TunesmithError
 
@@ -70,7 +70,7 @@ def load_net(
     **config: Any,
 ) -> "nn.Module":
     """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
-    generator; as a language model, causal or masked: its own head.
+    generator; as a language model, causal or masked, or encoder-decoder: its own head.
 
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
@@ -78,9 +78,14 @@ def load_net(
     import transformers
     from safetensors import SafetensorError
 
-    family = family_of(found.model_type, purpose)
-    auto = auto_class(purpose)
+    family = family_of(found.model_type, purpose, found.config)
+    auto = auto_class(family.purpose)
     total = _depth(found)
+    if layers is not None and isinstance(family, EncoderDecoder):
+        raise TunesmithError(
+            f"base.layers: keeps the lowest blocks of one stack, and {found.name} has an encoder and a decoder. Leave "
+            "it out, or take a smaller base"
+        )
     if layers is not None and not 1 <= layers <= total:
         raise TunesmithError(f"base.layers: {layers} is not between 1 and {total}, the blocks of {found.name}")
     cut = {} if layers is None else {"num_hidden_layers": layers}
@@ -103,7 +108,7 @@ def auto_class(purpose: Purpose) -> str:
     """Name of transformers' Auto class."""
     return {
         "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
-        "masked": "AutoModelForMaskedLM",
+        "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
     }[purpose]  # fmt: skip
 
 
@@ -112,7 +117,7 @@ def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: 
     own = f"{family.language_head}.weight" if tied and family.purpose == "language" else None
     missing = sorted(k for k in keys if not family.is_head(bare_name(k)) and bare_name(k) != own)
     if lost := [k for k in missing if family.is_word_head(k)]:
-        purpose = "write" if family.purpose == "language" else "fill gaps"
+        purpose = "fill gaps" if family.purpose == "masked" else "write"
         raise TunesmithError(
             f"base: {found.name} has no language head ({', '.join(lost[:2])}): it can be read with, and cannot "
             f"{purpose}. Use the base as it was pretrained, with its {auto_class(family.purpose)} head"
@@ -127,7 +132,10 @@ def _depth(found: Found) -> int:
 
 
 def max_positions(found: Found) -> int:
-    """Longest input in tokens, special tokens included. RoBERTa's table has padding_idx + 1 unused places."""
+    """Longest input in tokens, special tokens included. RoBERTa's table has padding_idx + 1 unused places; T5 has no
+    table, and what its config.json calls n_positions is the length that it was pretrained at."""
     config = found.config
+    if config.get("relative_attention_num_buckets"):
+        return 10**6
     positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 10**6)
     return positions - int(config.get("pad_token_id") or 0) - 1 if "roberta" in found.model_type else positions

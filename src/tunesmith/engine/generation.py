@@ -1,7 +1,9 @@
-"""Writing: a causal language model continues token rows, many at once, with its keys and values kept.
+"""Writing: a causal language model continues token rows, many at once, with its keys and values kept; the decoder of an
+encoder-decoder writes to what its encoder reads.
 
-Rows of similar length run together, padded on the left, so that all of them end where writing begins. Where virtual
-tokens or keys stand in front, or padding could change an answer, only rows of one length share a batch.
+Rows of similar length run together, padded on the left, so that all of them end where writing begins; sources of an
+encoder on the right, because it counts places from the first. Where virtual tokens or keys stand in front, or padding
+could change an answer, only rows of one length share a batch.
 
 Shape letters: B rows, T tokens.
 """
@@ -12,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from tunesmith.bases.family import purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.data.ragged import Ragged
 from tunesmith.engine.network import Network
+from tunesmith.engine.seq2seq import first_tokens
 from tunesmith.tasks import Array, End, no_tick
 
 ROWS = 32
@@ -33,11 +37,13 @@ def write(  # noqa: PLR0913 - a model, what it is asked, and how
     and on which rows are asked together, and on nothing else.
     """
     net.eval()
+    first = first_tokens(net.auto, tokenizer) if purpose_of(net.auto) == "seq2seq" else None
     out = np.empty(len(prompts), dtype=object)
     with torch.random.fork_rng(devices=[]):
         for number, rows in enumerate(_batches(prompts, together=together)):
             torch.manual_seed(int(np.random.SeedSequence([seed, number, 3]).generate_state(1)[0]))
-            for row, ids in zip(rows, _continued(net, [prompts[r].tolist() for r in rows], decode, end), strict=True):
+            asked = [prompts[r].tolist() for r in rows]
+            for row, ids in zip(rows, _continued(net, asked, decode, end, first), strict=True):
                 out[row] = _text(tokenizer, ids, end)
             tick(len(rows))
     return out
@@ -56,13 +62,22 @@ def _batches(prompts: Ragged, *, together: bool) -> Iterator[list[int]]:
         yield batch
 
 
-def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End) -> list[list[int]]:
-    """New tokens of each row, the ending one left out."""
+def _continued(
+    net: Network, rows: Sequence[list[int]], decode: Any, end: End, first: list[int] | None
+) -> list[list[int]]:
+    """New tokens of each row, the ending one left out. `first`: what a decoder of its own begins with."""
     auto: Any = net.auto
     device = next(net.parameters()).device
     width, pad = max(map(len, rows)), end.tokens[0] if end.tokens else 0
-    ids_BT = torch.tensor([[pad] * (width - len(r)) + r for r in rows], device=device)
-    mask_BT = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=device)
+    blanks = [width - len(r) for r in rows]
+    if first is None:
+        ids_BT = torch.tensor([[pad] * n + r for n, r in zip(blanks, rows, strict=True)], device=device)
+        mask_BT = torch.tensor([[0] * n + [1] * (width - n) for n in blanks], device=device)
+        own: dict[str, Any] = {}
+    else:
+        ids_BT = torch.tensor([r + [pad] * n for n, r in zip(blanks, rows, strict=True)], device=device)
+        mask_BT = torch.tensor([[1] * (width - n) + [0] * n for n in blanks], device=device)
+        own = {"decoder_input_ids": torch.tensor([first] * len(rows), device=device)}
     drawn: dict[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
     if decode.temperature:
         drawn = {
@@ -75,9 +90,9 @@ def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End) -
         made = auto.generate(
             input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=decode.max_new_tokens, min_length=0,
             eos_token_id=list(end.tokens) or None, pad_token_id=pad, use_cache=True,
-            repetition_penalty=decode.repetition_penalty, **drawn,
+            repetition_penalty=decode.repetition_penalty, num_beams=1, no_repeat_ngram_size=0, **own, **drawn,
         )  # fmt: skip
-    return [_until(row[width:], end) for row in made.tolist()]
+    return [_until(row[width if first is None else len(first) :], end) for row in made.tolist()]
 
 
 def _until(ids: Sequence[int], end: End) -> list[int]:

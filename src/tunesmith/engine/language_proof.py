@@ -65,10 +65,10 @@ def choose(
         return Chosen(packed_way(plain.net, family, levers, front), [])
     few = probe(rows)
     refused: list[str] = []
-    wanted = _found(plain, few, each=True)
+    wanted = differentiated(plain, few, each=True)
     for what, candidate in _fewer(levers):
         way = packed_way(plain.net, family, candidate, front)
-        found = _found(way, few, each=False)
+        found = differentiated(way, few, each=False)
         far = max(relative(wanted[0], found[0]), apart(wanted[1], found[1]))
         if far <= TOLERANCE:
             return Chosen(way, refused)
@@ -132,7 +132,7 @@ def probe(rows: Encoded) -> Encoded:
     )  # fmt: skip
 
 
-def _found(way: LanguageWay, rows: Encoded, *, each: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def differentiated(way: LanguageWay, rows: Encoded, *, each: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Losses (S,) and gradients of their sum, where anything has one, dropout off; the plain way one row at a time, so
     that nothing is padded.
 

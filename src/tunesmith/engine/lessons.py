@@ -96,11 +96,11 @@ def asked(encoded: Encoded, rows: Sequence[int], virtual: int = 0) -> Asked:
     labels = encoded.labels.joined(rows).astype(np.int64)
     index_T = np.repeat(np.arange(len(index)), lengths)
     places_T = np.arange(len(labels)) - starts[index_T]
-    wanted = (labels != UNREAD) & (places_T + virtual > 0)
+    wanted = (labels != UNREAD) & (places_T + virtual >= encoded.learnable)
     index_S, places_S = index_T[wanted], places_T[wanted]
     weights_S = encoded.weights[index][index_S].astype(np.float32)
     if encoded.token_weights is not None:
-        weights_S = weights_S * encoded.token_weights[encoded.ids.offsets[index][index_S] + places_S]
+        weights_S = weights_S * encoded.token_weights[encoded.labels.offsets[index][index_S] + places_S]
     return Asked(index_S, places_S, labels[wanted], weights_S)
 
 

@@ -68,6 +68,8 @@ def training_mode(net: Network, method: "Method", family: Family) -> None:
     at prediction time. This is our meaning of "frozen", and what makes their output cacheable."""
     net.train()
     still = method.still(net.auto, family)
+    for path in family.resting(still):
+        plain(net.auto).get_submodule(path).eval()
     for block in family.block_list(net.auto)[:still]:
         block.eval()
     if still and not any(p.requires_grad for n, p in net.auto.named_parameters() if family.is_embedding(n)):

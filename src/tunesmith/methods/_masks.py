@@ -89,12 +89,12 @@ def heads(net: "nn.Module", family: Family, chosen: Mapping[int, Iterable[int]])
     for block, numbers in chosen.items():
         _check_heads(net, family, block, numbers, total)
         for layer in (family.query, family.key, family.value, family.attention_out):
-            path = f"{family.blocks}.{block}.{layer}"
+            path = f"{family.block_path(block)}.{layer}"
             weight = parameters[f"{path}.weight"]
             mask = torch.zeros_like(weight, dtype=torch.bool)
             outward = layer == family.attention_out
             rows = mask.T if outward else mask
-            width = parameters[f"{family.blocks}.{block}.{family.query}.weight"].shape[0] // total
+            width = parameters[f"{family.block_path(block)}.{family.query}.weight"].shape[0] // total
             shared = total * width // rows.shape[0]  # 1, or query heads per key head
             for number in numbers:
                 rows[number // shared * width : (number // shared + 1) * width] = True

@@ -45,7 +45,9 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
         return cast("nn.Module", _wrapper(net)(net, made))
 
 
-_TASK_TYPES = {"classify": "SEQ_CLS", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION"}
+_TASK_TYPES = {
+    "classify": "SEQ_CLS", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
+}  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network and changes nothing."""
 
 
@@ -55,7 +57,7 @@ def _wrapper(net: "nn.Module") -> Any:
 
     return {
         "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
-        "masked": peft.PeftModelForFeatureExtraction,
+        "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM,
     }[purpose_of(net)]  # fmt: skip
 
 
@@ -196,7 +198,9 @@ def check_layers(net: "nn.Module", family: Family, names: Sequence[str]) -> list
     """Full paths inside a block of linear layers given by their last names. Raises TunesmithError for one unknown."""
     from torch import nn
 
-    paths = [path for path, m in family.block_list(net)[0].named_modules() if isinstance(m, nn.Linear)]
+    blocks = family.block_list(net)
+    stacks = dict.fromkeys(p for b in (blocks[0], blocks[-1]) for p, m in b.named_modules() if isinstance(m, nn.Linear))
+    paths = list(stacks)  # the top block of an encoder-decoder has others than the lowest
     paths = [path.removesuffix(".base_layer") for path in paths if ".lora_" not in path and ".bottleneck_" not in path]
     chosen: list[str] = []
     for name in names:

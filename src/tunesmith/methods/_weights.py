@@ -20,7 +20,7 @@ def config(net: "nn.Module") -> Any:
 
 def family_in(net: "nn.Module") -> Family:
     """The family of a network at hand."""
-    return family_of(config(net).model_type, purpose_of(net))
+    return family_of(config(net).model_type, purpose_of(net), config(net).to_dict())
 
 
 def named(net: "nn.Module", family: Family) -> "dict[str, nn.Parameter]":

@@ -74,6 +74,11 @@ class Adapter(Method):
             return (family.attention_out, family.feed_forward_out), "output"
         if self.place == "pfeiffer":
             return ((family.feed_forward_norm,), "norm") if family.post_norm else ((family.feed_forward_out,), "output")
+        if not family.feed_forward:
+            raise TunesmithError(
+                f"method.place: parallel stands around the module of the feed-forward sublayer, and a {family.name} "
+                "block has none, only its two layers. Use pfeiffer or houlsby"
+            )
         inside_out = family.feed_forward == "output"  # BERT's module takes (intermediate, input) and adds the input
         return (family.feed_forward,), "residual" if inside_out else "beside"
 

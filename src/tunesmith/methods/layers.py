@@ -155,9 +155,9 @@ def _of_kind(name: str, net: "nn.Module", family: "Family", kinds: tuple[Kind, .
     if not kinds:
         return True
     module = name.rpartition(".")[0]
-    attention = (family.query, family.key, family.value, family.attention_out)
-    feed_forward = (*family.feed_forward_in, family.feed_forward_out)
-    in_block = re.sub(rf"^{re.escape(family.blocks)}\.\d+\.", "", module)
+    attention = family.everywhere((family.query, family.key, family.value, family.attention_out))
+    feed_forward = family.everywhere((*family.feed_forward_in, family.feed_forward_out))
+    in_block = family.in_block(module)
     return (
         ("attention" in kinds and in_block in attention)
         or ("feed_forward" in kinds and in_block in feed_forward)

@@ -48,6 +48,12 @@ class Prefix(Method):
     def base_objection(self, family: "Family") -> str | None:
         if family.prefix:
             return None
+        if family.purpose == "seq2seq":
+            return (
+                f"prefix: PEFT 0.21 gives block i of the decoder of an encoder-decoder ({family.name}) the keys and "
+                "values of block 2i, so that half of them are never read. Use prompt, which stands before the source, "
+                "or lora"
+            )
         able = ", ".join(name for name, f in FAMILIES.items() if f.prefix)
         return f"prefix needs past keys and values, which {family.name} does not take (only {able}). Use prompt or lora"
 

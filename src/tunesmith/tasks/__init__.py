@@ -79,6 +79,8 @@ class Facts(BaseModel):
     side: SideFacts | None = None
     template: Template | None = None
     """Language tasks: how a conversation is written, in training and ever after."""
+    encoder_decoder: bool = False
+    """Language tasks: whether the base reads a source and writes a target of its own."""
     end: End = End()
     """Language tasks: what writing stops at."""
     wording: Wording | None = None
@@ -119,8 +121,10 @@ class Encoded:
     labels: Ragged | None = None
     """For language models: beside each token the token to be predicted in its place, as a rule itself, or -100 where
     nothing is learnt. Predicted from the tokens before it: nothing is shifted here, and place 0 has no prediction."""
+    apart: bool = False
+    """For encoder-decoders: `ids` are sources, and `labels` targets of their own lengths, predicted from place 0 on."""
     token_weights: NDArray[np.float32] | None = None
-    """(M,) beside `ids.flat`: weight of each label in the loss, on top of its row's. None: 1."""
+    """(M,) beside `labels.flat`: weight of each label in the loss, on top of its row's. None: 1."""
     references: Sequence[tuple[str, ...]] | None = None
     """Texts that are right answers for each row, for tasks that write."""
     lost_labels: NDArray[np.int32] | None = None
@@ -142,8 +146,20 @@ class Encoded:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,): tokens of each row."""
-        return self.ids.lengths
+        """(N,): tokens of each row, those of a target of its own included."""
+        return self.extents.lengths
+
+    @property
+    def extents(self) -> Ragged:
+        """Where rows would lie end to end, those of a target of its own included: to be asked for lengths alone."""
+        if self.apart and self.labels is not None:
+            return Ragged(self.ids.flat, self.ids.offsets + self.labels.offsets)
+        return self.ids
+
+    @property
+    def learnable(self) -> int:
+        """First place of a row whose label can be predicted: something must stand before it."""
+        return 0 if self.apart else 1
 
     def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
         """(targets, weights) of some rows."""

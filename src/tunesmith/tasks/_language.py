@@ -22,8 +22,10 @@ from tunesmith.data import Record, Roles, stored
 from tunesmith.data.ragged import Growing
 from tunesmith.data.table import Table
 from tunesmith.dialogue import Call, Dialogue, Message
+from tunesmith.dialogue._spans import Learn
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of
 from tunesmith.dialogue.laying import lay, question, stops
+from tunesmith.dialogue.pairing import pair, source
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
@@ -74,9 +76,11 @@ class LanguageTask(Task):
     template: str = "auto"
     """How a conversation is written for the base: the tokenizer's own template, or one by name (chatml, llama3 …)."""
     learn: Literal["answers", "last", "all"] = "answers"
-    """answers: what the assistant says; last: its last answer only; all: every token."""
+    """answers: what the assistant says; last: its last answer only, which is all that an encoder-decoder can learn;
+    all: every token."""
     max_tokens: PositiveInt = 512
-    """Longest conversation in tokens; what is cut off beyond is counted in the ledger."""
+    """Longest conversation in tokens (for an encoder-decoder: longest source, and apart from it longest target); what
+    is cut off beyond is counted in the ledger."""
     decode: Decoding = Decoding()
     """How answers are written, to judge them and ever after."""
 
@@ -138,6 +142,13 @@ class LanguageTask(Task):
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
         template = find_template(self.template, tokenizer)
+        if facts.encoder_decoder:
+            if self.learn == "all":
+                raise TunesmithError(
+                    "task.learn: all would learn the question, too, which an encoder-decoder reads and never predicts. "
+                    "Set task.learn: last, or leave it out"
+                )
+            return facts.model_copy(update={"template": template, "end": End(tokens=(int(tokenizer.eos_token_id),))})
         return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})
 
     def outputs(self, facts: Facts) -> int:
@@ -149,12 +160,13 @@ class LanguageTask(Task):
         if roles.label is None:
             return self._questions(records, tokenizer, facts, tick)
         assert facts.template is not None, "the task has met its tokenizer"
-        making = Making()
+        making, layer = Making(apart=facts.encoder_decoder), pair if facts.encoder_decoder else lay
+        learn: Learn = "last" if facts.encoder_decoder else self.learn
         for record in records:
             dialogue = dialogue_in(record)
             with at(record):
-                made = lay(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
-            making.add(made, learnt_bytes(dialogue, self.learn))
+                made = layer(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
+            making.add(made, learnt_bytes(dialogue, learn))
             tick(1)
         encoded = making.done([r.weight for r in records], [(dialogue_in(r).answer(),) for r in records])
         refuse_unlearnable(encoded, records, self.max_tokens)
@@ -165,7 +177,8 @@ class LanguageTask(Task):
         ids = Growing()
         for record in records:
             with at(record):
-                ids.extend([question(dialogue_in(record), facts.template, tokenizer, self.max_tokens)])
+                asked = (dialogue_in(record), facts.template, tokenizer, self.max_tokens)
+                ids.extend([source(*asked).ids if facts.encoder_decoder else question(*asked)])
             tick(1)
         weights = scratch.filled((r.weight for r in records), len(records), np.float32)
         return Encoded(ids.done(), None, np.zeros(len(records), np.int32), None, None, weights)
@@ -175,7 +188,7 @@ class LanguageTask(Task):
         assert encoded.labels is not None
         total = 0.0
         for row in rows:
-            start, end = encoded.ids.offsets[row], encoded.ids.offsets[row + 1]
+            start, end = encoded.labels.offsets[row], encoded.labels.offsets[row + 1]
             learnt = encoded.labels.flat[start:end] != UNREAD
             own = 1.0 if encoded.token_weights is None else encoded.token_weights[start:end]
             total += float(encoded.weights[row]) * float((learnt * own).sum(dtype=np.float64))
@@ -209,15 +222,18 @@ class LanguageTask(Task):
 
 
 class Making:
-    """Conversations in the making: tokens, labels and weights beside each other."""
+    """Conversations in the making: tokens, labels and weights beside each other, or (`apart`) sources, and beside each
+    other the labels and weights of targets."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
+        self.apart = apart
         self.ids, self.labels, self.weights = Growing(), Growing(), Column(np.float32)
         self.lost, self.lost_labels, self.sizes = Column(np.int32), Column(np.int32), Column(np.int64)
 
     def add(self, laid: Any, size: int) -> None:
         """One row, as `dialogue.laying.lay` gives it."""
-        labels = [UNREAD, *laid.labels[1:]]  # nothing stands before the first token to predict it from
+        # nothing stands before the first token to predict it from, unless a decoder starts there
+        labels = laid.labels if self.apart else [UNREAD, *laid.labels[1:]]
         self.ids.extend([laid.ids])
         self.labels.extend([labels])
         self.weights.extend(laid.weights)
@@ -230,7 +246,7 @@ class Making:
         own = self.weights.array()
         return Encoded(
             ids=self.ids.done(), types=None, lost=self.lost.array(), targets=None, side=None,
-            weights=np.asarray(weights, dtype=np.float32), labels=self.labels.done(),
+            weights=np.asarray(weights, dtype=np.float32), labels=self.labels.done(), apart=self.apart,
             token_weights=None if bool((own == 1).all()) else own, references=references,
             lost_labels=self.lost_labels.array(), sizes=self.sizes.array(),
         )  # fmt: skip

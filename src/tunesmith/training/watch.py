@@ -58,7 +58,7 @@ def refuse_silent_tensors(moving: "Mapping[str, nn.Parameter]", step: int) -> No
 def refuse_masked(train: "Encoded") -> None:
     """Stop before step 1 when no training row has a label to learn from."""
     if train.labels is not None:
-        nothing = not any((row[1:] >= 0).any() for row in train.labels)
+        nothing = not any((row[train.learnable :] >= 0).any() for row in train.labels)
     else:
         targets = train.targets
         classes = targets is not None and targets.dtype == np.int64 and targets.ndim == 1

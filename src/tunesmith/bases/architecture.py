@@ -1,0 +1,164 @@
+"""What a family of architectures is: where the trunk, its blocks and its head are, and which layers do what.
+
+A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
+causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. The rows are in
+`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Purpose = Literal["classify", "language", "masked", "seq2seq"]
+"""Which Auto class: one with a new head; the causal or the masked language model, or the encoder-decoder, as it was
+pretrained. Tasks ask for one of the first three, and the architecture decides whether the second is the last."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Names inside one architecture. Paths of layers are relative to a block."""
+
+    name: str
+    """`config.model_type`."""
+    trunk: str
+    """Attribute of the Auto class that holds the headless model."""
+    blocks: str
+    """Path from the Auto class to its list of blocks."""
+    embeddings: tuple[str, ...]
+    """Paths of everything that runs before the first block."""
+    head: tuple[str, ...]
+    """Paths of the head modules, pooler included: trained by every method, and saved with it."""
+    reads: Literal["first", "last"]
+    """Which position the head reads: the first ([CLS]) or the last token of a row."""
+    query: str
+    key: str
+    value: str
+    attention_out: str
+    feed_forward_in: tuple[str, ...]
+    feed_forward_out: str
+    attention_norm: str
+    """Norm of the attention sublayer, for Houlsby's adapter place; before or after it by `post_norm`."""
+    feed_forward: str
+    """Module around the feed-forward sublayer, for parallel adapters: it maps the sublayer's input to its output, or,
+    in BERT's layout, takes (intermediate, input) and adds the input itself."""
+    feed_forward_norm: str
+    """Norm of the feed-forward sublayer, for Pfeiffer's adapter place; before or after it by `post_norm`."""
+    post_norm: bool
+    """True where LayerNorm follows the residual sum (BERT), False where it precedes the sublayer (Llama)."""
+    prefix: bool
+    """Whether the forward pass takes past keys and values, which prefix tuning needs."""
+    decoder: bool = False
+    language_head: str = ""
+    """Module from states to words in the causal language-modelling class; empty where there is none."""
+    masked_head: tuple[str, ...] = ()
+    """Modules from states to words in the masked language-modelling class, first to last; those that a base lacks are
+    another version's (DeBERTa's two). Empty where there are none."""
+    purpose: Purpose = "classify"
+
+    @property
+    def linears(self) -> tuple[str, ...]:
+        """Every linear layer of a block."""
+        attention = (self.query, self.key, self.value, self.attention_out)
+        return (*attention, *self.feed_forward_in, self.feed_forward_out)
+
+    @property
+    def word_heads(self) -> tuple[str, ...]:
+        """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
+        if self.purpose == "masked":
+            return self.masked_head
+        return () if self.purpose == "classify" else (self.language_head,)
+
+    def is_word_head(self, parameter: str) -> bool:
+        """Whether a parameter belongs to the pretrained head over the vocabulary."""
+        name = self.bare(parameter)
+        return any(name.startswith(f"{path}.") for path in self.word_heads)
+
+    def pattern(self, layers: Sequence[str], blocks: Iterable[int]) -> str:
+        """A regular expression for PEFT's `target_modules`: these layers in these blocks, and nothing else.
+
+        A name list would match suffixes everywhere: `output.dense` would also hit `attention.output.dense`.
+        """
+        return rf"(.*\.)?{in_blocks(self.blocks, blocks, self.everywhere(layers))}"
+
+    def everywhere(self, layers: Sequence[str]) -> tuple[str, ...]:
+        """These layers and all that play the same part under another name."""
+        return tuple(layers)
+
+    def block_path(self, number: int) -> str:
+        """Path of a block."""
+        return f"{self.blocks}.{number}"
+
+    def in_block(self, path: str) -> str:
+        """The path of a module relative to its block; unchanged outside the blocks."""
+        return re.sub(rf"^{re.escape(self.blocks)}\.\d+\.", "", path)
+
+    def resting(self, still: int) -> tuple[str, ...]:
+        """Paths of what rests as a whole, beside its blocks, where the lowest `still` blocks never move."""
+        return ()
+
+    def block_list(self, net: "nn.Module") -> "list[nn.Module]":
+        """The blocks of a plain or PEFT-wrapped network, bottom first."""
+        return list(plain(net).get_submodule(self.blocks).children())
+
+    def bare(self, parameter: str) -> str:
+        """`bare_name`, also where the trunk itself is called `model` and only a prompt encoder was put around it."""
+        name = bare_name(parameter)
+        inside = self.trunk == "model" and name.split(".")[0] in _INSIDE
+        return f"model.{name}" if inside else name
+
+    def is_head(self, parameter: str) -> bool:
+        """Whether a parameter of the network (dotted name, wrapped or not) belongs to the head."""
+        name = self.bare(parameter)
+        return any(name == h or name.startswith(h + ".") for h in self.head)
+
+    def block_of(self, parameter: str) -> int | None:
+        """Number of the block that holds a parameter; None outside the blocks."""
+        found = re.match(rf"{re.escape(self.blocks)}\.(\d+)\.", self.bare(parameter))
+        return int(found.group(1)) if found else None
+
+    def above_blocks(self, parameter: str) -> bool:
+        """Whether a parameter belongs to what reads the last block: the head, or the language head."""
+        return self.is_head(parameter) or self.is_word_head(parameter)
+
+    def is_embedding(self, parameter: str) -> bool:
+        """Whether a parameter runs before the first block."""
+        name = self.bare(parameter)
+        return any(name == e or name.startswith(e + ".") for e in self.embeddings)
+
+
+_INSIDE = ("layers", "embed_tokens", "norm", "final_layernorm", "encoder", "decoder", "shared")
+
+
+def in_blocks(path: str, blocks: Iterable[int], layers: Sequence[str]) -> str:
+    """A regular expression for these layers in these blocks of one list."""
+    numbers, names = "|".join(str(b) for b in blocks), "|".join(re.escape(name) for name in layers)
+    return rf"{re.escape(path)}\.({numbers})\.({names})"
+
+
+def plain(net: "nn.Module") -> "nn.Module":
+    """The transformers model inside a network that PEFT may have wrapped (any number of times)."""
+    while hasattr(net, "get_base_model"):
+        net = net.get_base_model()  # type: ignore[operator]
+    return net
+
+
+def bare_name(parameter: str) -> str:
+    """A parameter's name without what PEFT's wrappers put around it."""
+    name = re.sub(r"^(base_model\.(model\.)?)+", "", parameter)
+    return re.sub(r"\.(modules_to_save\.[^.]+|original_module|base_layer)(?=\.)", "", name)
+
+
+_CLASSES: dict[str, Purpose] = {"ForSequenceClassification": "classify", "ForMaskedLM": "masked"}
+
+
+def purpose_of(net: "nn.Module") -> Purpose:
+    """Which Auto class a network is."""
+    base = plain(net)
+    for ending, purpose in _CLASSES.items():
+        if type(base).__name__.endswith(ending):
+            return purpose
+    return "seq2seq" if getattr(base.config, "is_encoder_decoder", False) else "language"
