@@ -111,11 +111,15 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     net.eval()
     if model.facts.wording is not None:
         return by_words(net, model.facts.wording, tensors)
+    return _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
+
+
+def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
+    """What the golden rows say, one at a time: what padding does is no matter here."""
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
     mask = tensors["attention_mask"]
     rows = []
-    apart = model.family.purpose == "seq2seq"
-    for i in range(len(mask)):  # row by row: what padding does is no matter here
+    for i in range(len(mask)):
         length = int(mask[i].sum())
         inputs: dict[str, Any] = {n: tensors[n][i : i + 1, :length] for n in names}
         if apart:  # given labels, the library shifts them itself

@@ -80,14 +80,7 @@ def load_net(
 
     family = family_of(found.model_type, purpose, found.config)
     auto = auto_class(family.purpose)
-    total = _depth(found)
-    if layers is not None and isinstance(family, EncoderDecoder):
-        raise TunesmithError(
-            f"base.layers: keeps the lowest blocks of one stack, and {found.name} has an encoder and a decoder. Leave "
-            "it out, or take a smaller base"
-        )
-    if layers is not None and not 1 <= layers <= total:
-        raise TunesmithError(f"base.layers: {layers} is not between 1 and {total}, the blocks of {found.name}")
+    _check_layers(found, family, layers)
     cut = {} if layers is None else {"num_hidden_layers": layers}
     with quiet():
         try:
@@ -110,6 +103,17 @@ def auto_class(purpose: Purpose) -> str:
         "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
     }[purpose]  # fmt: skip
+
+
+def _check_layers(found: Found, family: Family, layers: int | None) -> None:
+    total = _depth(found)
+    if layers is not None and isinstance(family, EncoderDecoder):
+        raise TunesmithError(
+            f"base.layers: keeps the lowest blocks of one stack, and {found.name} has an encoder and a decoder. Leave "
+            "it out, or take a smaller base"
+        )
+    if layers is not None and not 1 <= layers <= total:
+        raise TunesmithError(f"base.layers: {layers} is not between 1 and {total}, the blocks of {found.name}")
 
 
 def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: bool) -> None:
