@@ -22,6 +22,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -110,14 +112,18 @@ _SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make(family: str, folder: str | Path, seed: int = 0) -> Path:
-    """Write a complete base folder (config.json, model.safetensors, tokenizer); same seed, same bytes."""
+def make(family: str, folder: str | Path, seed: int = 0, *, words: bool = False) -> Path:
+    """Write a complete base folder (config.json, model.safetensors, tokenizer); same seed, same bytes. With `words` the
+    language model as it was pretrained, causal or masked, with its head over the vocabulary."""
     folder = Path(folder)
     tokenizer = make_tokenizer(family)
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = AutoModel.from_config(make_config(family, tokenizer))
+        kind = AutoModel
+        if words:
+            kind = AutoModelForCausalLM if family in DECODERS else AutoModelForMaskedLM
+        net = kind.from_config(make_config(family, tokenizer))
         net.init_weights()
         for name, parameter in net.named_parameters():
             if parameter.dim() == 1:  # biases and norms: off 0 and 1
