@@ -23,6 +23,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -142,16 +143,14 @@ _SHAPES: dict[str, dict[str, Any]] = {
 
 
 def make(family: str, folder: str | Path, seed: int = 0, *, language: bool = False) -> Path:
-    """Write a complete base folder (config.json, model.safetensors, tokenizer); same seed, same bytes. `language`: with
-    the head that writes, as a pretrained causal language model has it."""
+    """Write a complete base folder (config.json, model.safetensors, tokenizer); same seed, same bytes. `language`: the
+    language model as it was pretrained (causal, masked or encoder-decoder), with its head over the vocabulary."""
     folder = Path(folder)
     tokenizer = make_tokenizer(family)
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        writer = AutoModelForSeq2SeqLM if family in ENCODER_DECODERS else AutoModelForCausalLM
-        auto = writer if language else AutoModel
-        net = auto.from_config(make_config(family, tokenizer))
+        net = _auto(family, language=language).from_config(make_config(family, tokenizer))
         net.init_weights()
         if language and family == "mt5":  # as real ones have it, whatever their configuration is made to say
             net.lm_head.weight = torch.nn.Parameter(torch.randn_like(net.lm_head.weight) * 0.2)
@@ -161,6 +160,14 @@ def make(family: str, folder: str | Path, seed: int = 0, *, language: bool = Fal
             assert parameter.isfinite().all(), name
     net.save_pretrained(folder)
     return folder
+
+
+def _auto(family: str, *, language: bool) -> Any:
+    if not language:
+        return AutoModel
+    if family in ENCODER_DECODERS:
+        return AutoModelForSeq2SeqLM
+    return AutoModelForMaskedLM if "cls_token" in _SPECIALS[family] else AutoModelForCausalLM
 
 
 @cache

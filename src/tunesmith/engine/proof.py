@@ -67,7 +67,7 @@ def disagreement(net: "Network", plain: Way, fast: Way, rows: Encoded, losses: L
     """
     net.eval()
     every = list(range(len(rows)))
-    if losses is None or rows.targets is None:
+    if losses is None or rows.targets is None or not trainable(net):  # gradual thaws when the first epoch begins
         with torch.inference_mode():
             return relative(_each(plain, rows), fast.logits(rows, every))
     found = []
