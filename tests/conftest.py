@@ -11,9 +11,7 @@ os.environ["TUNESMITH_CACHE"] = tempfile.mkdtemp(prefix="tunesmith-tests-")  # n
 
 import pytest
 
-from kit import TinyBases
-
-SHARED = Path(__file__).parent.parent.parent / "shared"
+from kit import SHARED, TinyBases
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+SHARED = Path(__file__).parent.parent.parent / "shared"
+"""Public data sets and small real weights; tests that need them skip where the folder is missing."""
+
 
 class TinyBases:
     """`bases["bert"]` is the folder of a tiny BERT, `bases["llama language"]` of a tiny Llama that writes."""

@@ -101,8 +101,10 @@ def fitted(plan: Plan, found: Found) -> Plan:
     from tunesmith.bases.family import family_of
     from tunesmith.bases.load import max_positions
 
-    if text := plan.method.base_objection(family_of(found.model_type)):
-        raise TunesmithError(f"method: {text}")
+    family = family_of(found.model_type, plan.task.purpose(found.model_type))
+    for path, part in (("task", plan.task), ("method", plan.method)):
+        if text := part.base_objection(family):
+            raise TunesmithError(f"{path}: {text}")
     room = max_positions(found) - plan.method.extra_tokens()
     if room < 1:
         raise TunesmithError(

@@ -11,7 +11,7 @@ from tunesmith.data.ragged import Ragged
 from tunesmith.errors import GateRefused
 from tunesmith.files import read_json, write_folder, write_json
 from tunesmith.model import Model
-from tunesmith.tasks import Array, Encoded
+from tunesmith.tasks import Array, Encoded, Slots
 
 EXACT = 1e-5
 """Largest difference of logits that counts as exact: EXACT x max(1, |logit|)."""
@@ -33,6 +33,11 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
+    for i, form in enumerate(part.forms if part.slots is not None else ()):
+        own = collate(form, range(len(rows)), model.tokenizer.pad_token_id)
+        assert own.places is not None, "what is read has a place"
+        tensors[f"places.{i}"] = own.places
+        tensors |= {f"{name}.{i}": own.inputs[name] for name in ("input_ids", "attention_mask")}
     if part.labels is not None:
         tensors["labels"] = torch.from_numpy(beside(part.labels, batch.inputs["input_ids"].shape[1]))
     written = [str(text) for text in model.write(records[:WRITTEN])] if model.plan.task.writes else []
@@ -69,6 +74,8 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         references=None if encoded.references is None else [encoded.references[i] for i in index],
         lost_labels=None if encoded.lost_labels is None else encoded.lost_labels[index],
         sizes=None if encoded.sizes is None else encoded.sizes[index],
+        slots=None if encoded.slots is None else Slots(encoded.slots.first[index], encoded.slots.count),
+        others=tuple(pick(form, rows) for form in encoded.others),
     )
 
 

@@ -24,7 +24,7 @@ from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
-from tunesmith.model import Model, build, ecosystem, restore, rows_for_golden, save, untuned, weights
+from tunesmith.model import Model, build, ecosystem, facts_for, restore, rows_for_golden, save, untuned, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
@@ -85,7 +85,9 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 
     plan, prepared = work.plan, work.prepared
     tokenizer = load_tokenizer(work.found)
-    facts = plan.task.meet(plan.task.study(prepared.splits["train"], prepared.roles), tokenizer)
+    facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
+    if facts.wording is not None:
+        work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)

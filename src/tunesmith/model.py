@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
     from tunesmith.engine.shortcuts import HeadShortcuts
+    from tunesmith.engine.words import LabelWords
 
 CARD = "tunesmith.json"
 SIDE = "side.safetensors"
@@ -42,7 +43,7 @@ class Model:
     @property
     def family(self) -> Family:
         """Where things are in this architecture."""
-        return family_of(self.base.model_type, self.plan.task.purpose)
+        return family_for(self.plan, self.base)
 
     @property
     def equal_lengths(self) -> bool:
@@ -55,7 +56,7 @@ class Model:
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
 
-        kind = LanguageShortcuts if self.plan.task.purpose == "language" else HeadShortcuts
+        kind = LanguageShortcuts if self.plan.task.kind == "text" else HeadShortcuts
         return kind(self.net, self.family, self.plan, self.tokenizer.pad_token_id, equal=self.equal_lengths)
 
     @property
@@ -99,13 +100,30 @@ class Model:
         return made
 
 
+def family_for(plan: Plan, base: Found) -> Family:
+    """The family of a base, seen as what the task makes of it."""
+    return family_of(base.model_type, plan.task.purpose(base.model_type))
+
+
+def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, tokenizer: Any) -> Facts:
+    """What must be known before a network can be built and rows be encoded: of the training rows, of the base's
+    tokenizer, and of the untouched base, where the task asks it. Deterministic in `plan.train.seed`."""
+    task = plan.task
+    facts = task.drawn(task.study(records, roles), records, roles, plan.train.seed)
+    facts = task.meet(facts, tokenizer, family_for(plan, base))
+    if not (blanks := task.blanks(tokenizer)):
+        return facts
+    asked = base_model(plan, facts, base, tokenizer)
+    return task.calibrated(asked.outputs(asked.encode(blanks, task.roles(labelled=False))), facts)
+
+
 def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
     """A fresh model with the method applied, ready to train. Deterministic in `plan.train.seed`."""
     import torch
 
     torch.manual_seed(plan.train.seed)
     auto = fresh(plan, facts, base, tokenizer)
-    auto = plan.method.apply(auto, family_of(base.model_type, plan.task.purpose))
+    auto = plan.method.apply(auto, family_for(plan, base))
     return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
 
 
@@ -117,7 +135,14 @@ def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
     if mean:
         read_mean(auto, family_of(base.model_type))
         rest_pooler(auto, family_of(base.model_type))
-    return Network(auto, facts.side.width if facts.side else 0, plan.task.outputs(facts), mean=mean)
+    width = facts.side.width if facts.side else 0
+    return Network(auto, width, plan.task.outputs(facts), mean=mean, words=_words(plan, facts, base))
+
+
+def _words(plan: Plan, facts: Facts, base: Found) -> "LabelWords | None":
+    from tunesmith.engine.words import LabelWords
+
+    return None if facts.wording is None else LabelWords(facts.wording, family_for(plan, base))
 
 
 def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
@@ -125,24 +150,28 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
     from tunesmith.bases.load import load_net
 
     head: dict[str, Any] = {}
-    if plan.task.purpose == "classify":
+    purpose = plan.task.purpose(base.model_type)
+    if purpose == "classify":
         head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
-    return load_net(
-        base, purpose=plan.task.purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head
-    )
+    return load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
 
 
 def untuned(model: Model) -> Model:
     """The same task answered by the base as it was, for comparison."""
+    return base_model(model.plan, model.facts, model.base, model.tokenizer)
+
+
+def base_model(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
+    """The task answered by a base as it is. Side vectors, which are learnt, count nothing there."""
     from tunesmith.engine.network import Network
     from tunesmith.methods import METHODS
 
-    plan = model.plan.model_copy(update={"method": METHODS.make("full")})
-    auto = fresh(plan, model.facts, model.base, model.tokenizer)
-    net = Network(auto.eval().requires_grad_(False), 0, plan.task.outputs(model.facts))
-    return Model(plan, model.facts, model.base, net, model.tokenizer)
+    plan = plan.model_copy(update={"method": METHODS.make("full")})
+    auto = fresh(plan, facts, base, tokenizer).eval().requires_grad_(False)
+    net = Network(auto, 0, plan.task.outputs(facts), words=_words(plan, facts, base))
+    return Model(plan, facts, base, net, tokenizer)
 
 
 def save(model: Model, folder: Path) -> None:
@@ -195,7 +224,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
             f"but the one here has {base.digest[:12]}. Answers would differ: refused"
         )
     tokenizer = load_tokenizer(replace(base, folder=folder))
-    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_of(base.model_type, plan.task.purpose), folder)
+    auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_for(plan, base), folder)
     net = _network(plan, facts, base, auto)
     _load_side(net, folder)
     net.eval().requires_grad_(False)

@@ -79,8 +79,9 @@ class Train(Section):
 
     epochs: PositiveInt | Literal["auto"] = "auto"
     """Passes over the training rows. auto: more for small data, 3 to 20."""
-    max_steps: PositiveInt | None = None
-    """Stop after so many optimizer steps, if the epochs have more; the learning rate runs its course over them."""
+    max_steps: NonNegativeInt | None = None
+    """Stop after so many optimizer steps, if the epochs have more; the learning rate runs its course over them. 0: no
+    training, for tasks that a base answers as it is (generate; classify with readout: verbalizer)."""
     lr: Rate | Literal["auto"] = "auto"
     """Peak learning rate; auto: the method's own default."""
     head_lr: Rate | None = None
@@ -229,7 +230,10 @@ class Plan(Section):
     @property
     def baseline_names(self) -> tuple[str, ...]:
         """Baselines, in order."""
-        return self.task.usual_baselines if self.evaluate.baselines is None else self.evaluate.baselines
+        if self.evaluate.baselines is not None:
+            return self.evaluate.baselines
+        same = ("untuned",) if self.train.max_steps == 0 else ()  # nothing is tuned: the result itself
+        return tuple(name for name in self.task.usual_baselines if name not in same)
 
     @property
     def best_metric(self) -> str:
@@ -272,6 +276,9 @@ def objections(plan: Plan) -> list[str]:
     parts: list[tuple[str, Any]] = [("task", plan.task), ("method", plan.method)]
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
+    if plan.train.max_steps == 0 and not plan.task.untrained:
+        found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
+                     "the base as it is, task.readout: verbalizer")  # fmt: skip
     return found + _metric_objections(plan) + _train_objections(plan.train)
 
 

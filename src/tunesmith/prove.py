@@ -48,7 +48,7 @@ def prove(run: Run) -> dict[str, Any]:
     model = load(run.model)
     records, tensors = read_golden(run.file("golden"))
     golden = tensors["logits"].numpy()
-    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.purpose == "language"))
+    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.kind == "text"))
     logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     require_same_words(model, run.file("golden"), records, "the reloaded model")
@@ -93,7 +93,8 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     from tunesmith.bases.load import auto_class, quiet
 
     task = model.plan.task
-    auto = getattr(transformers, auto_class(task.purpose))
+    purpose = task.purpose(model.base.model_type)
+    auto = getattr(transformers, auto_class(purpose))
     with quiet():
         if not (run.model / "adapter_config.json").is_file():
             net = auto.from_pretrained(run.model)
@@ -102,12 +103,14 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
 
             layers = model.plan.base.layers
             cut = {} if layers is None else {"num_hidden_layers": layers}
-            if task.purpose == "classify":
+            if purpose == "classify":
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)
             base.config.pad_token_id = model.tokenizer.pad_token_id
             net = PeftModel.from_pretrained(base, run.model)
     net.eval()
+    if model.facts.wording is not None:
+        return by_words(net, model.facts.wording, tensors)
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
     mask = tensors["attention_mask"]
     rows = []
@@ -130,6 +133,30 @@ def _read(logits_TV: Any, labels_T: Any) -> np.ndarray:
     before, labels = logits_TV[[t + virtual - 1 for t in wanted]], labels_T[wanted]
     losses = functional.cross_entropy(before, labels, reduction="none").double()
     return np.array([float(losses.sum()), len(wanted), int((before.argmax(1) == labels).sum())], dtype=np.float32)
+
+
+def by_words(net: Any, wording: Any, tensors: dict[str, Any]) -> np.ndarray:
+    """Logits (N, C) of the golden rows, as anybody would add them up from a language model's probabilities."""
+    import torch
+
+    rows = []
+    for i in range(len(tensors["input_ids"])):
+        found: dict[int, float] = {}
+        for form in range(len(wording.forms)):
+            length = int(tensors[f"attention_mask.{form}"][i].sum())
+            names = ("input_ids", "attention_mask")
+            logits_TV = net(**{n: tensors[f"{n}.{form}"][i : i + 1, :length] for n in names}).logits[0].float()
+            virtual = len(logits_TV) - length  # prompt tokens that PEFT put in front
+            places = tensors[f"places.{form}"][i] + virtual
+            said_nV = logits_TV[places].log_softmax(-1) if wording.normed else logits_TV[places]
+            for word, place, token, share in wording.picks(form):
+                found[word] = found.get(word, 0.0) + float(said_nV[place, token]) * share
+        scores, said = iter(torch.tensor([found[w] for w in range(len(wording.flat))])), []
+        for words in wording.words:
+            total = torch.stack([next(scores) for _ in words]).logsumexp(0)
+            said.append(float(total) - (np.log(len(words)) if wording.combine == "mean" else 0.0))
+        rows.append(said)
+    return np.array(rows, dtype=np.float32) - np.array(wording.offsets or 0.0, dtype=np.float32)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import known_templates as known
 import pytest
 
 import tiny
-from conftest import SHARED
+from kit import SHARED
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._builtin import BUILTIN
 from tunesmith.dialogue.laying import IGNORED, Laid, ask, lay, question, stops

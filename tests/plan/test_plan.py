@@ -76,10 +76,10 @@ def test_a_metric_that_only_describes_answers_picks_no_weights(monkeypatch: pyte
     """Neither as the first metric nor as train.best; beside others it is welcome."""
     monkeypatch.setattr(Classify, "kind", "text")
     words = "picks no model: put another metric first, and train.best on one that may"
-    for first, second, train in (("distinct_1", "chrf", {}), ("chrf", "length_ratio", {"best": "length_ratio"})):
+    for first, second, train in (("distinct_1", "nll", {}), ("nll", "length_ratio", {"best": "length_ratio"})):
         told = refusal(evaluate={"metrics": [first, second]}, train=train)
         assert f"evaluate.metrics: {train.get('best', first)} describes answers and {words}" in told
-    make_plan(SHORT | {"evaluate": {"metrics": ["chrf", "distinct_1"]}})
+    make_plan(SHORT | {"evaluate": {"metrics": ["nll", "distinct_1"]}})
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Families of architectures: where the trunk, its blocks and its head are, and which layers do what.
 
-A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling class has
-the same trunk, and for a head the pretrained one, which no method has to train. Everything that has to name a module
-(freezing, adapters, caches) asks here, so that a new architecture is one new row.
+A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
+causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. Everything that
+has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row.
 """
 
 import re
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Kind = Literal["attention", "feed_forward"]
-Purpose = Literal["classify", "language"]
-"""Which Auto class: one with a new head, or the causal language model as it was pretrained."""
+Purpose = Literal["classify", "language", "masked"]
+"""Which Auto class: one with a new head, or the causal or masked language model as it was pretrained."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class Family:
     """Whether the forward pass takes past keys and values, which prefix tuning needs."""
     decoder: bool = False
     language_head: str = ""
-    """Module from states to words in the language-modelling class; empty where there is none."""
+    """Module from states to words in the causal language-modelling class; empty where there is none."""
+    masked_head: tuple[str, ...] = ()
+    """Modules from states to words in the masked language-modelling class, first to last; those that a base lacks are
+    another version's (DeBERTa's two). Empty where there are none."""
     purpose: Purpose = "classify"
 
     @property
@@ -63,6 +66,18 @@ class Family:
         """Every linear layer of a block."""
         attention = (self.query, self.key, self.value, self.attention_out)
         return (*attention, *self.feed_forward_in, self.feed_forward_out)
+
+    @property
+    def word_heads(self) -> tuple[str, ...]:
+        """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
+        if self.purpose == "masked":
+            return self.masked_head
+        return (self.language_head,) if self.purpose == "language" else ()
+
+    def is_word_head(self, parameter: str) -> bool:
+        """Whether a parameter belongs to the pretrained head over the vocabulary."""
+        name = self.bare(parameter)
+        return any(name.startswith(f"{path}.") for path in self.word_heads)
 
     def pattern(self, layers: Sequence[str], blocks: Iterable[int]) -> str:
         """A regular expression for PEFT's `target_modules`: these layers in these blocks, and nothing else.
@@ -95,8 +110,7 @@ class Family:
 
     def above_blocks(self, parameter: str) -> bool:
         """Whether a parameter belongs to what reads the last block: the head, or the language head."""
-        name = self.bare(parameter)
-        return self.is_head(parameter) or bool(self.language_head and name.startswith(f"{self.language_head}."))
+        return self.is_head(parameter) or self.is_word_head(parameter)
 
     def is_embedding(self, parameter: str) -> bool:
         """Whether a parameter runs before the first block."""
@@ -123,13 +137,14 @@ def _bert_like(name: str, trunk: str, head: tuple[str, ...], *, prefix: bool, su
         embeddings = (*embeddings, f"{trunk}.embeddings_project")
     if name == "deberta-v2":  # relative positions are one table for all blocks, normed on the way
         embeddings = (*embeddings, f"{trunk}.encoder.rel_embeddings", f"{trunk}.encoder.LayerNorm")
+    words = {"electra": ("generator_predictions", "generator_lm_head"), "deberta-v2": ("cls", "lm_predictions")}
     return Family(
         name=name, trunk=trunk, blocks=f"{trunk}.encoder.layer", embeddings=embeddings, head=head, reads="first",
         query=f"attention.self.query{suffix}", key=f"attention.self.key{suffix}",
         value=f"attention.self.value{suffix}", attention_out="attention.output.dense",
         feed_forward_in=("intermediate.dense",), feed_forward_out="output.dense",
         attention_norm="attention.output.LayerNorm", feed_forward="output", feed_forward_norm="output.LayerNorm",
-        post_norm=True, prefix=prefix,
+        post_norm=True, prefix=prefix, masked_head=words.get(name, ("cls",) if name == "bert" else ("lm_head",)),
     )  # fmt: skip
 
 
@@ -172,6 +187,7 @@ _DISTILBERT = Family(
     query="attention.q_lin", key="attention.k_lin", value="attention.v_lin", attention_out="attention.out_lin",
     feed_forward_in=("ffn.lin1",), feed_forward_out="ffn.lin2", attention_norm="sa_layer_norm",
     feed_forward="ffn", feed_forward_norm="output_layer_norm", post_norm=True, prefix=False,
+    masked_head=("vocab_transform", "vocab_layer_norm", "vocab_projector"),
 )  # fmt: skip
 
 FAMILIES: dict[str, Family] = {
@@ -203,12 +219,18 @@ def family_of(model_type: str, purpose: Purpose = "classify") -> Family:
     family = FAMILIES[model_type]
     if purpose == "classify":
         return family
-    if not family.language_head:
-        able = ", ".join(name for name, f in FAMILIES.items() if f.language_head)
-        raise TunesmithError(f"base: {model_type} reads text and cannot write it. Families that can: {able}")
-    return replace(family, head=(), purpose=purpose)
+    made = replace(family, head=(), purpose=purpose)
+    if not any(made.word_heads):
+        able = ", ".join(n for n, f in FAMILIES.items() if any(replace(f, purpose=purpose).word_heads))
+        what = "reads text and cannot write it" if purpose == "language" else "writes text and fills no gaps"
+        raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
+    return made
+
+
+_CLASSES: dict[str, Purpose] = {"ForSequenceClassification": "classify", "ForMaskedLM": "masked"}
 
 
 def purpose_of(net: "nn.Module") -> Purpose:
     """Which Auto class a network is."""
-    return "classify" if type(plain(net)).__name__.endswith("ForSequenceClassification") else "language"
+    name = type(plain(net)).__name__
+    return next((purpose for ending, purpose in _CLASSES.items() if name.endswith(ending)), "language")

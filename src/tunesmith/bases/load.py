@@ -70,7 +70,7 @@ def load_net(
     **config: Any,
 ) -> "nn.Module":
     """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
-    generator; as a language model: its own head.
+    generator; as a language model, causal or masked: its own head.
 
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
@@ -101,16 +101,21 @@ def load_net(
 
 def auto_class(purpose: Purpose) -> str:
     """Name of transformers' Auto class."""
-    return {"classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM"}[purpose]
+    return {
+        "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
+        "masked": "AutoModelForMaskedLM",
+    }[purpose]  # fmt: skip
 
 
 def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: bool) -> None:
-    own = f"{family.language_head}.weight" if tied else None  # it is the word table under another name
+    # what is the word table under another name is in no file, and no loss
+    own = f"{family.language_head}.weight" if tied and family.purpose == "language" else None
     missing = sorted(k for k in keys if not family.is_head(bare_name(k)) and bare_name(k) != own)
-    if family.purpose == "language" and f"{family.language_head}.weight" in missing:
+    if lost := [k for k in missing if family.is_word_head(k)]:
+        purpose = "write" if family.purpose == "language" else "fill gaps"
         raise TunesmithError(
-            f"base: {found.name} has no language head ({family.language_head}.weight): it can be read with, and not "
-            "write. Use the base as it was trained to generate text"
+            f"base: {found.name} has no language head ({', '.join(lost[:2])}): it can be read with, and cannot "
+            f"{purpose}. Use the base as it was pretrained, with its {auto_class(family.purpose)} head"
         )
     if missing:
         raise TunesmithError(f"base: {found.name} lacks weights outside the head: {', '.join(missing[:5])}")

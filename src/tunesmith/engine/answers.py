@@ -11,7 +11,7 @@ from tunesmith.engine.network import Network
 from tunesmith.engine.ways import Way
 from tunesmith.tasks import Array, Encoded, Task
 
-MAX_TOKENS = 8192
+MAX_TOKENS = 2048  # more falls out of the cache: 8 % slower at 8,192
 
 
 def answer_rows(

@@ -34,6 +34,8 @@ class Batch:
     targets: "torch.Tensor | None"
     weights: "torch.Tensor"
     """(B,) float32."""
+    places: "torch.Tensor | None" = None
+    """(B, n): where label words are read."""
 
 
 @lru_cache(maxsize=1)
@@ -144,4 +146,5 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
         side=None if encoded.side is None else torch.from_numpy(encoded.side[list(rows)]),
         targets=None if encoded.targets is None else torch.from_numpy(encoded.targets[list(rows)]),
         weights=torch.from_numpy(encoded.weights[list(rows)]),
+        places=None if encoded.slots is None else torch.from_numpy(encoded.slots.places(rows)),
     )

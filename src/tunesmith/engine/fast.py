@@ -53,14 +53,19 @@ class Fast:
         states = self.layout.embed(self.trunk, pack, words)
         return self._blocks(states, pack, 0, cut)[0]
 
-    def above(self, states: torch.Tensor, pack: Pack, cut: int) -> torch.Tensor:
-        """Logits (B, C) without the side path, from what `below` gave."""
+    def above(self, states: torch.Tensor, pack: Pack, cut: int, form: int = 0) -> torch.Tensor:
+        """Logits (B, C) without the side path, or scores of words (B, W), from what `below` gave."""
         depth = len(self.family.block_list(self.net.auto))
-        return self.head(states if cut == depth else self.read(states, pack, cut))
+        return self.head(states if cut == depth else self.read(states, pack, cut), form)
 
-    def head(self, read_BH: torch.Tensor) -> torch.Tensor:
-        """Logits (B, C) without the side path, from the states that the head reads."""
-        return self.layout.head(self.auto, self.trunk, read_BH, mean=self.net.mean)
+    def head(self, read_QH: torch.Tensor, form: int = 0) -> torch.Tensor:
+        """Logits (B, C) without the side path, or scores of words (B, W), from the states that the head reads."""
+        words = self.net.words
+        if words is None:
+            return self.layout.head(self.auto, self.trunk, read_QH, mean=self.net.mean)
+        states_BnH = read_QH.reshape(-1, words.wording.reads(form), read_QH.shape[-1])
+        table = self.layout.language_head(self.auto)
+        return words.scores(form, states_BnH, lambda states: self.layout.before_words(self.auto, states), table)
 
     def read(self, states: torch.Tensor, pack: Pack, cut: int) -> torch.Tensor:
         """What the head reads, (Q, H), from what `below` gave for a cut under the last block."""

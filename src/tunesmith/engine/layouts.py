@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import torch
+from torch.nn.functional import gelu
 
 from tunesmith.bases.family import Family, plain
 from tunesmith.engine.packing import Pack, attend_read
@@ -36,8 +37,12 @@ class Layout(ABC):
         """The last block at the read positions alone: (1, Q, H)."""
 
     def language_head(self, auto: Any) -> Any:
-        """The module from states to logits over the vocabulary, in the Auto class for causal language models."""
+        """The module from states to logits over the vocabulary, in the Auto classes for language models."""
         return auto.get_output_embeddings()
+
+    def before_words(self, auto: Any, states: State) -> State:
+        """What a language model does with states before that module."""
+        return states
 
     def inputs(self, trunk: Any, states: State, pack: Pack) -> dict[str, Any]:
         """What every block wants to know besides the states."""
@@ -94,6 +99,13 @@ class Bert(Layout):
             return cast("State", auto.classifier(first))
         return cast("State", auto.classifier(auto.dropout(states_BH if mean else pooler(first))))
 
+    def before_words(self, auto: Any, states: State) -> State:
+        if hasattr(auto, "cls"):
+            return cast("State", auto.cls.predictions.transform(states))
+        if hasattr(auto, "generator_predictions"):
+            return cast("State", auto.generator_predictions(states))
+        return cast("State", auto.lm_head.layer_norm(gelu(auto.lm_head.dense(states))))
+
 
 class DistilBert(Layout):
     """DistilBERT: like BERT with other names and a head of two layers in the Auto class."""
@@ -113,6 +125,9 @@ class DistilBert(Layout):
     def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
         hidden = torch.relu(auto.pre_classifier(states_BH))
         return cast("State", auto.classifier(auto.dropout(hidden)))
+
+    def before_words(self, auto: Any, states: State) -> State:
+        return cast("State", auto.vocab_layer_norm(auto.activation(auto.vocab_transform(states))))
 
 
 class Llama(Layout):

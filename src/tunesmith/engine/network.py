@@ -6,12 +6,14 @@ which is what concatenating the side vector to the pooled state before the last 
 changing a module that other tools know.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.engine.words import LabelWords
 
 if TYPE_CHECKING:
     from tunesmith.engine.batches import Batch
@@ -19,19 +21,34 @@ if TYPE_CHECKING:
 
 
 class Network(nn.Module):
-    """Auto class (maybe inside PEFT wrappers) + side path."""
+    """Auto class (maybe inside PEFT wrappers) + side path. A language model answers with its label words."""
 
-    def __init__(self, auto: nn.Module, side_width: int, outputs: int, *, mean: bool = False) -> None:
+    def __init__(
+        self, auto: nn.Module, side_width: int, outputs: int, *, mean: bool = False, words: LabelWords | None = None
+    ) -> None:
         super().__init__()
-        self.auto, self.mean = auto, mean
+        self.auto, self.mean, self.words = auto, mean, words
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)
 
     def forward(self, batch: "Batch") -> torch.Tensor:
-        """Logits (B, C) in float32."""
+        """Logits (B, C) in float32, of rows in their one form."""
+        return self.with_side(self.joined([self.part(batch)]), batch.side)
+
+    def part(self, batch: "Batch", form: int = 0) -> torch.Tensor:
+        """What the library's own forward pass says of rows in one form: logits (B, C), or scores of words (B, W)."""
         device = next(self.parameters()).device
-        return self.with_side(self.auto(**{k: v.to(device) for k, v in batch.inputs.items()}).logits, batch.side)
+        inputs = {k: v.to(device) for k, v in batch.inputs.items()}
+        if self.words is None:
+            return cast("torch.Tensor", self.auto(**inputs).logits)
+        assert batch.places is not None, "label words are read somewhere"
+        with self.words.reading(self.auto, batch.places, inputs["input_ids"].shape[1]):
+            return self.words.of_logits(form, self.auto(**inputs).logits)
+
+    def joined(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits (B, C), side path left out, from what was said of each form."""
+        return parts[0] if self.words is None else self.words.labels(parts)
 
     def with_side(self, logits_BC: torch.Tensor, side_BS: torch.Tensor | None) -> torch.Tensor:
         """The logits, side path added, in float32 (or float64, where that is computed to compare with)."""

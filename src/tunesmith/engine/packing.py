@@ -55,11 +55,13 @@ class Pack:
     """Place of each token in its row, from 0."""
     runs: list[Run]
     reads_Q: torch.Tensor
-    """Where in T the head reads, ascending: at one position of each row, or where `asked` says."""
+    """Where in T the head reads, ascending: at `each` positions of every row, or where `asked` says."""
     virtual_BP: torch.Tensor | None
     """Where in T the virtual tokens of each row lie."""
     asked: list[NDArray[np.int64]] | None = None
-    """For each row as it lies, the places in it that are read (any number, ascending). None: one of each row."""
+    """For each row as it lies, the places in it that are read (any number, ascending), each of which sees what stands
+    up to itself. None: `each` of every row, which see the whole row."""
+    each: int = 1
 
     def means(self, states_TH: torch.Tensor) -> torch.Tensor:
         """Mean state of each row, (B, H)."""
@@ -75,7 +77,8 @@ class Pack:
 
 
 def pack(encoded: Encoded, rows: Sequence[int], reads: Literal["first", "last"], virtual: int = 0) -> Pack:
-    """Lay rows end to end, shortest first, with room for `virtual` tokens in front of each."""
+    """Lay rows end to end, shortest first, with room for `virtual` tokens in front of each. `reads` is which position
+    a head reads, in rows that do not say it; the last is that of causal networks."""
     ordered = by_length(encoded, rows)
     lengths = encoded.ids.lengths_of(ordered) + virtual
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -88,15 +91,20 @@ def pack(encoded: Encoded, rows: Sequence[int], reads: Literal["first", "last"],
     if encoded.types is not None:
         types = np.zeros(total, dtype=np.int64)
         types[real] = encoded.types.joined(ordered)
-    ends = starts + lengths - 1
+    reads_Bn = (starts if reads == "first" else starts + lengths - 1)[:, None]
+    if encoded.slots is not None:
+        reads_Bn = starts[:, None] + virtual + encoded.slots.places(ordered)
+    several = reads_Bn.shape[1] > 1 and reads == "last"
     return Pack(
         rows=ordered,
         ids_T=torch.from_numpy(ids),
         types_T=None if types is None else torch.from_numpy(types),
         positions_T=torch.from_numpy(positions),
         runs=runs_of(lengths),
-        reads_Q=torch.from_numpy(starts if reads == "first" else ends),
+        reads_Q=torch.from_numpy(reads_Bn.reshape(-1)),
         virtual_BP=torch.from_numpy(starts[:, None] + np.arange(virtual)) if virtual else None,
+        asked=list(reads_Bn - starts[:, None]) if several else None,
+        each=reads_Bn.shape[1],
     )
 
 
@@ -182,17 +190,18 @@ def attend(runs: Sequence[Run], parts: Three, dropout: float, scale: float | Non
 def attend_read(pack: Pack, parts: Three, dropout: float, scale: float | None) -> torch.Tensor:
     """The positions that are read attend: (Q, A, D) from query (A, Q, D), key and value as above.
 
-    With one of each row it sees the whole row; in a causal network it is the last, so that nothing needs a mask.
+    Those of a row see the whole row; in a causal network there is one, the last, so that nothing needs a mask.
     """
     if pack.asked is not None:
         return _attend_asked(pack.runs, pack.asked, parts, dropout, scale)
-    out, row = [], 0
+    out, read = [], 0
     for run in pack.runs:
-        query = _rows(parts[0][:, row : row + run.rows], run.rows)
+        end = read + run.rows * pack.each
+        query = _rows(parts[0][:, read:end], run.rows)
         key, value = _seen(run, parts)
         states = _attended((query, key, value), None, dropout, scale, causal=False)
-        out.append(states.squeeze(2))
-        row += run.rows
+        out.append(states.transpose(1, 2).flatten(0, 1))
+        read = end
     return out[0] if len(out) == 1 else torch.cat(out)
 
 

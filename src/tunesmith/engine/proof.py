@@ -5,7 +5,8 @@ rows, and makes an architecture that nobody tried slow at worst, never wrong.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from tunesmith.data.ragged import Ragged
 from tunesmith.engine.network import trainable
 from tunesmith.engine.ways import Way
-from tunesmith.tasks import Encoded
+from tunesmith.tasks import Encoded, Slots
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
@@ -35,13 +36,27 @@ def probe(encoded: Encoded) -> Encoded:
     by_length = known[np.argsort(encoded.ids.lengths_of(known), kind="stable")]
     rows = sorted({int(by_length[i]) for i in (0, len(by_length) // 2, -1)})
     room = TOKENS // len(rows)
+    return replace(_cut(encoded, rows, room), others=tuple(_cut(form, rows, room) for form in encoded.others))
+
+
+def _cut(encoded: Encoded, rows: Sequence[int], room: int) -> Encoded:
+    """Some rows, at most `room` tokens of each: the first ones, or those around what is read."""
+    starts, slots = dict.fromkeys(rows, 0), encoded.slots
+    if slots is not None:
+        for r in rows:
+            end = int(slots.first[r]) + slots.count
+            starts[r] = max(0, min(end - room // 2, len(encoded.ids[r]) - room))
+        first = np.array([slots.first[r] - starts[r] for r in rows], dtype=np.int32)
+        slots = Slots(first, slots.count)
+    windows = {r: slice(starts[r], starts[r] + room) for r in rows}
     return Encoded(
-        ids=Ragged.of([encoded.ids[r][:room].tolist() for r in rows]),
-        types=None if encoded.types is None else Ragged.of([encoded.types[r][:room].tolist() for r in rows]),
+        ids=Ragged.of([encoded.ids[r][windows[r]].tolist() for r in rows]),
+        types=None if encoded.types is None else Ragged.of([encoded.types[r][windows[r]].tolist() for r in rows]),
         lost=np.zeros(len(rows), dtype=np.int32),
-        targets=None if encoded.targets is None else encoded.targets[rows],
-        side=None if encoded.side is None else encoded.side[rows],
+        targets=None if encoded.targets is None else encoded.targets[list(rows)],
+        side=None if encoded.side is None else encoded.side[list(rows)],
         weights=np.ones(len(rows), dtype=np.float32),
+        slots=slots,
     )
 
 

@@ -198,9 +198,16 @@ class HeadShortcuts(Shortcuts[Way]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets, or find that it was done before."""
-        cut = self.plan.method.still(self.net.auto, self.family)
+        cut = self._cut(sets)
+        sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate(e.forms)}
         if isinstance(self.way, Packed) and cut and not self.way.virtual:
             self.keep_trunk(self.way, sets, cut, progress)
+
+    def _cut(self, sets: dict[str, Encoded]) -> int:
+        """Blocks that never move; where several positions of a row are read, the last block stays live."""
+        cut = self.plan.method.still(self.net.auto, self.family)
+        several = any(f.slots is not None and f.slots.count > 1 for e in sets.values() for f in e.forms)
+        return min(cut, len(self.family.block_list(self.net.auto)) - 1) if several else cut
 
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """Packed rows, the last block, the cache; and the forecast."""
@@ -208,10 +215,18 @@ class HeadShortcuts(Shortcuts[Way]):
         rows = len(train) / max(1, batches.per_epoch)
         lines = [f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long"]
         if not self.whole:
-            share = len(train) / max(1, train.ids.size)
+            share = sum(self._read(f) for f in train.forms) / max(1, sum(f.ids.size for f in train.forms))
             lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
+        if self.net.words is not None:
+            several = f"; {len(train.forms)} forms of each row" if train.others else ""
+            which = "whole vocabulary" if self.net.words.wording.normed else "label words alone"
+            lines.append(f"language head: at the positions that are read, {which}{several}")
         saving = self._saving(train, padding, epochs)
         return [*lines, *self.taken, f"forecast: {saving:.1f} times less to compute than padded"]
+
+    @staticmethod
+    def _read(rows: Encoded) -> int:
+        return len(rows) * (1 if rows.slots is None else rows.slots.count)
 
     def _saving(self, train: Encoded, padding: float, epochs: int) -> float:
         """Positions x blocks computed by the padded way over those computed by ours; a backward pass counts double."""

@@ -114,6 +114,8 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
 def _digest_tokens(encoded: Encoded) -> str:
     stores = [s for s in (encoded.ids, encoded.types) if s is not None]
     arrays = [np.ascontiguousarray(a) for s in stores for a in (s.flat, s.offsets)]
+    if encoded.slots is not None:
+        arrays.append(encoded.slots.places(np.arange(len(encoded))))
     return digest_json([digest_bytes(a.data) for a in arrays])
 
 

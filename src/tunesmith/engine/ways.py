@@ -5,7 +5,7 @@ Both give the same logits up to rounding; which one runs is decided in `shortcut
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -43,7 +43,8 @@ class Plain(Way):
         return pieces(rows, lengths, max_tokens, equal=self.equal)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
-        return cast("torch.Tensor", self.net(collate(encoded, rows, self.pad_id)))
+        parts = [self.net.part(collate(f, rows, self.pad_id), i) for i, f in enumerate(encoded.forms)]
+        return self.net.with_side(self.net.joined(parts), encoded.side_of(rows))
 
 
 class Packed(Way):
@@ -61,17 +62,22 @@ class Packed(Way):
             yield from by_tokens(encoded, rows, max_tokens, self.virtual)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
-        fast, net = self.fast, self.fast.net
-        device = next(net.parameters()).device
+        net = self.fast.net
+        parts = [self._part(form, rows, i) for i, form in enumerate(encoded.forms)]
+        return net.with_side(net.joined(parts), encoded.side_of(rows))
+
+    def _part(self, encoded: Encoded, rows: Sequence[int], form: int) -> torch.Tensor:
+        """What the head says of rows in one form, in the order of `rows`: (B, C), or (B, W) of label words."""
+        fast = self.fast
+        device = next(fast.net.parameters()).device
         cache = self.caches.get(id(encoded))
         if cache is not None and cache.pooled:
-            return net.with_side(fast.head(cache.states(rows).to(device)), encoded.side_of(rows))
+            return fast.head(cache.states(rows).to(device), form)
         packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
         if cache is None:
             states, cut = fast.below(packed_rows, 0), 0
         else:
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
-        logits_BC = fast.above(states, packed_rows, cut)
+        logits_BC = fast.above(states, packed_rows, cut, form)
         place = {row: i for i, row in enumerate(packed_rows.rows)}
-        back = torch.tensor([place[int(r)] for r in rows], device=device)
-        return net.with_side(logits_BC[back], encoded.side_of(rows))
+        return logits_BC[torch.tensor([place[int(r)] for r in rows], device=device)]

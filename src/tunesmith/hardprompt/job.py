@@ -99,11 +99,13 @@ def _speaker(prepared: Prepared, found: Found | None, asked: Asked) -> Speaker:
             raise TunesmithError("--model: an endpoint has many models; name one")
         return Endpoint(asked.endpoint, asked.model, task.decode, plan.train.seed, asked.key_env)
     from tunesmith.bases.load import load_tokenizer
-    from tunesmith.model import Model, untuned
+    from tunesmith.model import Model, family_for, untuned
 
     assert found is not None, "a local search has a base"
     tokenizer = load_tokenizer(found)
-    facts = task.meet(task.study(prepared.splits["train"], prepared.roles), tokenizer)
+    facts = task.meet(
+        task.study(prepared.splits["train"], prepared.roles), tokenizer, family_for(plan, found)
+    )
     return Local(untuned(Model(plan, facts, found, cast("Any", None), tokenizer)))
 
 

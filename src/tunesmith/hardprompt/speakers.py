@@ -73,7 +73,7 @@ class Local:
 
     def fits(self, dialogue: Dialogue) -> bool:
         task: Any = self.model.plan.task
-        return len(self.laid([dialogue], limit=ENDLESS)[0].ids) <= task.max_tokens
+        return len(self.laid([dialogue], limit=ENDLESS)[0].ids) <= int(task.max_tokens)
 
     def laid(self, dialogues: Sequence[Dialogue], limit: int | None = None) -> list[Laid]:
         """The conversations as the base reads them, with what is cut off where they are too long."""

@@ -45,14 +45,18 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
         return cast("nn.Module", _wrapper(net)(net, made))
 
 
-_TASK_TYPES = {"classify": "SEQ_CLS", "language": "CAUSAL_LM"}
+_TASK_TYPES = {"classify": "SEQ_CLS", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION"}
+"""PEFT has no type for masked language models; that of feature extraction takes any network and changes nothing."""
 
 
 def _wrapper(net: "nn.Module") -> Any:
     """PEFT's class around a network of that kind."""
     import peft
 
-    return {"classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM}[purpose_of(net)]
+    return {
+        "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
+        "masked": peft.PeftModelForFeatureExtraction,
+    }[purpose_of(net)]  # fmt: skip
 
 
 def adapters(net: "nn.Module") -> list[str]:

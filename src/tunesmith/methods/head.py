@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class Head(_weights.OwnWeights):
-    """The backbone is frozen; the head, pooler included, learns. Of a language model: its head over the vocabulary."""
+    """The backbone is frozen; the head, pooler included, learns. Of a language model: its head over the vocabulary,
+    without a word table that the embeddings share."""
 
     name: Literal["head"] = "head"
     pooler: bool = True
@@ -24,8 +25,9 @@ class Head(_weights.OwnWeights):
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         _weights.only(net, family, lambda name, parameter: False)
-        if family.purpose == "language":
-            _language_head(net, family).requires_grad_(True)
+        if family.purpose != "classify":
+            for parameter in _word_head(net, family):
+                parameter.requires_grad_(True)
         elif not self.pooler:
             last = _last_linear(net, family)
             for name, parameter in _weights.named(net, family).items():
@@ -33,13 +35,15 @@ class Head(_weights.OwnWeights):
         return net
 
 
-def _language_head(net: "nn.Module", family: "Family") -> "nn.Module":
-    if getattr(_weights.config(net), "tie_word_embeddings", False):
+def _word_head(net: "nn.Module", family: "Family") -> "list[nn.Parameter]":
+    table = net.get_input_embeddings().weight  # type: ignore[operator]
+    own = [p for name, p in net.named_parameters() if family.is_word_head(name) and p is not table]
+    if not own:
         raise TunesmithError(
             f"method: the head of this {family.name} base is its word table, so training it would move the input of "
             "every block. Use layers with top: 1, or lora"
         )
-    return net.get_submodule(family.language_head)
+    return own
 
 
 def _last_linear(net: "nn.Module", family: "Family") -> str:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from tunesmith.bases.family import Purpose
+from tunesmith.bases.family import Family, Purpose
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
 from tunesmith.dialogue.templates import Template
+from tunesmith.tasks._wording import Wording
 
 if TYPE_CHECKING:
     import torch
@@ -80,9 +81,24 @@ class Facts(BaseModel):
     """Language tasks: how a conversation is written, in training and ever after."""
     end: End = End()
     """Language tasks: what writing stops at."""
+    wording: Wording | None = None
+    """Classification by label words: the question as this base reads it."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
     notes: dict[str, str] = {}
+
+
+@dataclass
+class Slots:
+    """Where a language model is read to classify: `count` places in a row each, from `first` on."""
+
+    first: NDArray[np.int32]
+    """(N,)."""
+    count: int
+
+    def places(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B, count): the places of some rows."""
+        return self.first[np.asarray(rows, dtype=np.int64), None].astype(np.int64) + np.arange(self.count)
 
 
 @dataclass
@@ -111,9 +127,18 @@ class Encoded:
     """(N,): how many of the lost tokens were to be learnt."""
     sizes: NDArray[np.int64] | None = None
     """(N,): UTF-8 bytes of what is learnt."""
+    slots: Slots | None = None
+    """Where label words are read; None for networks with a head, which know where they read."""
+    others: "tuple[Encoded, ...]" = ()
+    """The same rows in the other forms of their wording, where label words have several tokens."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def forms(self) -> "tuple[Encoded, ...]":
+        """These rows in every form that the network reads; most tasks have one."""
+        return (self, *self.others)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -147,16 +172,30 @@ class Task(Part):
     tunesmith to open."""
 
     kind: ClassVar[Kind]
-    purpose: ClassVar[Purpose] = "classify"
-    """Which Auto class the network is."""
     problem_type: ClassVar[str | None]
     """transformers' name for the kind of answer, written into config.json."""
     writes: ClassVar[bool] = False
     """Whether answers are texts that the model writes, token by token."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
-    usual_baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")
-    """What stands beside the result where the plan names nothing."""
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        """What stands beside the result where the plan names nothing."""
+        return ("majority", "tfidf", "probe")
+
+    @property
+    def untrained(self) -> bool:
+        """Whether a base answers this task before any training; a new head does not."""
+        return False
+
+    def purpose(self, model_type: str) -> Purpose:
+        """Which Auto class the network is, for a base of that `config.model_type`."""
+        return "classify"
+
+    def base_objection(self, family: Family) -> str | None:
+        """Why this task cannot be asked of that family, known before anything loads; None when it can."""
+        return None
 
     @abstractmethod
     def resolved(self, table: Table) -> "Task":
@@ -171,8 +210,20 @@ class Task(Part):
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         """What must be known from the training rows before a network can be built."""
 
-    def meet(self, facts: Facts, tokenizer: Any) -> Facts:
-        """Facts with what only the base's tokenizer can tell."""
+    def drawn(self, facts: Facts, records: Sequence[Record], roles: Roles, seed: int) -> Facts:
+        """Facts with training rows that are drawn to stand in every question; most tasks draw none."""
+        return facts
+
+    def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
+        """Facts with what only the base and its tokenizer can tell."""
+        return facts
+
+    def blanks(self, tokenizer: Any) -> Sequence[Record]:
+        """Rows without content that the untouched base is asked about before training; most tasks ask nothing."""
+        return ()
+
+    def calibrated(self, outputs_NC: Array, facts: Facts) -> Facts:
+        """Facts with what the untouched base answered to the `blanks`."""
         return facts
 
     @abstractmethod

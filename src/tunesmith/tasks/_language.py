@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
 from tunesmith import conforming, scratch
+from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
 from tunesmith.data.ragged import Growing
 from tunesmith.data.table import Table
@@ -88,11 +89,20 @@ class LanguageTask(Task):
     decode: Decoding = Decoding()
     """How answers are written, to judge them and ever after."""
 
-    purpose: ClassVar[Literal["language"]] = "language"
     kind: ClassVar[Literal["text"]] = "text"
     problem_type: ClassVar[str | None] = None
     usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
-    usual_baselines: ClassVar[tuple[str, ...]] = ("untuned",)
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        return ("untuned",)
+
+    @property
+    def untrained(self) -> bool:
+        return True
+
+    def purpose(self, model_type: str) -> Purpose:
+        return "language"
 
     def objection(self, plan: Any) -> str | None:
         if fault := self.decode.objection():
@@ -134,7 +144,7 @@ class LanguageTask(Task):
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         return Facts()
 
-    def meet(self, facts: Facts, tokenizer: Any) -> Facts:
+    def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
         template = find_template(self.template, tokenizer)
         return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})

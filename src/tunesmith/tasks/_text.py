@@ -1,6 +1,6 @@
 """What text tasks share: tokens with an account of what is cut, pairs, and side columns as text or as numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -65,17 +65,29 @@ def encode(
 ) -> Encoded:
     """Rows -> tokens, side vector and weights, a piece at a time; the task adds its targets."""
     store, weights = _Tokens(), scratch.room(len(records), np.float32)
-    side = table(len(records), facts.side.width) if facts.side is not None and task.vector else None
-    for start in range(0, len(records), _PIECE):
-        piece = records[start : start + _PIECE]
-        first, second = _written(task, piece, roles)
+    side = side_table(task, records, facts)
+    for part in pieces(len(records)):
+        first, second = written(task, records[part], roles)
         store.extend(*tokens(first, second, tokenizer, task.max_tokens))
-        weights[start : start + len(piece)] = [r.weight for r in piece]
-        if side is not None and facts.side is not None:
-            side[start : start + len(piece)] = side_vectors(piece, facts.side)
-        tick(len(piece))
+        weights[part] = [r.weight for r in records[part]]
+        tick(len(first))
     ids, types, lost = store.done()
     return Encoded(ids, types, lost, None, side, weights)
+
+
+def pieces(rows: int) -> Iterator[slice]:
+    """Rows that are tokenised in one call."""
+    return (slice(start, min(start + _PIECE, rows)) for start in range(0, rows, _PIECE))
+
+
+def side_table(task: TextTask, records: Sequence[Record], facts: Facts) -> Array | None:
+    """Side vectors (N, S) of all rows; None where side columns are no numbers."""
+    if facts.side is None or not task.vector:
+        return None
+    side = table(len(records), facts.side.width)
+    for part in pieces(len(records)):
+        side[part] = side_vectors(records[part], facts.side)
+    return side
 
 
 def table(rows: int, columns: int) -> Array:
@@ -106,7 +118,8 @@ class _Tokens:
         return ids, None if self.types is None else Ragged(self.types.array(), ids.offsets), self.lost.array()
 
 
-def _written(task: TextTask, records: Sequence[Record], roles: Roles) -> tuple[list[str], list[str] | None]:
+def written(task: TextTask, records: Sequence[Record], roles: Roles) -> tuple[list[str], list[str] | None]:
+    """(texts, second texts) of rows, side columns written before the first where they are text."""
     first = [text_of(r, roles.texts[0]) for r in records]
     if task.side_columns and task.side == "text":
         first = [f"{_side_text(task, r)}. {text}" for r, text in zip(records, first, strict=True)]

@@ -1,6 +1,7 @@
 """Classification: one label for each text.
 
     text -> backbone -> head -> logits (B, C) -> softmax -> label
+    text in a sentence with a gap -> language model -> label words in the gap -> logits (B, C)        (`_cloze.py`)
 
 Loss: cross-entropy, optionally smoothed (Szegedy et al. 2016) or focal (Lin et al. 2017,
 https://arxiv.org/abs/1708.02002): (1 - p_y)^focal * cross-entropy.
@@ -14,10 +15,13 @@ import numpy as np
 from pydantic import Field
 
 from tunesmith import scratch
+from tunesmith.bases.family import FAMILIES, Family, Purpose
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import label_of
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _cloze, _gap, _text, no_tick
+from tunesmith.tasks._cloze import Cloze
+from tunesmith.tasks._wording import Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +36,11 @@ class Classify(_text.TextTask):
     """Share of the target spread over all classes; calms over-confidence and wrong labels."""
     focal: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Exponent of the focal loss; 2 makes easy rows count little. 0 is plain cross-entropy."""
+    readout: Literal["head", "verbalizer"] = "head"
+    """head: new layers on the base. verbalizer: the language head that the base was pretrained with fills a gap with
+    label words; it answers before any training."""
+    cloze: Cloze = Cloze()
+    """The sentence with the gap, and the words (readout: verbalizer)."""
     decide: Literal["argmax", "threshold", "cost"] = "argmax"
     """How probabilities become a label. threshold: two classes, chosen on validation rows and stored."""
     threshold_for: Literal["f1", "balanced_accuracy", "accuracy", "mcc"] = "f1"
@@ -42,7 +51,7 @@ class Classify(_text.TextTask):
     """decide: cost. {true label: {answered label: cost}}; what is not named costs 0 when right, 1 when wrong."""
 
     kind: ClassVar[Literal["classes"]] = "classes"
-    problem_type: ClassVar[str] = "single_label_classification"
+    problem_type: ClassVar[str | None] = "single_label_classification"
     prefer: ClassVar[str] = "each row has exactly one answer out of a fixed list"
 
     def objection(self, plan: Any) -> str | None:
@@ -52,8 +61,38 @@ class Classify(_text.TextTask):
             return "decide: cost needs costs: {true label: {answered label: cost}}"
         if self.differs("threshold_for") and self.decide != "threshold":
             return "threshold_for has no effect unless decide: threshold"
+        if fault := self._cloze_objection():
+            return fault
         if self.focal and self.label_smoothing:
             return "focal and label_smoothing pull in opposite directions. Choose one"
+        return None
+
+    def _cloze_objection(self) -> str | None:
+        if self.readout == "head":
+            return "cloze has no effect unless readout: verbalizer" if self.differs("cloze") else None
+        if self.pool == "mean":
+            return "pool: mean is for a head that reads one state of a row; a verbalizer reads the gap. Remove it"
+        return self.cloze.objection(pair=self.pair is not None)
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        return ("majority", "tfidf", "probe") + ("untuned",) * self.untrained
+
+    @property
+    def untrained(self) -> bool:
+        return self.readout == "verbalizer"
+
+    def purpose(self, model_type: str) -> Purpose:
+        if self.readout == "head":
+            return "classify"
+        return "language" if model_type in FAMILIES and FAMILIES[model_type].decoder else "masked"
+
+    def base_objection(self, family: Family) -> str | None:
+        if self.readout == "verbalizer" and family.decoder and not self.cloze.ends:
+            return (
+                f"cloze.template: {family.name} is causal and reads nothing behind {{mask}}. End the template with "
+                "{mask}, without a full stop"
+            )
         return None
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
@@ -65,6 +104,35 @@ class Classify(_text.TextTask):
         labels = tuple(sorted(counts))
         self._check_names(labels)
         return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+
+    def drawn(self, facts: Facts, records: Sequence[Record], roles: Roles, seed: int) -> Facts:
+        if self.readout == "head":
+            return facts
+        shots = _cloze.drawn(self.cloze, records, roles, facts.labels, seed)
+        return facts.model_copy(update={"wording": Wording(shots=shots)})
+
+    def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
+        if self.readout == "head":
+            return facts
+        _gap.require_places(tokenizer)
+        wording = _cloze.worded(self.cloze, facts.labels, tokenizer, causal=family.decoder)
+        words = {label: each[0] for label, each in self.cloze.named(facts.labels).items()}
+        drawn = () if facts.wording is None else facts.wording.shots
+        shots = _gap.shown(drawn, self.cloze.template, words, tokenizer, self.max_tokens)
+        return facts.model_copy(update={"wording": wording.model_copy(update={"shots": shots})})
+
+    def blanks(self, tokenizer: Any) -> Sequence[Record]:
+        if self.readout == "head" or self.cloze.calibrate == "none":
+            return ()
+        texts = [tokenizer.mask_token or t if t == "[MASK]" else t for t in _cloze.BLANKS]
+        columns = dict.fromkeys(self.side_columns)
+        rows = [columns | {c: text for c in (self.text, self.pair) if c} for text in texts]
+        return [Record(i, "no content", i + 1, 0, cells) for i, cells in enumerate(rows)]
+
+    def calibrated(self, outputs_NC: Array, facts: Facts) -> Facts:
+        assert facts.wording is not None, "only words are calibrated"
+        wording = facts.wording.model_copy(update={"offsets": _cloze.offsets(outputs_NC)})
+        return facts.model_copy(update={"wording": wording})
 
     def _check_names(self, labels: tuple[str, ...]) -> None:
         if self.decide == "threshold" and len(labels) != 2:
@@ -85,7 +153,10 @@ class Classify(_text.TextTask):
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
-        encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
+        if self.readout == "head":
+            encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
+        else:
+            encoded = _gap.encode(self, records, roles, tokenizer, facts, tick)
         if roles.label is not None:
             number, column = {label: i for i, label in enumerate(facts.labels)}, roles.label
             # -1 marks a label that training never saw: it cannot be answered, and evaluation says how many there are
