@@ -273,6 +273,12 @@ def kind_of(field: dict[str, Any], whole: dict[str, Any]) -> str:
     return " or ".join(dict.fromkeys(_kind(each, whole) for each in kinds_of(field)))
 
 
+def _of_mapping(each: dict[str, Any], whole: dict[str, Any]) -> str:
+    """What a mapping's values are; anything, where they may be (a JSON schema)."""
+    inner = each.get("additionalProperties")
+    return kind_of(inner, whole) if isinstance(inner, dict) and inner else "anything"
+
+
 def _kind(each: dict[str, Any], whole: dict[str, Any]) -> str:
     if "$ref" in each:
         name = each["$ref"].rpartition("/")[2]
@@ -288,7 +294,7 @@ def _kind(each: dict[str, Any], whole: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {kind_of(each.get('items', {}), whole)}"
     if kind == "object":
-        return f"mapping to {kind_of(each.get('additionalProperties') or {}, whole)}"
+        return f"mapping to {_of_mapping(each, whole)}"
     if kind is None:
         return " or ".join(dict.fromkeys(_kind(k, whole) for k in each.get("oneOf", []))) or "anything"
     return f"{words.get(str(kind), str(kind))}{_bounds(each)}"

@@ -12,8 +12,9 @@ from tunesmith.data import Record
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluation.judge import Judge, answers_of
+from tunesmith.evaluation.judge import Judge, answers_of, with_questions
 from tunesmith.files import append_line, digest_json, write_bytes, write_json
+from tunesmith.metrics import METRICS
 from tunesmith.model import Model
 from tunesmith.prepare import run_steps
 from tunesmith.progress import Progress, Stop
@@ -56,9 +57,16 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
     if model.plan.task.writes:
         with progress.bar("writing", len(records), "rows") as bar:
             answers = replace(answers, predicted=model.write(records, tick=bar.advance))
+        answers = with_questions(answers, model.plan, records)
     unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0
     warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
-    return {"metrics": Judge(model.plan, model.facts).full(answers), "rows": len(records), "warnings": warnings}
+    left = [name for name in model.plan.metric_names if METRICS.find(name).reads_training]
+    warnings += [f"{name} is left out: it learns from the training rows, which the model lacks" for name in left]
+    return {
+        "metrics": Judge(model.plan, model.facts).full(answers, taught=False),
+        "rows": len(records),
+        "warnings": warnings,
+    }
 
 
 def predict_file(  # noqa: PLR0913 - what addresses the job

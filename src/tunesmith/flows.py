@@ -213,6 +213,19 @@ def check(
     return check_file(Path(data), plan, found)
 
 
+def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
+    an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
+    from tunesmith.hardprompt.job import carry_out, metric_of
+
+    metric_of(plan, asked.metric)
+    found = None
+    if not asked.endpoint:
+        found = find(plan.base.name, online=online)
+        plan = fitted(plan, found)
+    return carry_out(plan, found, asked, progress or Progress())
+
+
 def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
     """Another tool's configuration as a plan, with an account of each of its keys.
 
@@ -229,6 +242,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "import_plan", "load", "make_plan",
-    "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "hardprompt", "import_plan", "load",
+    "make_plan", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip

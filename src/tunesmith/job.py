@@ -16,10 +16,12 @@ from tunesmith.bases.fit import SAMPLE, fit
 from tunesmith.data.roles import text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
+from tunesmith.engine.constrained import Account
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation import compared
 from tunesmith.evaluation.choose import Choose
-from tunesmith.evaluation.judge import Judge, answers_of, better
+from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
+from tunesmith.evaluation.structure import structure
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
 from tunesmith.model import Model, build, ecosystem, facts_for, restore, rows_for_golden, save, untuned, weights
@@ -194,8 +196,12 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         for name, values in logits.items()
     }
     main = "test" if "test" in answers else "validation"
+    account = Account()
     if work.plan.task.writes:
-        answers[main] = replace(answers[main], predicted=_written(work, model, main, "writing answers"))
+        rows = work.prepared.splits
+        answers = {n: with_questions(a, work.plan, rows[n], rows["train"]) for n, a in answers.items()}
+        texts = _written(work, model, main, "writing answers", account)
+        answers[main] = replace(answers[main], predicted=texts)
     work.progress.say("judging: intervals and baselines")
     baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers)
     if work.plan.task.writes:
@@ -213,14 +219,16 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "better": better(work.plan.metric_names),
         "level": work.plan.evaluate.level,
         "main": work.plan.metric_names[0],
+        "signatures": by.signatures(answers[main]),
+        "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
     }
     return {"tables": results, "answers": answers, "logits": logits}
 
 
-def _written(work: Work, model: Model, split: str, what: str) -> Any:
+def _written(work: Work, model: Model, split: str, what: str, account: Account | None = None) -> Any:
     rows = work.prepared.splits[split]
     with work.progress.bar(what, len(rows), "rows") as bar:
-        return model.write(rows, tick=bar.advance)
+        return model.write(rows, tick=bar.advance, account=account)
 
 
 def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, Any]:

@@ -84,8 +84,11 @@ class Model:
         self.shortcuts.prove(encoded)
         return answer_rows(self.shortcuts.way_for(encoded), self.plan.task, self.net, encoded, tick=tick)
 
-    def write(self, records: Sequence[Record], tick: Tick = no_tick) -> Array:
-        """The texts that the model answers rows with, (N,) objects; deterministic in the plan's seed."""
+    def write(
+        self, records: Sequence[Record], tick: Tick = no_tick, *, decode: Any = None, account: Any = None
+    ) -> Array:
+        """The texts that the model answers rows with, (N,) objects; deterministic in the plan's seed. `decode`: in
+        another way than the plan's; `account` (engine.constrained) is kept of answers with a schema."""
         from tunesmith.engine.generation import write
 
         task = self.plan.task
@@ -93,8 +96,8 @@ class Model:
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
         reads = self.family.purpose == "seq2seq"  # an encoder is told what is padding
         together = reads or not (self.equal_lengths or self.plan.method.extra_tokens())
-        return write(self.net, self.tokenizer, asked.ids, task.decode, self.facts.end, self.plan.train.seed,
-                     together=together, tick=tick)  # fmt: skip
+        return write(self.net, self.tokenizer, asked.ids, decode or task.decode, self.facts.end, self.plan.train.seed,
+                     together=together, tick=tick, account=account)  # fmt: skip
 
     def with_facts(self, facts: Facts) -> "Model":
         """The same model with other facts (thresholds)."""

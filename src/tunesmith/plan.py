@@ -293,6 +293,8 @@ def _metric_objections(plan: Plan) -> list[str]:
         elif plan.task.kind not in METRICS.find(name).kinds:
             fitting = [n for n in METRICS.names() if plan.task.kind in METRICS.find(n).kinds]
             found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(fitting)}")
+        elif text := METRICS.make(name).objection(plan):
+            found.append(f"evaluate.metrics: {text}")
     best = plan.best_metric
     if best in METRICS.names() and METRICS.find(best).reads_text:
         found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "

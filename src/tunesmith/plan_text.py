@@ -107,6 +107,10 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
         for key in ("train", "validation", "test"):
             if key in data:
                 data[key] = fixed(data[key])
+    task = tree.get("task")
+    decode = task.get("decode") if isinstance(task, dict) else None
+    if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
+        decode["schema"] = fixed(schema)
     base = tree.get("base")
     if isinstance(base, str) and (folder / base).is_dir():
         tree["base"] = str(folder / base)

@@ -174,9 +174,52 @@ class ImportReply(Reply):
     refused: str | None
 
 
+class Prompt(BaseModel):
+    """An instruction, and the solved examples that stand before the question."""
+
+    instruction: str
+    examples: list[dict[str, Any]]
+
+
+class HeldOut(BaseModel):
+    """Both prompts on rows that the search never saw."""
+
+    rows: int
+    plain: Value
+    best: Value
+    difference: Value
+    p: float | None
+    test: str
+
+
+class Calls(BaseModel):
+    """What a search cost; `made_now`: calls that did not stand in the journal; `cut_calls`: prompts that were too long
+    for the base and lost a part."""
+
+    budget: int
+    calls: int
+    made_now: int
+    asked_tokens: int
+    written_tokens: int
+    cut_calls: int
+
+
+class HardPromptReply(Reply):
+    """`hardprompt`."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+    best: Prompt
+    plain: Prompt
+    changed: bool
+    held_out: HeldOut
+    calls: Calls
+    trials: list[dict[str, Any]]
+
+
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "evaluate": EvaluateReply, "predict": PredictReply, "data": DataReply, "parts": PartsReply,
-    "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
+    "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply, "hardprompt": HardPromptReply,
 }  # fmt: skip
 
 

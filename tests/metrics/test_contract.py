@@ -2,20 +2,21 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tunesmith.errors import TunesmithError
-from tunesmith.metrics import METRICS, Answers, Metric
+from tunesmith.metrics import METRICS, Answers, Beside, Metric
 
 NAMES = METRICS.names()
 EXPECTED = (
-    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf distinct_1 distinct_2 ece "
+    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 distinct_2 ece "
     "edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 length_ratio log_loss macro_f1 "
     "macro_precision macro_recall mae mcc micro_f1 nll pearson perplexity precision python_parses r2 recall rmse "
-    "roc_auc rouge1 rouge2 rougeL rougeLsum samples_f1 spearman specificity subset_accuracy ter token_accuracy "
-    "token_f1 valid_json weighted_f1"
+    "roc_auc rouge1 rouge2 rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
+    "token_accuracy token_f1 valid_json weighted_f1"
 )
 LOWER = {
     "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "log_loss", "mae", "nll", "perplexity", "rmse",
@@ -38,10 +39,11 @@ def test_says_what_it_is(name: str) -> None:
 
 
 def test_perfect_answers_get_the_best_value() -> None:
-    """1 where higher is better (100 for sacreBLEU's), 0 where lower is (1 for perplexity)."""
+    """1 where higher is better (100 for sacreBLEU's), 0 where lower is (1 for perplexity). Style is a probability that
+    nothing reaches, and has a test of its own."""
     code = "['x = 1', 'yes']"  # Python of one statement; no JSON
     data = '{"a": [1, "b"], "c": null}'
-    best = {"bleu": 100.0, "chrf": 100.0, "perplexity": 1.0}
+    best = {"bleu": 100.0, "chrf": 100.0, "content_kept": 100.0, "perplexity": 1.0}
     truth = np.array([0, 1, 1, 0])
     hot = np.eye(2)[truth]
     kinds = {
@@ -51,10 +53,12 @@ def test_perfect_answers_get_the_best_value() -> None:
         "text": Answers.of_texts([(code,), ("b = [2, 3, 4]", "c"), ("d(h)",), ("e + f",)],
                                  [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
     }  # fmt: skip
-    for name in NAMES:
+    kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)
+    shaped = replace(Answers.of_texts([(data,)] * 4, [data] * 4), beside=Beside({"required": ["a", "c"]}))
+    for name in set(NAMES) - {"style"}:
         metric: Metric = METRICS.find(name)()
         for kind in metric.kinds:
-            answers = Answers.of_texts([(data,)] * 4, [data] * 4) if "json" in name else kinds[kind]
+            answers = shaped if "json" in name or "schema" in name else kinds[kind]
             value = metric.measure(answers, np.ones((1, 4)))[0]
             assert value == pytest.approx(best.get(name, 1.0 if metric.better == "higher" else 0.0), abs=1e-9), name
 

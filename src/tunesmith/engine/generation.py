@@ -17,6 +17,7 @@ import torch
 from tunesmith.bases.family import purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.data.ragged import Ragged
+from tunesmith.engine.constrained import Account, Rows, Shape
 from tunesmith.engine.network import Network
 from tunesmith.engine.seq2seq import first_tokens
 from tunesmith.tasks import Array, End, no_tick
@@ -29,24 +30,34 @@ SPREAD = 1.25
 
 def write(  # noqa: PLR0913 - a model, what it is asked, and how
     net: Network, tokenizer: Any, prompts: Ragged, decode: Any, end: End, seed: int, *, together: bool = True,
-    tick: Callable[[int], object] = no_tick,
+    tick: Callable[[int], object] = no_tick, account: Account | None = None,
 ) -> Array:  # fmt: skip
     """Continuations of N token rows as texts, (N,) objects, without the tokens that end them.
 
-    `decode` has max_new_tokens, temperature, top_k, top_p and repetition_penalty. What is drawn depends on the seed
-    and on which rows are asked together, and on nothing else.
+    `decode` has max_new_tokens, temperature, top_k, top_p, repetition_penalty and schema. What is drawn depends on the
+    seed and on which rows are asked together, and on nothing else. With a schema `account` is kept.
     """
     net.eval()
     first = first_tokens(net.auto, tokenizer) if purpose_of(net.auto) == "seq2seq" else None
     out = np.empty(len(prompts), dtype=object)
+    shape = None
+    if decode.schema is not None:
+        end = end if end.tokens else end.model_copy(update={"tokens": _own_stop(tokenizer)})
+        shape = Shape(decode.schema, tokenizer, end.tokens)
     with torch.random.fork_rng(devices=[]):
         for number, rows in enumerate(_batches(prompts, together=together)):
             torch.manual_seed(int(np.random.SeedSequence([seed, number, 3]).generate_state(1)[0]))
             asked = [prompts[r].tolist() for r in rows]
-            for row, ids in zip(rows, _continued(net, asked, decode, end, first), strict=True):
-                out[row] = _text(tokenizer, ids, end)
+            made = _continued(net, asked, decode, end, first, shape.rows(len(rows)) if shape else None)
+            for row, ids in zip(rows, made, strict=True):
+                out[row] = shape.text(ids, account or Account()) if shape else _text(tokenizer, ids, end)
             tick(len(rows))
     return out
+
+
+def _own_stop(tokenizer: Any) -> tuple[int, ...]:
+    """What ends an answer in a template that writes no token behind it: the tokenizer's own end of text."""
+    return () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
 
 
 def _batches(prompts: Ragged, *, together: bool) -> Iterator[list[int]]:
@@ -63,7 +74,7 @@ def _batches(prompts: Ragged, *, together: bool) -> Iterator[list[int]]:
 
 
 def _continued(
-    net: Network, rows: Sequence[list[int]], decode: Any, end: End, first: list[int] | None
+    net: Network, rows: Sequence[list[int]], decode: Any, end: End, first: list[int] | None, constraint: Rows | None
 ) -> list[list[int]]:
     """New tokens of each row, the ending one left out. `first`: what a decoder of its own begins with."""
     auto: Any = net.auto
@@ -78,21 +89,22 @@ def _continued(
         ids_BT = torch.tensor([r + [pad] * n for n, r in zip(blanks, rows, strict=True)], device=device)
         mask_BT = torch.tensor([[1] * (width - n) + [0] * n for n in blanks], device=device)
         own = {"decoder_input_ids": torch.tensor([first] * len(rows), device=device)}
-    drawn: dict[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
-    if decode.temperature:
-        drawn = {
-            "do_sample": True,
-            "temperature": decode.temperature,
-            "top_k": decode.top_k or 0,
-            "top_p": decode.top_p,
-        }
     with torch.inference_mode(), quiet():
         made = auto.generate(
             input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=decode.max_new_tokens, min_length=0,
             eos_token_id=list(end.tokens) or None, pad_token_id=pad, use_cache=True,
-            repetition_penalty=decode.repetition_penalty, num_beams=1, no_repeat_ngram_size=0, **own, **drawn,
+            repetition_penalty=decode.repetition_penalty, num_beams=1, no_repeat_ngram_size=0, **own, **_drawn(decode),
+            logits_processor=[constraint] if constraint else None,
         )  # fmt: skip
     return [_until(row[width if first is None else len(first) :], end) for row in made.tolist()]
+
+
+def _drawn(decode: Any) -> dict[str, Any]:
+    """How the next token is chosen, in transformers' words."""
+    if not decode.temperature:
+        return {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+    choice = {"temperature": decode.temperature, "top_k": decode.top_k or 0, "top_p": decode.top_p}
+    return {"do_sample": True, **choice}
 
 
 def _until(ids: Sequence[int], end: End) -> list[int]:

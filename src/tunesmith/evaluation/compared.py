@@ -1,7 +1,7 @@
 """What stands beside a result: trivial baselines on the same rows, and paired tests against them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def baselines(
     for name in plan.baseline_names:
         predicted = _of(name, plan, prepared, model, encoded)
         found[name] = {
-            split: Answers(each.kind, each.truth, *predicted[split], each.labels, each.positive)
+            split: replace(each, predicted=predicted[split][0], scores=predicted[split][1])
             for split, each in answers.items()
         }
     return found

@@ -1,17 +1,20 @@
 """The judge: answers of a model -> metrics with intervals, on known labels, with an account of unknown ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data import Record
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.intervals import intervals
-from tunesmith.metrics import METRICS, Answers, Metric
+from tunesmith.metrics import METRICS, Answers, Beside, Metric
 from tunesmith.plan import Plan
 from tunesmith.tasks import Array, Facts, Task
 
+TAUGHT = 20_000
+"""Most training rows that metrics learn from."""
 Table = dict[str, dict[str, float | None]]
 """{metric: {value, low, high}}; null where undefined (a rank correlation of constant answers)."""
 
@@ -35,6 +38,18 @@ def answers_of(task: Task, logits_NC: Array, truth: Array, facts: Facts) -> Answ
     return Answers(task.kind, truth, predicted, scores, facts.labels, positive)
 
 
+def with_questions(
+    answers: Answers, plan: Plan, records: Sequence[Record], train: Sequence[Record] | None = None
+) -> Answers:
+    """Answers of a task that writes, with what its metrics may read beside them: what was asked, the schema, and
+    training rows where a metric learns from them."""
+    task: Any = plan.task
+    asked = np.fromiter((question for question, _ in task.pairs(records)), dtype=object, count=len(records))
+    learns = train is not None and any(METRICS.find(name).reads_training for name in plan.metric_names)
+    taught = task.pairs(train[:TAUGHT]) if learns and train is not None else None
+    return replace(answers, asked=asked, beside=Beside(task.decode.schema, taught))
+
+
 @dataclass(frozen=True)
 class Judge:
     """Judges answers as a plan asks."""
@@ -53,14 +68,20 @@ class Judge:
         one = np.ones((1, len(truth)))
         return {m.name: float(m.measure(answers, one)[0]) for m in self.metrics if not m.reads_text}
 
-    def full(self, answers: Answers, *, written: bool = True) -> Table:
-        """Values with bootstrap intervals. Without `written` texts, of the metrics that read none."""
+    def full(self, answers: Answers, *, written: bool = True, taught: bool = True) -> Table:
+        """Values with bootstrap intervals. Without `written` texts, of the metrics that read none; without training
+        rows, of those that do not learn from them."""
         evaluate = self.plan.evaluate
-        metrics = [m for m in self.metrics if written or not m.reads_text]
+        metrics = [m for m in self.metrics if (written or not m.reads_text) and (taught or not m.reads_training)]
         found = intervals(
             metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level
         )
         return {name: _plain(each) for name, each in found.items()}
+
+    def signatures(self, answers: Answers) -> dict[str, str]:
+        """What a reader must know to compare a value with one measured elsewhere, by metric; of those that say so."""
+        told = {metric.name: metric.signature(answers) for metric in self.metrics}
+        return {name: text for name, text in told.items() if text}
 
     def slices(self, answers: Answers, values: Sequence[Any]) -> dict[str, dict[str, Any]]:
         """Metrics by the value of a column: {value: {rows, metric: {value, low, high}}}, largest slices first."""

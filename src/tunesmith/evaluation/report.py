@@ -14,6 +14,7 @@ from tunesmith.evaluation.report_confidence import confidence
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
+from tunesmith.evaluation.report_structure import structured
 from tunesmith.evaluation.report_verdict import question, verdict
 from tunesmith.files import write_text
 
@@ -32,6 +33,7 @@ def sections(results: Results) -> list[Section]:
     everything = [
         warnings(results),
         results_section(results),
+        structured(results),
         report_data.data_section(results),
         report_data.balance(results),
         report_training.curves(results),

@@ -105,7 +105,8 @@ def _of_swaps(metric: Metric, both: Answers, swap_RN: Floats) -> Floats:
 def _stacked(a: Answers, b: Answers) -> Answers:
     scores = None if a.scores is None or b.scores is None else np.concatenate([a.scores, b.scores])
     truth, predicted = np.concatenate([a.truth, b.truth]), np.concatenate([a.predicted, b.predicted])
-    return Answers(a.kind, truth, predicted, scores, a.labels, a.positive)
+    asked = None if a.asked is None else np.concatenate([a.asked, a.asked])
+    return Answers(a.kind, truth, predicted, scores, a.labels, a.positive, asked, a.beside)
 
 
 def _check_pair(metric: Metric, a: Answers, b: Answers) -> None:

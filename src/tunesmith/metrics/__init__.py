@@ -9,7 +9,7 @@ those libraries give a number for the plain value, ours is the same number.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +22,19 @@ from tunesmith.errors import TunesmithError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Kind = Literal["classes", "multilabel", "numbers", "text"]
+Pairs = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What some metrics of text read beside the answers of some rows; the same for all of these rows."""
+
+    schema: Mapping[str, Any] | None = None
+    """JSON schema that answers are to conform to."""
+    taught: Pairs | None = None
+    """(question, answer) of rows that the model learnt from."""
+    prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What metrics made of it (a fitted judge), by name; slices and models share it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,9 @@ class Answers:
     labels: tuple[str, ...] = field(default=())
     positive: int | None = None
     """Class number that counts as positive in two-class metrics; None = the last of two classes."""
+    asked: NDArray[np.generic] | None = None
+    """Kind text: (N,) objects, what each row asked, as a string; None where nobody knows."""
+    beside: Beside = field(default_factory=Beside, repr=False, compare=False)
     prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What metrics worked out for these rows (tokens, match counts), by name: an interval measures many times."""
 
@@ -72,7 +88,8 @@ class Answers:
         Nothing prepared is carried over: texts are a corpus of their own, tokenised by their own language.
         """
         scores = None if self.scores is None else self.scores[rows]
-        return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], scores=scores)
+        asked = None if self.asked is None else self.asked[rows]
+        return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], scores=scores, asked=asked)
 
 
 class Metric(Part):
@@ -83,6 +100,8 @@ class Metric(Part):
     two_classes_only: ClassVar[bool] = False
     reads_text: ClassVar[bool] = False
     """Whether it needs the generated strings; those that do not work while nothing has been generated."""
+    reads_training: ClassVar[bool] = False
+    """Whether it needs the training rows (`Answers.beside.taught`), which a saved model does not bring along."""
     picks: ClassVar[bool] = True
     """Whether a better value is a better model. Those where it is not are read beside others, and pick no weights."""
 

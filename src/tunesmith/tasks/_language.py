@@ -8,15 +8,16 @@ Shape letters: N rows, B rows of a piece, S supervised positions.
 """
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
-from tunesmith import scratch
+from tunesmith import conforming, scratch
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
 from tunesmith.data.ragged import Growing
@@ -43,6 +44,10 @@ UNREAD = -100
 _SHOWN = 3
 
 
+# pydantic's BaseModel has a deprecated method `schema`, which warns when a field takes its name.
+warnings.filterwarnings("ignore", 'Field name "schema" in "Decoding" shadows', UserWarning)
+
+
 class Decoding(BaseModel):
     """How answers are written."""
 
@@ -58,9 +63,13 @@ class Decoding(BaseModel):
     """Draw among the most probable tokens that have this share of the probability together."""
     repetition_penalty: Annotated[float, Field(ge=1, le=10)] = 1.0
     """Above 1, tokens that stand already become less probable (Keskar et al. 2019)."""
+    schema: Annotated[dict[str, Any] | None, BeforeValidator(conforming.read)] = None  # type: ignore[assignment]
+    """JSON schema, or the file of one: every answer conforms to it. Needs the extra [schema]."""
 
     def objection(self) -> str | None:
-        """Settings without effect."""
+        """Settings without effect, and a schema that cannot be kept to."""
+        if self.schema is not None and (fault := conforming.fault(self.schema)):
+            return fault
         if not self.temperature and (self.top_k is not None or self.top_p != 1.0):
             return "top_k and top_p choose what to draw from, and temperature 0 draws nothing. Set a temperature"
         return None
@@ -216,6 +225,10 @@ class LanguageTask(Task):
         """Nothing is written here (that takes a model, see `Model.write`): empty texts beside what was read."""
         return texts([""] * len(outputs_NC)), np.asarray(outputs_NC, dtype=np.float64)
 
+    def pairs(self, records: Sequence[Record]) -> list[tuple[str, str]]:
+        """What each row asks last, and what it answers; empty texts where it has none."""
+        return [_pair(dialogue_in(record)) for record in records]
+
     def truth(self, encoded: Encoded, facts: Facts) -> Array:
         assert encoded.references is not None
         return texts(encoded.references)
@@ -314,6 +327,11 @@ def dialogue_in(record: Record) -> Dialogue:
     found = json.loads(str(record.cells[DIALOGUE]))
     messages = tuple(Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"])
     return Dialogue(messages, tuple(found["tools"]), found["plain"])
+
+
+def _pair(dialogue: Dialogue) -> tuple[str, str]:
+    asked = [m.content for m in dialogue.asked().messages if m.role == "user"]
+    return asked[-1] if asked else "", dialogue.answer() if dialogue.answered else ""
 
 
 def texts(values: Sequence[Any] | Iterator[Any]) -> Array:
