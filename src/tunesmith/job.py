@@ -286,6 +286,7 @@ def digest_weights(model: Model) -> str:
 
 
 def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], reply: dict[str, Any]) -> None:
+    from tunesmith.bases.quant import num_bytes
     from tunesmith.machine import machine, versions
 
     write_json(
@@ -300,7 +301,13 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "energy_wh": round(state.cpu_seconds * WATT_PER_CORE / 3600, 3),
             "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
             "parameters": reply["parameters"],
-            "base": {"name": work.found.name, "public_name": work.found.public_name, "digest": work.found.digest},
+            "base": {
+                "name": work.found.name,
+                "public_name": work.found.public_name,
+                "digest": work.found.digest,
+                "quant": work.found.quant,
+                "bytes": num_bytes(model.net),
+            },
             "engine": model.shortcuts.said,
             "equality": reply["equality"],
             "weights_sha256": reply["weights_sha256"],

@@ -13,6 +13,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from tunesmith.bases.quant import Quant
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
@@ -36,6 +37,25 @@ class Base(Section):
     """Alias (minilm), local folder, or hub id."""
     layers: PositiveInt | None = None
     """Keep only the lowest n blocks: smaller and faster, at some loss of quality."""
+    quant: Quant | None = None
+    """Hold the linear layers of the blocks in 4 bits (nf4, the base of QLoRA) or 8 (int8): an eighth or a quarter of
+    their memory, at some loss of quality and speed. Norms, embeddings and heads stay whole. For methods that leave the
+    base's own weights alone. Needs the extra [quant]."""
+
+    def found(self, *, online: bool = False) -> "Found":
+        """The base on this machine. Raises TunesmithError where it is not, or cannot be taken that way."""
+        from tunesmith.bases.find import find
+
+        return find(self.name, online=online, quant=self.quant)
+
+    def objection(self, plan: "Plan") -> str | None:
+        """Which other part a setting of the base does not go with; None where all do."""
+        if self.quant is None or not plan.method.moves_base():
+            return None
+        return (
+            f"quant: {self.quant} is for a base that stays as it is, and {plan.method.name} moves its own weights or "
+            "keeps the whole model. Use lora (or adapter, ia3, prompt, ptuning, prefix), or remove base.quant"
+        )
 
 
 class Source(Section):
@@ -195,6 +215,8 @@ def _data(value: Any) -> Any:
 
 
 if TYPE_CHECKING:
+    from tunesmith.bases.find import Found
+
     AnyTask = Task
     AnyMethod = Method
     AnyStep = Step
@@ -269,7 +291,7 @@ class Plan(Section):
 
 def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
-    parts: list[tuple[str, Any]] = [("task", plan.task), ("method", plan.method)]
+    parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
     return found + _metric_objections(plan) + _train_objections(plan.train)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.bases.quant import numel
 
 if TYPE_CHECKING:
     from tunesmith.engine.batches import Batch
@@ -74,5 +75,5 @@ def override_dropout(net: nn.Module, share: float) -> int:
 
 def count(net: nn.Module) -> dict[str, int]:
     """{trainable, total, head}: parameters of the network as it is trained."""
-    total = sum(p.numel() for p in net.parameters())
+    total = sum(numel(p) for p in net.parameters())
     return {"trainable": sum(p.numel() for p in trainable(net).values()), "total": total}
