@@ -136,6 +136,9 @@ class Train(Section):
     """What `step` and `plateau` multiply the rate by."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Override of every dropout of the base that is trained."""
+    neftune: Rate | None = None
+    """Noise on the embeddings of words while training, uniform within alpha / sqrt(tokens x width); 5 to 15 are usual
+    (NEFTune). It costs the trunk cache and shared beginnings: what they keep would be noisy."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an average of the weights that is evaluated and kept instead of the last ones."""
     evaluate_every: str = "1 epoch"

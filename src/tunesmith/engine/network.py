@@ -16,6 +16,7 @@ from tunesmith.bases.quant import numel
 
 if TYPE_CHECKING:
     from tunesmith.engine.batches import Batch
+    from tunesmith.engine.noise import Noise
     from tunesmith.methods import Method
 
 
@@ -25,6 +26,8 @@ class Network(nn.Module):
     def __init__(self, auto: nn.Module, side_width: int, outputs: int, *, mean: bool = False) -> None:
         super().__init__()
         self.auto, self.mean = auto, mean
+        self.noise: Noise | None = None
+        """On the embeddings of words, in training alone."""
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)

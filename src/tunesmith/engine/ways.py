@@ -11,6 +11,7 @@ import torch
 
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.fast import Fast
+from tunesmith.engine.noise import noisy, packed, padded
 from tunesmith.engine.packing import by_length, by_tokens, pack
 from tunesmith.tasks import Encoded
 
@@ -43,7 +44,8 @@ class Plain(Way):
         return pieces(rows, lengths, max_tokens, equal=self.equal)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
-        return cast("torch.Tensor", self.net(collate(encoded, rows, self.pad_id)))
+        with noisy(self.net, encoded, rows, lambda: padded(encoded, rows)):
+            return cast("torch.Tensor", self.net(collate(encoded, rows, self.pad_id)))
 
 
 class Packed(Way):
@@ -68,7 +70,9 @@ class Packed(Way):
             return net.with_side(fast.head(cache.states(rows).to(device)), encoded.side_of(rows))
         packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
         if cache is None:
-            states, cut = fast.below(packed_rows, 0), 0
+            lying = packed_rows.rows
+            with noisy(net, encoded, lying, lambda: packed(encoded, lying, self.virtual)):
+                states, cut = fast.below(packed_rows, 0), 0
         else:
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
         logits_BC = fast.above(states, packed_rows, cut)

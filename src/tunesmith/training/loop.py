@@ -15,6 +15,7 @@ import torch
 from tunesmith.engine import memory
 from tunesmith.engine.batches import Batches, step_rows
 from tunesmith.engine.network import training_mode
+from tunesmith.engine.noise import Noise
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted
 from tunesmith.files import append_line
@@ -39,6 +40,8 @@ class Loop:
         watch.refuse_masked(job.train)
         self.precision = Precision(self.asked.precision)
         self.net = self.precision.place(self.model.net)
+        if self.asked.neftune is not None:
+            self.net.noise = Noise(self.net.auto, self.asked.neftune)
         self.moving = weights(self.model)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
@@ -81,6 +84,9 @@ class Loop:
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
                 self._after_step()
         finish(self)
+        if self.net.noise is not None:
+            self.net.noise.remove()
+            self.net.noise = None
         return self.state
 
     def _take_shortcuts(self) -> None:
@@ -102,7 +108,9 @@ class Loop:
             self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
-        torch.manual_seed(step_seed(self.asked.seed, step))
+        torch.manual_seed(seed := step_seed(self.asked.seed, step))
+        if self.net.noise is not None:
+            self.net.noise.seed = seed
         rows = self.batches.rows(step)
         loss = self._backward(rows)
         rate = self._set_rates(step)
