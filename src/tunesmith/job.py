@@ -298,6 +298,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "machine": machine(),
             "seconds": reply["seconds"],
             "memory_peak_mb": reply["memory_peak_mb"],
+            "memory": state.memory,
             "energy_wh": round(state.cpu_seconds * WATT_PER_CORE / 3600, 3),
             "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
             "parameters": reply["parameters"],

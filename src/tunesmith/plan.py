@@ -94,6 +94,11 @@ class Data(Section):
     """How to read the files, where it cannot be seen from them."""
 
 
+def _switch(value: Any) -> Any:
+    """YAML reads the words on and off as true and false."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
 class Train(Section):
     """How the training runs."""
 
@@ -153,6 +158,9 @@ class Train(Section):
     """Metric that picks the checkpoint and stops early; the task's first unless named, or 'loss'."""
     keep: Literal["best", "last"] = "best"
     """Which weights become the model."""
+    checkpointing: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
+    """Compute the blocks again in the backward pass instead of keeping what they computed: the same result to the bit,
+    for less memory and a third more work. auto: only where the forecast does not fit into the memory that is free."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where a GPU has it, else fp32."""
     log: Literal["none", "tensorboard", "mlflow"] = "none"
@@ -170,7 +178,7 @@ class Engine(Section):
     """The last block only at the positions that the head reads."""
     prefix: bool = True
     """Language models: tokens with which several rows of a step begin run once."""
-    cache: Literal["auto", "disk", "memory", "off"] = "auto"
+    cache: Annotated[Literal["auto", "disk", "memory", "off"], BeforeValidator(_switch)] = "auto"
     """Blocks that never move run once for each row. disk: kept for other runs, too. auto: on disk, or in memory where
     the disk has no room."""
     cache_dtype: Literal["fp32", "bf16"] = "fp32"
@@ -297,6 +305,10 @@ def objections(plan: Plan) -> list[str]:
     parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
+    methods = getattr(plan.method, "parts", (plan.method,))
+    if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
+        found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "
+                     "would put them there twice. Leave it on auto, or use prompt")  # fmt: skip
     return found + _metric_objections(plan) + _train_objections(plan.train)
 
 

@@ -28,6 +28,10 @@ class Network(nn.Module):
         self.auto, self.mean = auto, mean
         self.noise: Noise | None = None
         """On the embeddings of words, in training alone."""
+        self.checkpointing = False
+        """Whether blocks run again in the backward pass (`checkpointing`)."""
+        self.kept_keys: bool | None = None
+        """Whether the base kept keys of earlier tokens before that."""
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)

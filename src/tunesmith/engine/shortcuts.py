@@ -46,6 +46,8 @@ class Shortcuts(ABC, Generic[W]):
         self.refused: list[str] = []
         self.said: list[str] = []
         """What `explain` told the user, for the provenance."""
+        self.notes: list[str] = []
+        """What else there is to tell of how the network is run."""
         self.proven = False
         self.whole = True
         """Whether the last block still runs at every position."""
@@ -75,7 +77,7 @@ class Shortcuts(ABC, Generic[W]):
         if self.plan.train.neftune is not None:
             lines.append(f"noise on word embeddings: alpha {self.plan.train.neftune:g}, in training alone (NEFTune); "
                          "what depends on it is not shared between rows or kept")  # fmt: skip
-        self.said = lines + [f"without {line}" for line in self.refused]
+        self.said = lines + [f"without {line}" for line in self.refused] + self.notes
         return [f"engine: {line}" for line in self.said]
 
     # the trunk cache

@@ -14,6 +14,8 @@ import torch
 
 from tunesmith.engine import memory
 from tunesmith.engine.batches import Batches, step_rows
+from tunesmith.engine.checkpointing import switch
+from tunesmith.engine.fitting import fit
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.noise import Noise
 from tunesmith.engine.precision import Precision
@@ -62,6 +64,8 @@ class Loop:
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False
+        self.unasked = 0
+        """Bytes of the process that are no tensors of training."""
         self.clocks = dict.fromkeys(("evaluate", "save", "log"), time.monotonic())
 
     @property
@@ -84,6 +88,7 @@ class Loop:
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
                 self._after_step()
         finish(self)
+        switch(self.net, self.model.family, on=False)
         if self.net.noise is not None:
             self.net.noise.remove()
             self.net.noise = None
@@ -94,10 +99,20 @@ class Loop:
         shortcuts, job = self.model.shortcuts, self.job
         shortcuts.prove(job.train, learning=True)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
+        self._fit()
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
         for line in shortcuts.explain(job.train, self.batches, epochs):
             job.progress.say(line)
+
+    def _fit(self) -> None:
+        """Forecast the memory of a step, and keep less of it where it would not fit."""
+        device = self.precision.accelerator.device
+        narrow = self.precision.name != "fp32"
+        found = fit(self.model.shortcuts, self.job.train, self.batches, self.moving, device, narrow=narrow)
+        self.model.shortcuts.notes = found.lines
+        self.state.memory["forecast_mb"] = round(found.forecast.total / 2**20, 1)
+        self.unasked = memory.anonymous() - found.forecast.weights
 
     # one step
 
@@ -187,6 +202,8 @@ class Loop:
         """Memory of the accelerator for the journal; warns once when it is nearly full."""
         device = self.precision.accelerator.device
         found = memory.held(device)
+        own = found.get("memory_peak_mb") or round((memory.anonymous() - self.unasked) / 2**20, 1)
+        self.state.memory["peak_mb"] = max(own, self.state.memory.get("peak_mb", 0.0))
         text = memory.warning(device, found["memory_peak_mb"]) if found else None
         if text and not any("MB of the device" in w for w in self.state.warnings):
             self.state.warnings.append(text)
