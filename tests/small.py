@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.data import Record
 from tunesmith.model import Model, build
@@ -47,7 +46,7 @@ def plan(base: Path | str, *, task: Any = "classify", method: Any = "full", **tr
 
 def model(asked: Plan, rows: Sequence[Record]) -> Model:
     """A fresh model for a plan, its facts learnt from the rows."""
-    found = find(asked.base.name)
+    found = asked.base.found()
     return build(asked, asked.task.study(rows, asked.task.roles()), found, load_tokenizer(found))
 
 

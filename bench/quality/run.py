@@ -83,7 +83,6 @@ def within(split: Split) -> Split:
 
 def trained(asked: dict[str, Any], split: Split) -> dict[str, Any]:
     """Train a plan on the split; judge its test rows."""
-    from tunesmith.bases.find import find
     from tunesmith.bases.load import load_tokenizer
     from tunesmith.engine.network import count
     from tunesmith.evaluation.judge import Judge, answers_of
@@ -95,7 +94,7 @@ def trained(asked: dict[str, Any], split: Split) -> dict[str, Any]:
 
     plan = make_plan(asked)
     task, roles = plan.task, plan.task.roles()
-    found = find(plan.base.name)
+    found = plan.base.found()
     tokenizer = load_tokenizer(found)
     facts = task.study(split.train, roles)
     encoded = {n: task.encode(getattr(split, n), roles, tokenizer, facts) for n in ("train", "validation", "test")}

@@ -86,11 +86,10 @@ def _ready(ask: dict[str, Any], plan: "Plan", laps: Laps) -> Ready:
     from transformers import AutoModelForSequenceClassification  # noqa: F401
 
     import tunesmith.training.loop  # noqa: F401
-    from tunesmith.bases.find import find
     from tunesmith.bases.load import load_tokenizer
 
     laps.lap("import")
-    base = find(plan.base.name)
+    base = plan.base.found()
     tokenizer = load_tokenizer(base)
     laps.lap("load")
     roles = plan.task.roles()

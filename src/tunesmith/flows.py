@@ -74,7 +74,7 @@ def train(  # noqa: PLR0913 - the sections of a plan, by name
 def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress: Progress) -> Trained:
     """`train` for a plan that is already one."""
     began = time.monotonic()
-    found = find(plan.base.name, online=online)
+    found = plan.base.found(online=online)
     plan = fitted(plan, found)
     with Stop() as stop:
         prepared = prepare(plan, progress)

@@ -296,6 +296,7 @@ def digest_weights(model: Model) -> str:
 
 
 def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], reply: dict[str, Any]) -> None:
+    from tunesmith.bases.quant import num_bytes
     from tunesmith.machine import machine, versions
 
     write_json(
@@ -307,10 +308,17 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "machine": machine(),
             "seconds": reply["seconds"],
             "memory_peak_mb": reply["memory_peak_mb"],
+            "memory": state.memory,
             "energy_wh": round(state.cpu_seconds * WATT_PER_CORE / 3600, 3),
             "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
             "parameters": reply["parameters"],
-            "base": {"name": work.found.name, "public_name": work.found.public_name, "digest": work.found.digest},
+            "base": {
+                "name": work.found.name,
+                "public_name": work.found.public_name,
+                "digest": work.found.digest,
+                "quant": work.found.quant,
+                "bytes": num_bytes(model.net),
+            },
             "engine": model.shortcuts.said,
             "equality": reply["equality"],
             "weights_sha256": reply["weights_sha256"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunesmith.bases.family import EncoderDecoder, Family, family_of, plain
-from tunesmith.bases.find import Found, find
+from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
 from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json, write_json
@@ -202,15 +202,20 @@ def _card(model: Model) -> dict[str, Any]:
         "tunesmith": __version__,
         "plan": model.plan.anchored().model_dump(mode="json"),
         "facts": model.facts.model_dump(mode="json"),
-        "base": {"name": model.base.name, "public_name": model.base.public_name, "digest": model.base.digest},
+        "base": {
+            "name": model.base.name,
+            "public_name": model.base.public_name,
+            "digest": model.base.digest,
+            "quant": model.base.quant,
+        },
         "ecosystem": ecosystem(model.plan),
     }
 
 
 def ecosystem(plan: Plan) -> str:
     """plain: other tools open the saved model alone. tunesmith: it needs us, for the method, for side features
-    or for means, which other tools' classes do not read."""
-    ours = getattr(plan.task, "vector", False) or plan.task.pool == "mean"
+    or means, which other tools' classes do not read, or for 8-bit weights, which they multiply with rounded states."""
+    ours = plan.base.quant == "int8" or getattr(plan.task, "vector", False) or plan.task.pool == "mean"
     return "tunesmith" if ours else type(plan.method).ecosystem
 
 
@@ -224,7 +229,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
     if card["format"] != FORMAT:
         raise TunesmithError(f"{folder}: written in format {card['format']}; this version reads format {FORMAT}")
     plan, facts = make_plan(card["plan"]), Facts.model_validate(card["facts"])
-    base = find(plan.base.name, online=online)
+    base = plan.base.found(online=online)
     if base.digest != card["base"]["digest"]:
         raise TunesmithError(
             f"{folder}: trained on base {plan.base.name} with digest {card['base']['digest'][:12]}, "

@@ -13,6 +13,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from tunesmith.bases.quant import Quant
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
@@ -36,6 +37,25 @@ class Base(Section):
     """Alias (minilm), local folder, or hub id."""
     layers: PositiveInt | None = None
     """Keep only the lowest n blocks: smaller and faster, at some loss of quality."""
+    quant: Quant | None = None
+    """Hold the linear layers of the blocks in 4 bits (nf4, the base of QLoRA) or 8 (int8): an eighth or a quarter of
+    their memory, at some loss of quality and speed. Norms, embeddings and heads stay whole. For methods that leave the
+    base's own weights alone. Needs the extra [quant]."""
+
+    def found(self, *, online: bool = False) -> "Found":
+        """The base on this machine. Raises TunesmithError where it is not, or cannot be taken that way."""
+        from tunesmith.bases.find import find
+
+        return find(self.name, online=online, quant=self.quant)
+
+    def objection(self, plan: "Plan") -> str | None:
+        """Which other part a setting of the base does not go with; None where all do."""
+        if self.quant is None or not plan.method.moves_base():
+            return None
+        return (
+            f"quant: {self.quant} is for a base that stays as it is, and {plan.method.name} moves its own weights or "
+            "keeps the whole model. Use lora (or adapter, ia3, prompt, ptuning, prefix), or remove base.quant"
+        )
 
 
 class Source(Section):
@@ -72,6 +92,11 @@ class Data(Section):
     """What happens to training rows whose text stands in validation or test, too."""
     format: Format = Format()
     """How to read the files, where it cannot be seen from them."""
+
+
+def _switch(value: Any) -> Any:
+    """YAML reads the words on and off as true and false."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 class Train(Section):
@@ -117,6 +142,9 @@ class Train(Section):
     """What `step` and `plateau` multiply the rate by."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Override of every dropout of the base that is trained."""
+    neftune: Rate | None = None
+    """Noise on the embeddings of words while training, uniform within alpha / sqrt(tokens x width); 5 to 15 are usual
+    (NEFTune). It costs the trunk cache and shared beginnings: what they keep would be noisy."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an average of the weights that is evaluated and kept instead of the last ones."""
     evaluate_every: str = "1 epoch"
@@ -131,6 +159,9 @@ class Train(Section):
     """Metric that picks the checkpoint and stops early; the task's first unless named, or 'loss'."""
     keep: Literal["best", "last"] = "best"
     """Which weights become the model."""
+    checkpointing: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
+    """Compute the blocks again in the backward pass instead of keeping what they computed: the same result to the bit,
+    for less memory and a third more work. auto: only where the forecast does not fit into the memory that is free."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where a GPU has it, else fp32."""
     log: Literal["none", "tensorboard", "mlflow"] = "none"
@@ -148,7 +179,7 @@ class Engine(Section):
     """The last block only at the positions that the head reads."""
     prefix: bool = True
     """Language models: tokens with which several rows of a step begin run once."""
-    cache: Literal["auto", "disk", "memory", "off"] = "auto"
+    cache: Annotated[Literal["auto", "disk", "memory", "off"], BeforeValidator(_switch)] = "auto"
     """Blocks that never move run once for each row. disk: kept for other runs, too. auto: on disk, or in memory where
     the disk has no room."""
     cache_dtype: Literal["fp32", "bf16"] = "fp32"
@@ -196,6 +227,8 @@ def _data(value: Any) -> Any:
 
 
 if TYPE_CHECKING:
+    from tunesmith.bases.find import Found
+
     AnyTask = Task
     AnyMethod = Method
     AnyStep = Step
@@ -273,12 +306,16 @@ class Plan(Section):
 
 def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
-    parts: list[tuple[str, Any]] = [("task", plan.task), ("method", plan.method)]
+    parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
                      "the base as it is, task.readout: verbalizer")  # fmt: skip
+    methods = getattr(plan.method, "parts", (plan.method,))
+    if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
+        found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "
+                     "would put them there twice. Leave it on auto, or use prompt")  # fmt: skip
     return found + _metric_objections(plan) + _train_objections(plan.train)
 
 

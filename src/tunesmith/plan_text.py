@@ -112,8 +112,9 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
     if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
         decode["schema"] = fixed(schema)
     base = tree.get("base")
-    if isinstance(base, str) and (folder / base).is_dir():
-        tree["base"] = str(folder / base)
+    name = base.get("name") if isinstance(base, dict) else base
+    if isinstance(name, str) and not Path(name).expanduser().is_absolute() and (folder / name).is_dir():
+        tree["base"] = {**base, "name": str(folder / name)} if isinstance(base, dict) else str(folder / name)
 
 
 def _override(tree: dict[str, Any], word: str) -> None:

@@ -90,6 +90,7 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     """Logits of the golden tokens from transformers and PEFT alone, as a user without Tunesmith would get them."""
     import transformers
 
+    from tunesmith.bases import quant
     from tunesmith.bases.load import auto_class, quiet
 
     task = model.plan.task
@@ -102,7 +103,9 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
             from peft import PeftModel
 
             layers = model.plan.base.layers
-            cut = {} if layers is None else {"num_hidden_layers": layers}
+            cut: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
+            if model.base.quant is not None:
+                cut |= quant.settings(model.base.quant, model.family)
             if purpose == "classify":
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)

@@ -2,10 +2,11 @@
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.bases.quant import Quant
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.files import digest_file, digest_json
 
@@ -49,9 +50,11 @@ class Found:
     public_name: str
     """What other tools know it by: the hub id of an alias, else the name."""
     digest: str
-    """sha256 over the digests of its configuration, weights and tokenizer files."""
+    """sha256 over the digests of its configuration, weights and tokenizer files, and over how it is taken."""
     files: dict[str, str]
     """sha256 by file name."""
+    quant: Quant | None = None
+    """Format of the weights in its blocks; None: as they are."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -64,8 +67,11 @@ class Found:
         return str(self.config.get("model_type", ""))
 
 
-def find(name: str, *, online: bool = False) -> Found:
-    """The base of that name. Raises TunesmithError with what to install or to pass when it is not here."""
+def find(name: str, *, online: bool = False, quant: Quant | None = None) -> Found:
+    """The base of that name, to be taken that way.
+
+    Raises TunesmithError with what to install or to pass when it is not here.
+    """
     if name in ALIASES:
         folder = _alias_folder(name, ALIASES[name], online=online)
         public = ALIASES[name].hub_id
@@ -76,7 +82,18 @@ def find(name: str, *, online: bool = False) -> Found:
     found = Found(name, folder, public, digest_json(files), files)
     if name in ALIASES:
         _verify_alias(found, ALIASES[name])
-    return found
+    return _taken(found, quant)
+
+
+def _taken(found: Found, quant: Quant | None) -> Found:
+    """A base as the plan wants it. Another way to take the same files is another base, with a digest of its own."""
+    if quant is None:
+        return found
+    if "quantization_config" in found.config:
+        raise TunesmithError(
+            f"base.quant: {found.name} is stored quantised already. Remove quant, or name the original weights"
+        )
+    return replace(found, quant=quant, digest=digest_json({"files": found.digest, "quant": quant}))
 
 
 def _counts(file: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from tunesmith.bases import quant
 from tunesmith.bases.family import EncoderDecoder, Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
 from tunesmith.errors import TunesmithError
@@ -72,6 +73,7 @@ def load_net(
     """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
     generator; as a language model, causal or masked, or encoder-decoder: its own head.
 
+    A base found with `quant` gets the linear layers of its blocks quantised while they are read, one after the other.
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
     """
@@ -81,16 +83,20 @@ def load_net(
     family = family_of(found.model_type, purpose, found.config)
     auto = auto_class(family.purpose)
     _check_layers(found, family, layers)
-    cut = {} if layers is None else {"num_hidden_layers": layers}
+    how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
+    if found.quant is not None:
+        how |= quant.settings(found.quant, family)
     with quiet():
         try:
             net, info = getattr(transformers, auto).from_pretrained(
                 found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
-                use_safetensors=True, dtype="float32", **cut, **config,
+                use_safetensors=True, dtype="float32", **how, **config,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise TunesmithError(f"base: {found.name} does not load: {error}") from error
     _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
+    if found.quant is not None:
+        quant.settle(net)
     if pad_token_id is not None:
         net.config.pad_token_id = pad_token_id  # decoders find the last token of a row by it
     net.config.tunesmith_base = found.public_name

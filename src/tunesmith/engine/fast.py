@@ -7,11 +7,12 @@ tokens (prompt and P-tuning) are put in front of each packed row here, because P
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.engine.checkpointing import rerun
 from tunesmith.engine.dropout import make_cheap
 from tunesmith.engine.layouts import Layout
 from tunesmith.engine.packing import Pack, packed
@@ -82,6 +83,11 @@ class Fast:
         if not last:
             return states
         if self.reads:
-            return self.layout.finish(self.trunk, self.layout.tail(blocks[-1], states, pack, inputs))
+            return self.layout.finish(self.trunk, self._tail(blocks[-1], states, pack, inputs))
         states = self.layout.finish(self.trunk, states)
         return pack.means(states[0]).unsqueeze(0) if self.net.mean else states[:, pack.reads_Q]
+
+    def _tail(self, block: Any, states: torch.Tensor, pack: Pack, inputs: dict[str, Any]) -> torch.Tensor:
+        if self.net.checkpointing and block.training:
+            return cast("torch.Tensor", rerun(lambda kept: self.layout.tail(block, kept, pack, inputs), states))
+        return self.layout.tail(block, states, pack, inputs)

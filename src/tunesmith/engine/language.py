@@ -22,6 +22,7 @@ from tunesmith.engine import chunked_loss
 from tunesmith.engine.batches import Ints, collate, pieces
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.lessons import Asked, Lesson, Levers, asked, lay
+from tunesmith.engine.noise import heard, noisy, padded
 from tunesmith.engine.packing import by_tokens
 from tunesmith.tasks import Encoded
 
@@ -86,7 +87,8 @@ class PlainLanguage(LanguageWay):
     def _read(self, encoded: Encoded, rows: Sequence[int]) -> tuple[Asked, torch.Tensor, torch.Tensor]:
         device = next(self.net.parameters()).device
         inputs = {k: v.to(device) for k, v in collate(encoded, rows, self.pad_id).inputs.items()}
-        logits_BTV = cast("Any", self.net.auto)(**inputs).logits
+        with noisy(self.net, encoded, rows, lambda: padded(encoded, rows)):
+            logits_BTV = cast("Any", self.net.auto)(**inputs).logits
         virtual = logits_BTV.shape[1] - inputs["input_ids"].shape[1]
         what = asked(encoded, rows, virtual)
         logits_SV = logits_BTV[what.index_S, what.places_S + virtual - 1]
@@ -140,7 +142,7 @@ class PackedLanguage(LanguageWay):
     def _read(self, encoded: Encoded, rows: Sequence[int], what: Asked) -> tuple[Lesson, torch.Tensor]:
         """Lay the rows out and run them: (lesson, (Q, H))."""
         fast, levers = self.fast, self.levers
-        if levers.prefix and drops(self.net):
+        if levers.prefix and (drops(self.net) or heard(self.net)):
             levers = replace(levers, prefix=False)
         lesson = lay(encoded, rows, what, levers, self.virtual)
         device = next(self.net.parameters()).device
@@ -148,7 +150,9 @@ class PackedLanguage(LanguageWay):
         lesson.labels_Q, lesson.back_S = lesson.labels_Q.to(device), lesson.back_S.to(device)
         cache = self.caches.get(id(encoded))
         if cache is None:
-            return lesson, fast.read(fast.below(lesson.pack, 0), lesson.pack, 0)
+            with noisy(self.net, encoded, rows, lambda: lesson.takes_T):
+                states_TH = fast.below(lesson.pack, 0)
+            return lesson, fast.read(states_TH, lesson.pack, 0)
         states_TH = cache.states(rows)[torch.from_numpy(lesson.takes_T)].to(device)
         return lesson, fast.read(states_TH, lesson.pack, cache.cut)
 

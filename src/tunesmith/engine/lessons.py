@@ -49,8 +49,8 @@ class Levers:
     budget: int = BUDGET
     """Bytes of logits held at a time; 0 holds all."""
     prefix: bool = True
-    """Tokens with which several rows begin are computed once in a forward pass. Not while dropout is drawn: rows would
-    share what is dropped."""
+    """Tokens with which several rows begin are computed once in a forward pass. Not while dropout or
+    noise is drawn: rows would share it."""
 
 
 class Asked(NamedTuple):

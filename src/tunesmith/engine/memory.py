@@ -1,9 +1,17 @@
-"""Memory of the accelerator: what is held now, the most that was held, and a warning before it is full."""
+"""Memory: what is held now, the most that was held, what is free, and a warning before it is full."""
+
+from pathlib import Path
 
 import torch
 
 NEAR = 0.92
 """Share of the device's memory from which on a longer batch than any so far may fail."""
+GROUP = Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+"""Of version 2 and version 1: limit, use, and what the use is made of."""
 
 
 def held(device: torch.device) -> dict[str, float]:
@@ -14,6 +22,37 @@ def held(device: torch.device) -> dict[str, float]:
         "memory_mb": round(torch.cuda.memory_allocated(device) / 2**20, 1),
         "memory_peak_mb": round(torch.cuda.max_memory_allocated(device) / 2**20, 1),
     }
+
+
+def anonymous() -> int:
+    """Bytes of memory that this process has for itself (RssAnon); 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon")), 0)
+
+
+def room(device: torch.device) -> int:
+    """Bytes that are free: of the device, or of the machine, within the limit of the control group we run in."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return min([int(psutil.virtual_memory().available), *_group_room()])
+
+
+def _group_room() -> list[int]:
+    """What the limits of the control group leave; files in memory can be given up and do not count as used."""
+    found = []
+    for limit, used, about in _LIMITS:
+        try:
+            files = dict(line.split() for line in (GROUP / about).read_text(encoding="utf-8").splitlines())
+            spare = int(files.get("inactive_file", 0))
+            found.append(max(0, int((GROUP / limit).read_text()) - int((GROUP / used).read_text()) + spare))
+        except (OSError, ValueError):  # no such group, or no limit ("max")
+            continue
+    return found
 
 
 def warning(device: torch.device, peak_mb: float) -> str | None:

@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.bases.quant import numel
 from tunesmith.engine.words import LabelWords
 
 if TYPE_CHECKING:
     from tunesmith.engine.batches import Batch
+    from tunesmith.engine.noise import Noise
     from tunesmith.methods import Method
 
 
@@ -28,6 +30,12 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.auto, self.mean, self.words = auto, mean, words
+        self.noise: Noise | None = None
+        """On the embeddings of words, in training alone."""
+        self.checkpointing = False
+        """Whether blocks run again in the backward pass (`checkpointing`)."""
+        self.kept_keys: bool | None = None
+        """Whether the base kept keys of earlier tokens before that."""
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)
@@ -93,5 +101,5 @@ def override_dropout(net: nn.Module, share: float) -> int:
 
 def count(net: nn.Module) -> dict[str, int]:
     """{trainable, total, head}: parameters of the network as it is trained."""
-    total = sum(p.numel() for p in net.parameters())
+    total = sum(numel(p) for p in net.parameters())
     return {"trainable": sum(p.numel() for p in trainable(net).values()), "total": total}

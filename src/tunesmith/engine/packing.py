@@ -11,7 +11,7 @@ Q positions that are read.
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -147,11 +147,18 @@ def packed(config: Any, rows: Pack) -> Iterator[None]:
     """Within the block, the attention of a network with this configuration keeps to the rows of `rows`."""
     _register()
     before = config._attn_implementation
-    config._attn_implementation, _here.pack = NAME, rows
+    config._attn_implementation, _here.pack, _here.config = NAME, rows, config
     try:
         yield
     finally:
         config._attn_implementation, _here.pack = before, None
+
+
+def again() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """(nothing, the rows that lie here now once more): contexts of a forward pass, and of its repetition in the
+    backward pass, which runs later and maybe in another thread."""
+    rows = getattr(_here, "pack", None)
+    return nullcontext(), nullcontext() if rows is None else packed(_here.config, rows)
 
 
 def _register() -> None:

@@ -46,6 +46,8 @@ class Shortcuts(ABC, Generic[W]):
         self.refused: list[str] = []
         self.said: list[str] = []
         """What `explain` told the user, for the provenance."""
+        self.notes: list[str] = []
+        """What else there is to tell of how the network is run."""
         self.proven = False
         self.whole = True
         """Whether the last block still runs at every position."""
@@ -72,7 +74,10 @@ class Shortcuts(ABC, Generic[W]):
     def explain(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """The plan of the engine: what it does, what it is forecast to save, what was refused and why."""
         lines = self.told(train, batches, epochs) if self.way is not self.plain else []
-        self.said = lines + [f"without {line}" for line in self.refused]
+        if self.plan.train.neftune is not None:
+            lines.append(f"noise on word embeddings: alpha {self.plan.train.neftune:g}, in training alone (NEFTune); "
+                         "what depends on it is not shared between rows or kept")  # fmt: skip
+        self.said = lines + [f"without {line}" for line in self.refused] + self.notes
         return [f"engine: {line}" for line in self.said]
 
     # the trunk cache
@@ -81,6 +86,9 @@ class Shortcuts(ABC, Generic[W]):
         """Give the way a cache of the lowest `cut` blocks over these sets, or say why not."""
         if self.asked.cache == "off":
             self.refused.append("trunk cache: switched off (engine.cache)")
+            return
+        if self.plan.train.neftune is not None:
+            self.refused.append("trunk cache: train.neftune draws new noise below the lowest block in every step")
             return
         if not self._below_is_frozen():
             self.refused.append("trunk cache: something below the blocks moves")

@@ -11,6 +11,7 @@ import torch
 
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.fast import Fast
+from tunesmith.engine.noise import noisy, packed, padded
 from tunesmith.engine.packing import by_length, by_tokens, pack
 from tunesmith.tasks import Encoded
 
@@ -43,7 +44,8 @@ class Plain(Way):
         return pieces(rows, lengths, max_tokens, equal=self.equal)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
-        parts = [self.net.part(collate(f, rows, self.pad_id), i) for i, f in enumerate(encoded.forms)]
+        with noisy(self.net, encoded, rows, lambda: padded(encoded, rows)):
+            parts = [self.net.part(collate(f, rows, self.pad_id), i) for i, f in enumerate(encoded.forms)]
         return self.net.with_side(self.net.joined(parts), encoded.side_of(rows))
 
 
@@ -75,7 +77,9 @@ class Packed(Way):
             return fast.head(cache.states(rows).to(device), form)
         packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
         if cache is None:
-            states, cut = fast.below(packed_rows, 0), 0
+            lying = packed_rows.rows
+            with noisy(fast.net, encoded, lying, lambda: packed(encoded, lying, self.virtual)):
+                states, cut = fast.below(packed_rows, 0), 0
         else:
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
         logits_BC = fast.above(states, packed_rows, cut, form)

@@ -119,12 +119,23 @@ def _data(results: Results) -> list[str]:
     return ["## Data", "\n".join(files)] if files else []
 
 
+def _quantised(base: dict[str, Any]) -> str | None:
+    if not base.get("quant"):
+        return None
+    held = base["bytes"]
+    return (
+        f"{base['quant']}: the linear layers of its blocks take {held['quantised'] / 1e6:,.1f} MB instead of "
+        f"{held['whole'] / 1e6:,.1f}; load the base the same way (bitsandbytes) before the adapter"
+    )
+
+
 def _made(results: Results) -> list[str]:
     found = results.provenance
     seconds, parameters = found.get("seconds") or {}, found.get("parameters") or {}
     base = found.get("base") or {}
     pairs = [
         ("Base", base.get("public_name") or base.get("name")), ("Digest of the base", base.get("digest")),
+        ("Quantised base", _quantised(base)),
         ("Method", named(results.plan.get("method"))), ("Made", found.get("created")), ("Seed", found.get("seed")),
         ("Training time", duration(seconds["train"]) if seconds.get("train") is not None else None),
         ("Trainable parameters", f"{parameters['trainable']} of {parameters['total']}" if parameters else None),

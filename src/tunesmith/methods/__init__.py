@@ -54,6 +54,11 @@ class Method(Part):
         """Why this method cannot work with that family, known before anything loads; None when it can."""
         return None
 
+    def moves_base(self) -> bool:
+        """Whether weights of the base's own change, or the whole model is what is saved: then a base cannot be kept in
+        fewer bits."""
+        return False
+
     @abstractmethod
     def apply(self, net: "nn.Module", family: Family) -> "nn.Module":
         """Freeze and add: the network to train. At the start it must answer as `net` does, where the method can."""

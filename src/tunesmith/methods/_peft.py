@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from tunesmith.bases import quant
 from tunesmith.bases.family import Family, plain, purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.errors import TunesmithError
@@ -156,8 +157,11 @@ def compare(path: Path, own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tens
 
 
 def folded(net: "nn.Module") -> "nn.Module":
-    """The plain transformers model with every tuner merged in float32 and the trained head put back. Uses up `net`."""
+    """The plain transformers model with every tuner merged in float32 and the trained head put back. Uses up `net`.
+    A quantised base is dequantised first, so that nothing is rounded to its levels again."""
     base = plain(net)
+    if getattr(base, "is_quantized", False):
+        quant.whole(net)
     _unwrap(base)
     base.__dict__.pop("peft_config", None)
     return base.eval().requires_grad_(False)

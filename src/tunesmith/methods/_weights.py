@@ -74,6 +74,10 @@ class OwnWeights(Method):
 
     mergeable: ClassVar[bool] = True
 
+    def moves_base(self) -> bool:
+        """It is all that moves."""
+        return True
+
     def save(self, net: "nn.Module", folder: Path) -> None:
         """The whole model, as transformers reads it."""
         save(net, folder)

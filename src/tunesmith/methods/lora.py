@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, PositiveInt
 
 from tunesmith.bases.family import plain
+from tunesmith.bases.quant import weight_of
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import Learnt, Method, _adalora, _peft, _pissa
 
@@ -66,6 +67,9 @@ class LoRA(Method):
         if isinstance(self.targets, tuple) and not self.targets:
             return "lora: targets is empty, so nothing would learn; give layer names, or qv, attention or all"
         return None
+
+    def moves_base(self) -> bool:
+        return self.init == "pissa"  # what A and B start with is taken out of the weight
 
     def auto_rate(self) -> float:
         return {"adalora": 1.5e-3, "vera": 5e-3}.get(self.variant, self.rate)
@@ -157,7 +161,7 @@ def effective_rank(update: "Tensor") -> float:
 
 def _update(net: "nn.Module", path: str, layer: Any) -> "tuple[Tensor, Tensor]":
     """The change of a layer's weight and the base's weight, both in float32."""
-    weight = layer.get_base_layer().weight.detach().float()
+    weight = weight_of(layer.get_base_layer())
     name = next(n for n in layer.active_adapters if n in getattr(layer, "scaling", {n: None}))
     update = cast("Tensor", layer.get_delta_weight(name)).detach().float()
     if name in getattr(layer, "lora_magnitude_vector", {}):

@@ -43,6 +43,8 @@ class State:
     loss_rows: float = 0.0
     """Running training loss since the last evaluation: sum over rows, and rows."""
     history_lines: int = 0
+    memory: dict[str, float] = field(default_factory=dict)
+    """{forecast_mb, peak_mb}: the largest step as it was forecast, and the most that was seen of it."""
     warnings: list[str] = field(default_factory=list)
     kernel: dict[str, Any] = field(default_factory=dict)
     """What the bits depend on (processor, threads, versions) where the run began."""

@@ -14,7 +14,10 @@ import torch
 
 from tunesmith.engine import memory
 from tunesmith.engine.batches import Batches, step_rows
+from tunesmith.engine.checkpointing import switch
+from tunesmith.engine.fitting import fit
 from tunesmith.engine.network import training_mode
+from tunesmith.engine.noise import Noise
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted
 from tunesmith.files import append_line
@@ -39,6 +42,8 @@ class Loop:
         watch.refuse_masked(job.train)
         self.precision = Precision(self.asked.precision)
         self.net = self.precision.place(self.model.net)
+        if self.asked.neftune is not None:
+            self.net.noise = Noise(self.net.auto, self.asked.neftune)
         self.moving = weights(self.model)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
@@ -59,6 +64,8 @@ class Loop:
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False
+        self.unasked = 0
+        """Bytes of the process that are no tensors of training."""
         self.clocks = dict.fromkeys(("evaluate", "save", "log"), time.monotonic())
 
     @property
@@ -81,6 +88,10 @@ class Loop:
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
                 self._after_step()
         finish(self)
+        switch(self.net, self.model.family, on=False)
+        if self.net.noise is not None:
+            self.net.noise.remove()
+            self.net.noise = None
         return self.state
 
     def _take_shortcuts(self) -> None:
@@ -88,10 +99,20 @@ class Loop:
         shortcuts, job = self.model.shortcuts, self.job
         shortcuts.prove(job.train, learning=True)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
+        self._fit()
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
         for line in shortcuts.explain(job.train, self.batches, epochs):
             job.progress.say(line)
+
+    def _fit(self) -> None:
+        """Forecast the memory of a step, and keep less of it where it would not fit."""
+        device = self.precision.accelerator.device
+        narrow = self.precision.name != "fp32"
+        found = fit(self.model.shortcuts, self.job.train, self.batches, self.moving, device, narrow=narrow)
+        self.model.shortcuts.notes = found.lines
+        self.state.memory["forecast_mb"] = round(found.forecast.total / 2**20, 1)
+        self.unasked = memory.anonymous() - found.forecast.weights
 
     # one step
 
@@ -102,7 +123,9 @@ class Loop:
             self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
-        torch.manual_seed(step_seed(self.asked.seed, step))
+        torch.manual_seed(seed := step_seed(self.asked.seed, step))
+        if self.net.noise is not None:
+            self.net.noise.seed = seed
         rows = self.batches.rows(step)
         loss = self._backward(rows)
         rate = self._set_rates(step)
@@ -179,6 +202,8 @@ class Loop:
         """Memory of the accelerator for the journal; warns once when it is nearly full."""
         device = self.precision.accelerator.device
         found = memory.held(device)
+        own = found.get("memory_peak_mb") or round((memory.anonymous() - self.unasked) / 2**20, 1)
+        self.state.memory["peak_mb"] = max(own, self.state.memory.get("peak_mb", 0.0))
         text = memory.warning(device, found["memory_peak_mb"]) if found else None
         if text and not any("MB of the device" in w for w in self.state.warnings):
             self.state.warnings.append(text)

@@ -1,0 +1,126 @@
+"""Will a run fit into memory here? The forecast of its largest step, and gradient checkpointing where it would not."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from tunesmith.bases.family import plain
+from tunesmith.bases.quant import is_quantised, num_bytes, numel
+from tunesmith.engine import memory
+from tunesmith.engine.checkpointing import switch
+from tunesmith.engine.forecast import Forecast, Held, Step, forecast, shape_of, size
+from tunesmith.engine.language import PackedLanguage, PlainLanguage
+from tunesmith.engine.lessons import UNREAD
+from tunesmith.engine.ways import Packed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tunesmith.engine.batches import Batches
+    from tunesmith.engine.language import LanguageWay
+    from tunesmith.engine.shortcuts import Shortcuts
+    from tunesmith.engine.ways import Way
+    from tunesmith.tasks import Encoded
+
+FILL = 0.9
+"""Share of what is free that a forecast may take."""
+STEPS = 50
+"""Steps whose pieces are looked at for the largest."""
+
+
+class Fitted(NamedTuple):
+    """What was found and done."""
+
+    forecast: Forecast
+    room: int
+    """Bytes free here, with those that the weights take already."""
+    lines: list[str]
+    """For the user."""
+
+
+def fit(
+    shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches", moving: "Mapping[str, torch.Tensor]",
+    device: torch.device, *, narrow: bool,
+) -> Fitted:  # fmt: skip
+    """Forecast the largest step, and switch checkpointing as the plan asks, or as memory needs."""
+    net, family, plan = shortcuts.net, shortcuts.family, shortcuts.plan
+    blocks = family.block_list(net.auto)
+    base: Any = plain(net.auto)
+    shape = shape_of(base.config, family, len(blocks))
+    step = _largest(shortcuts, train, batches)
+    step = step._replace(narrow=narrow, **_dropouts(base.config, plan.train.dropout))
+    held = _held(net, blocks, moving, plan.train)
+    whole = forecast(shape, step, held)
+    room = memory.room(device) + num_bytes(net)["held"]
+    able = bool(step.above) and all(type(p).packs for p in getattr(plan.method, "parts", (plan.method,)))
+    asked = plan.train.checkpointing
+    on = able and (asked == "on" or (asked == "auto" and whole.total > FILL * room))
+    switch(net, family, on=on)
+    found = forecast(shape, step._replace(checkpointing=True), held) if on else whole
+    lines = _told(found, whole, room, on=on, asked=asked) + _about_quant(net, plan.base.quant)
+    return Fitted(found, room, lines)
+
+
+def _told(found: Forecast, whole: Forecast, room: int, *, on: bool, asked: str) -> list[str]:
+    lines = [found.told(room)]
+    if on:
+        why = "asked for" if asked == "on" else f"without it {size(whole.total)} would be needed"
+        lines.append(f"gradient checkpointing: blocks run again in the backward pass ({why})")
+    if found.total > FILL * room:
+        lines.append(
+            "this may not fit. Cures: a smaller train.micro_tokens (the result stays the same), base.quant: nf4, a "
+            "method that moves less, or task.max_tokens"
+        )
+    return lines
+
+
+def _about_quant(net: torch.nn.Module, kind: str | None) -> list[str]:
+    if kind is None:
+        return []
+    held = num_bytes(net)
+    return [f"base: {kind}, {size(held['quantised'])} for layers that take {size(held['whole'])} in fp32"]
+
+
+def _held(net: Any, blocks: list[torch.nn.Module], moving: "Mapping[str, torch.Tensor]", train: Any) -> Held:
+    quantised = [numel(m.weight) for m in net.modules() if is_quantised(m)]
+    return Held(
+        weights=num_bytes(net)["held"],
+        whole=sum(p.numel() for b in blocks for p in b.parameters() if p.ndim == 2 and p.is_floating_point()),
+        learning=sum(p.numel() for p in moving.values()),
+        optimizer=train.optimizer, largest=max(quantised, default=0), average=train.ema is not None,
+    )  # fmt: skip
+
+
+def _dropouts(config: Any, asked: float | None) -> dict[str, bool]:
+    attention = [getattr(config, n, 0) for n in ("attention_dropout", "attention_probs_dropout_prob")]
+    hidden = [getattr(config, n, 0) for n in ("hidden_dropout_prob", "dropout")]
+    shares = [max(map(float, found)) if asked is None else asked for found in (attention, hidden)]
+    return {"attention_dropout": shares[0] > 0, "hidden_dropout": shares[1] > 0}
+
+
+def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") -> Step:
+    """The largest piece of the first steps."""
+    way, plan = shortcuts.way, shortcuts.plan
+    packed = isinstance(way, (Packed, PackedLanguage))
+    depth = len(shortcuts.family.block_list(shortcuts.net.auto))
+    still = 0 if plan.method.thaws() else plan.method.still(shortcuts.net.auto, shortcuts.family)
+    pieces = [
+        (_places(way, train, piece, plan.method.extra_tokens(), packed=packed), piece)
+        for number in range(min(STEPS, batches.per_epoch))
+        for piece in way.pieces(train, batches.rows(number), plan.train.micro_tokens)
+    ]
+    tokens, rows = max(pieces, key=lambda each: each[0])
+    return Step(
+        tokens=tokens, longest=int(train.ids.lengths_of(rows).max()), reads=_reads(train, rows), above=depth - still,
+        packed=packed, language=isinstance(way, (PlainLanguage, PackedLanguage)),
+        norms_learn=plan.method.moves_base(), last_at_reads=not shortcuts.whole,
+    )  # fmt: skip
+
+
+def _places(way: "Way | LanguageWay", train: "Encoded", rows: list[int], virtual: int, *, packed: bool) -> int:
+    lengths = train.ids.lengths_of(rows) + virtual
+    return int(lengths.sum()) if packed else int(lengths.max()) * len(rows)
+
+
+def _reads(train: "Encoded", rows: list[int]) -> int:
+    return len(rows) if train.labels is None else int((train.labels.joined(rows) != UNREAD).sum())

@@ -1,0 +1,168 @@
+"""How much memory a training step will take, from shapes alone: what is kept, where, and for how long.
+
+    weights       as they are held (quantised ones with their scales); under bf16 and fp16 also the copies that
+                  products keep for the backward pass
+    gradients     of what learns, float32
+    optimizer     its state for what learns
+    activations   what the backward pass of one forward pass needs, by token and block; see `block_bytes`
+    head          states, logits and their gradients where the loss is computed
+
+The largest piece of a step counts, since pieces run one after the other. Counted are tensors: the C library's heap may
+hold up to twice the activations on a CPU, because large tensors that come and go leave holes (docs/memory.md).
+
+Shape letters as in the names: a token has `width` states; `inner` is the width of the feed-forward part, `keys` that
+of keys and of values.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from tunesmith.bases.family import Family
+
+FLOAT = 4
+OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.1, "lion": 4.0, "adamw8bit": 2.1}
+"""State for each weight that learns."""
+SLAB = 64 << 20
+"""Logits of the packed way that are held at a time, at most."""
+
+
+class Shape(NamedTuple):
+    """Sizes of an architecture."""
+
+    blocks: int
+    width: int
+    inner: int
+    keys: int
+    heads: int
+    vocabulary: int
+    gated: bool
+    """Whether the feed-forward part multiplies two wide states (Llama); else there is one (BERT)."""
+    split_norms: bool
+    """Whether a norm keeps what its weight multiplies, where that learns (RMSNorm is written out; LayerNorm is one)."""
+
+
+class Step(NamedTuple):
+    """One forward and backward pass, the largest of a step."""
+
+    tokens: int
+    """Places computed: tokens of packed rows, or places of padded ones."""
+    longest: int
+    """Tokens of the longest row."""
+    reads: int
+    """Positions that head and loss read."""
+    above: int
+    """Blocks through which gradients go."""
+    packed: bool = True
+    language: bool = False
+    narrow: bool = False
+    """bf16 or fp16 products."""
+    attention_dropout: bool = False
+    hidden_dropout: bool = False
+    norms_learn: bool = False
+    last_at_reads: bool = False
+    """Whether the last block runs at the read positions alone."""
+    checkpointing: bool = False
+
+
+class Held(NamedTuple):
+    """What is there in every step."""
+
+    weights: int
+    """Bytes of all weights as they are kept."""
+    whole: int
+    """Those of them, in number, that are float32 and multiply states."""
+    learning: int
+    """Weights that learn, in number."""
+    optimizer: str = "adamw"
+    largest: int = 0
+    """Weights of the largest quantised layer, which is multiplied out when it is used."""
+    average: bool = False
+    """Whether a moving average of the weights is kept."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes at the peak of a step, by what they are for."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    head: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+    def told(self, room: int) -> str:
+        """A line for the user."""
+        parts = ", ".join(f"{f.name} {size(v)}" for f in fields(self) if (v := getattr(self, f.name)) >= 10**5)
+        return f"forecast: {size(self.total)} at peak ({parts}), {size(room)} here"
+
+
+def forecast(shape: Shape, step: Step, held: Held) -> Forecast:
+    """The peak of a training step."""
+    float_size = FLOAT / 2 if step.narrow else FLOAT
+    weights = held.weights + (2 * held.whole if step.narrow else 0) + 2 * FLOAT * held.largest
+    return Forecast(
+        weights=int(weights + (FLOAT * held.learning if held.average else 0)),
+        gradients=FLOAT * held.learning,
+        optimizer=int(OPTIMIZER_BYTES[held.optimizer] * held.learning),
+        activations=int(_activations(shape, step) * float_size / FLOAT),
+        head=_head(shape, step, learns=held.learning > held.whole),
+    )
+
+
+def block_bytes(shape: Shape, step: Step) -> int:
+    """What a block keeps of each token for its backward pass, in float32.
+
+    Two norms with their inputs and outputs (4 widths; 2 more where a written-out norm learns), query, keys and values,
+    what attention gives and its copy in the order of the tokens (3 widths, 2 keys), the wide states before, between
+    and behind the activation (4 with a gate, else 2). Where attention draws dropout its matrix is kept twice, and a
+    byte of what was dropped; other dropout keeps a byte a state.
+    """
+    norms = 4 + (2 if shape.split_norms and step.norms_learn else 0)
+    floats = (norms + 3) * shape.width + 2 * shape.keys + (4 if shape.gated else 2) * shape.inner
+    extra = 9 * shape.heads * step.longest if step.attention_dropout else 0
+    return FLOAT * floats + extra + (2 * shape.width if step.hidden_dropout else 0)
+
+
+def _activations(shape: Shape, step: Step) -> int:
+    whole = step.tokens * block_bytes(shape, step)
+    if not step.above:
+        return 0
+    last = step.tokens * FLOAT * (3 * shape.width + 2 * shape.keys) + step.reads * block_bytes(shape, step)
+    last = min(last, whole) if step.last_at_reads else whole
+    embedded = 2 * FLOAT * step.tokens * shape.width
+    if step.checkpointing:
+        return embedded + step.above * FLOAT * step.tokens * shape.width + (whole if step.above > 1 else last)
+    return embedded + (step.above - 1) * whole + last
+
+
+def _head(shape: Shape, step: Step, *, learns: bool) -> int:
+    states = 3 * FLOAT * step.reads * shape.width
+    if not step.language:
+        return states
+    second = FLOAT * shape.vocabulary * shape.width if learns else 0
+    if step.packed:
+        return states + second + min(SLAB, FLOAT * step.reads * shape.vocabulary)
+    return states + second + FLOAT * shape.vocabulary * (2 * step.tokens + 3 * step.reads)
+
+
+def shape_of(config: Any, family: Family, blocks: int) -> Shape:
+    """Sizes by a transformers configuration."""
+    width, heads = int(config.hidden_size), int(config.num_attention_heads)
+    head_width = int(getattr(config, "head_dim", None) or width // heads)
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None) or 4 * width
+    return Shape(
+        blocks=blocks, width=width, inner=int(inner),
+        keys=head_width * int(getattr(config, "num_key_value_heads", None) or heads), heads=heads,
+        vocabulary=int(config.vocab_size), gated=len(family.feed_forward_in) > 1,
+        split_norms=hasattr(config, "rms_norm_eps"),
+    )  # fmt: skip
+
+
+def size(num_bytes: float) -> str:
+    """Bytes as people read them."""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
