@@ -29,12 +29,15 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     from tunesmith.engine.batches import collate
 
     part = pick(encoded, rows)
-    batch = collate(part, range(len(rows)), model.tokenizer.pad_token_id)
+    read = part.inner or part
+    batch = collate(read, range(len(read)), model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
-    if part.labels is not None:
-        tensors["labels"] = torch.from_numpy(beside(part.labels, batch.inputs["input_ids"].shape[1]))
+    if part.reference is not None:
+        tensors["reference"] = torch.from_numpy(part.reference)
+    if read.labels is not None:
+        tensors["labels"] = torch.from_numpy(beside(read.labels, batch.inputs["input_ids"].shape[1]))
     written = [str(text) for text in model.write(records[:WRITTEN])] if model.plan.task.writes else []
 
     def fill(temporary: Path) -> None:
@@ -57,8 +60,9 @@ def beside(labels: Ragged, width: int) -> Array:
 def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     """Some rows of encoded data."""
     index = list(rows)
+    inner = None if encoded.inner is None else pick(encoded.inner, [s for r in index for s in (2 * r, 2 * r + 1)])
     return Encoded(
-        ids=encoded.ids.pick(index),
+        ids=encoded.ids.pick(index) if inner is None else inner.ids.by_twos(),
         types=None if encoded.types is None else encoded.types.pick(index),
         lost=encoded.lost[index],
         targets=None if encoded.targets is None else encoded.targets[index],
@@ -69,6 +73,8 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         references=None if encoded.references is None else [encoded.references[i] for i in index],
         lost_labels=None if encoded.lost_labels is None else encoded.lost_labels[index],
         sizes=None if encoded.sizes is None else encoded.sizes[index],
+        inner=inner,
+        reference=None if encoded.reference is None else encoded.reference[index],
     )
 
 

@@ -34,6 +34,7 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
             front = Front(self.plan.method.virtual, count)
         else:
             front = NOTHING
+        rows = rows.inner or rows
         levers = Levers(pack=self.asked.pack, reads=self.asked.reads, prefix=self.asked.prefix)
         self.way, self.refused = choose(self.plain, self.family, levers, rows, front, check=self.asked.check)
         self.whole = not (isinstance(self.way, PackedLanguage) and self.way.levers.reads)
@@ -43,11 +44,11 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
         depth = len(self.family.block_list(self.net.auto))
         cut = min(self.plan.method.still(self.net.auto, self.family), depth - 1)
         if isinstance(self.way, PackedLanguage) and cut and not self.way.virtual:
-            self.keep_trunk(self.way, sets, cut, progress)
+            self.keep_trunk(self.way, {name: rows.inner or rows for name, rows in sets.items()}, cut, progress)
 
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """Packed rows, loss and head, the last block, the cache; and the forecast."""
-        padding, share = padding_factor(batches), supervised(train)
+        padding, share = padding_factor(batches), supervised(train.inner or train)
         rows = len(train) / max(1, batches.per_epoch)
         lines = [
             f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long",

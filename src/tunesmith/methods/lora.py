@@ -67,6 +67,9 @@ class LoRA(Method):
             return "lora: targets is empty, so nothing would learn; give layer names, or qv, attention or all"
         return None
 
+    def keeps_base(self) -> bool:
+        return self.init != "pissa"  # which takes what A B begins with out of the weight
+
     def auto_rate(self) -> float:
         return {"adalora": 1.5e-3, "vera": 5e-3}.get(self.variant, self.rate)
 

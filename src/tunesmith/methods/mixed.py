@@ -81,6 +81,9 @@ class Mixed(Method):
     def auto_rate(self) -> float:
         return min(part.auto_rate() for part in self.parts)
 
+    def keeps_base(self) -> bool:
+        return all(part.keeps_base() for part in self.parts)
+
     def can_fold(self) -> bool:
         return all(part.can_fold() for part in self.parts)
 
