@@ -1,9 +1,9 @@
 """Reward accuracy: the share of pairs whose better answer has the higher reward.
 
-sum w [r(chosen) > r(rejected)] / sum w, a tie counting one half. The reward is the loss's own: beta times the log-ratio to
-the model before training (dpo, ipo, kto), or beta times the mean log-probability of a token (orpo, simpo). Before
-training every log-ratio is 0 and the value 0.5. Of kto a wanted answer should have a higher reward than the point of
-reference (beta times the estimated divergence), an unwanted one a lower.
+sum w [r(chosen) > r(rejected)] / sum w, a tie counting one half. The reward is the loss's own: beta times the
+log-ratio to the model before training (dpo, kto; ipo: a token's on average), or beta times the mean log-probability of
+a token (orpo, simpo). Before training every log-ratio is 0 and the value 0.5. Of kto a wanted answer should have a
+higher reward than the point of reference (beta times the estimated divergence), an unwanted one a lower.
 """
 
 from typing import ClassVar, Literal

@@ -1,9 +1,9 @@
 """Win rate: the share of pairs whose better answer the model is more likely to write.
 
-sum w [ln p(chosen) > ln p(rejected)] / sum w, ln p summed over the tokens of an answer, a tie counting one half. Nothing is
-compared with the model before training, whose own win rate stands beside as the baseline "untuned": most models begin
-well below 1 and stay there, because the longer answer is nearly always the less likely one. Known as ranking accuracy
-(Chen et al. 2024). No judge is asked and nothing is written: it is not the win rate of a tournament.
+sum w [ln p(chosen) > ln p(rejected)] / sum w, ln p summed over the tokens of an answer, a tie counting one half.
+Nothing is compared with the model before training, whose own win rate stands beside as the baseline "untuned": most
+models begin well below 1 and stay there, because the longer answer is nearly always the less likely one. Known as
+ranking accuracy (Chen et al. 2024). No judge is asked and nothing is written: it is not the win rate of a tournament.
 """
 
 from typing import ClassVar, Literal

@@ -15,13 +15,13 @@ import numpy as np
 
 from tunesmith import scratch
 from tunesmith.data import Record
-from tunesmith.dialogue import Call, Dialogue, Message
+from tunesmith.dialogue import Dialogue, Message
 from tunesmith.dialogue.formats import Columns, dialogue_of, opinion_of, preference_of
 from tunesmith.dialogue.laying import lay
 from tunesmith.dialogue.pairs import answering, lay_pair, said, shared
 from tunesmith.dialogue.templates import Template
 from tunesmith.tasks import Encoded, Tick
-from tunesmith.tasks._language import ANSWER, DIALOGUE, PROMPT, Making, cells_of, dialogue_from, dialogue_in
+from tunesmith.tasks._language import ANSWER, Making, cells_of, dialogue_from, dialogue_in
 from tunesmith.tasks._preferences import Two
 
 if TYPE_CHECKING:

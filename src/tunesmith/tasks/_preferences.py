@@ -60,10 +60,11 @@ def _log1mexp(x: "Tensor") -> "Tensor":
     return torch.where(x < _LN_HALF, torch.log1p(-torch.exp(far)), torch.log(-torch.expm1(near)))
 
 
-def kto(ratio_B: "Tensor", wanted_B: "Tensor", drift: "Tensor | float", beta: float, weights: tuple[float, float]) -> (
-    "Tensor"
-):  # fmt: skip
-    """lambda (1 - sigmoid(beta (r - z))) for wanted answers, (z - r) for unwanted: equation 8 of Ethayarajh et al. 2024.
+def kto(
+    ratio_B: "Tensor", wanted_B: "Tensor", drift: float, beta: float, weights: tuple[float, float]
+) -> "Tensor":  # fmt: skip
+    """lambda (1 - sigmoid(beta (r - z))) for wanted answers, (z - r) for unwanted: equation 8 of Ethayarajh
+    et al. 2024.
 
     `drift` z is the estimated divergence from the reference, without a gradient; `weights` are lambda of wanted and of
     unwanted answers.

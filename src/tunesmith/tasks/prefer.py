@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 READ = ("first", "second", "first_tokens", "second_tokens", "first_reference", "second_reference")
-"""Outputs of a row, (N, 6): log-probabilities of both answers, their tokens, their log-probabilities before training."""
+"""Outputs of a row, (N, 6): log-probabilities of both answers, their tokens, and the former before training."""
 _USED_BY: dict[str, tuple[Loss, ...]] = {
     "label_smoothing": ("dpo", "simpo"), "gamma": ("simpo",), "sft_weight": ("dpo", "ipo", "simpo"),
     "desirable": ("kto",), "undesirable": ("kto",),
@@ -256,8 +256,8 @@ class Prefer(Task):
         return (np.sign(rewards[:, 0] - rewards[:, 1]) + 1) / 2, np.column_stack([found, rewards])
 
     def rewards(self, outputs_NC: Array) -> Array:
-        """Implicit rewards of both answers, (N, 2): beta times the log-ratio to the reference (Rafailov et al. 2023), or
-        beta times the mean log-probability of a token for losses without one."""
+        """Implicit rewards of both answers, (N, 2): beta times the log-ratio to the reference (Rafailov et al. 2023),
+        or beta times the mean log-probability of a token for losses without one."""
         if self.loss in WITH_REFERENCE:
             found = outputs_NC[:, 0:2] - outputs_NC[:, 4:6]
             return np.asarray(self.beta * (found / outputs_NC[:, 2:4] if self.loss in PER_TOKEN else found))
