@@ -9,7 +9,7 @@ GOOD, BAD = ("warm", "kind", "bright", "happy"), ("cold", "mean", "dark", "sad")
 THINGS = ("day", "dog", "house", "friend", "tree", "song", "game", "soup")
 
 
-def write_base(family: str, folder: Path) -> Path:
+def write_base(family: str, folder: Path, places: int = 128) -> Path:
     """A whole base with its language head: config, weights, tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -19,7 +19,9 @@ def write_base(family: str, folder: Path) -> Path:
     tokenizer = tiny.make_tokenizer(family)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(1)
-    net: Any = AutoModelForCausalLM.from_config(tiny.make_config(family, tokenizer))
+    config: Any = tiny.make_config(family, tokenizer)
+    config.max_position_embeddings = places
+    net: Any = AutoModelForCausalLM.from_config(config)
     for parameter in net.parameters():
         if parameter.dim() == 1:
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
@@ -58,5 +60,5 @@ def tree(base: Path, data: Path, run: Path, *, method: Any = "lora", **task: Any
     return {
         "task": {"name": "prefer", "max_tokens": 64, **{k: v for k, v in task.items() if k != "train"}},
         "base": str(base), "data": str(data), "method": method, "train": {**train, **task.get("train", {})},
-        "evaluate": {"resamples": 200}, "run": str(run),
+        "evaluate": {"resamples": 100}, "run": str(run),
     }  # fmt: skip

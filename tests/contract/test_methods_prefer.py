@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import preferring
 import pytest
 import torch
 
+import preferring
 from tunesmith import golden, reference
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer

@@ -144,7 +144,9 @@ def trainer(module: str, name: str, **about: Any) -> Any:
     theirs = made.__new__(made)
     here = SimpleNamespace(device=torch.device("cpu"), gather_for_metrics=lambda x: x, gather=lambda x: x)
     counted = {"train": defaultdict(list), "eval": defaultdict(list)}
-    common = {"accelerator": here, "model": torch.nn.Linear(1, 1), "args": SimpleNamespace(device="cpu"), "_metrics": counted, "_total_train_tokens": 0, "_tp_size": 1,
+    common = {"accelerator": here, "model": torch.nn.Linear(1, 1),
+              "args": SimpleNamespace(device="cpu"), "_metrics": counted,
+              "_total_train_tokens": 0, "_tp_size": 1,
               "aux_loss_enabled": False, "precompute_ref_logps": True}  # fmt: skip
     for key, value in (common | about).items():
         object.__setattr__(theirs, key, value)
