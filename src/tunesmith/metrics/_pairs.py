@@ -23,14 +23,17 @@ def column(answers: Answers, which: int, name: str) -> Floats:
 def margins(answers: Answers, name: str) -> Floats:
     """Reward of what should win minus reward of what should lose, (N,)."""
     side_N = np.where(answers.truth.astype(np.int64) == 1, 1.0, -1.0)
-    return side_N * (column(answers, FIRST_REWARD, name) - column(answers, SECOND_REWARD, name))
+    found: Floats = side_N * (column(answers, FIRST_REWARD, name) - column(answers, SECOND_REWARD, name))
+    return found
 
 
 def chosen(answers: Answers) -> Floats:
     """1 where the first answer is a good one, 0 elsewhere, (N,): of pairs everywhere."""
-    return (answers.truth.astype(np.int64) == 1).astype(np.float64)
+    good_N: Floats = (answers.truth.astype(np.int64) == 1).astype(np.float64)
+    return good_N
 
 
 def won(difference_N: Floats) -> Floats:
     """1 above 0, 0 below, and one half where both are alike, (N,)."""
-    return (np.sign(difference_N) + 1) / 2
+    share_N: Floats = (np.sign(difference_N) + 1) / 2
+    return share_N

@@ -75,11 +75,11 @@ def laid_out(
     for record in records:
         both = dialogue_in(record), dialogue_from(str(record.cells[SECOND]))
         if pairs:
-            made = lay_pair(*both, template, tokenizer, limit)
+            made = list(lay_pair(*both, template, tokenizer, limit))
         else:
-            made = tuple(lay(each, template, tokenizer, learn="last", limit=limit) for each in both)
-        for each in made:
-            making.add(each, 0)
+            made = [lay(each, template, tokenizer, learn="last", limit=limit) for each in both]
+        for one in made:
+            making.add(one, 0)
         tick(1)
     found = making.done([1.0] * (2 * len(records)), [])
     return replace(found, token_weights=None, references=None, sizes=None)

@@ -174,10 +174,10 @@ class Prefer(Task):
         if self.pairs:
             losses_B = self.losses(_pairs.halves(logps), _pairs.halves(tokens), self._reference(encoded, rows, logps))
         else:
+            wanted_B = torch.from_numpy(encoded.targets[list(rows)]).to(logps.device) == 1
             if encoded.drift is None:  # single rows that a method wants to see before the first step
                 encoded = self.faced(way, encoded, rows, _pairs.WHOLE)
             assert encoded.drift is not None
-            wanted_B = torch.from_numpy(encoded.targets[list(rows)]).to(logps.device) == 1
             ratio_B = logps - self._reference(encoded, rows, logps).first
             losses_B = self.opinion_losses(ratio_B, wanted_B, encoded.drift)
         return (losses_B * weights_B).sum().float()
