@@ -27,6 +27,7 @@ EXAMPLES = {
     "classify": "task: {name: classify, text: text, label: failure, max_tokens: 128}",
     "multilabel": "task: {name: multilabel, text: text, label: emotions, separator: ';'}",
     "regress": "task: {name: regress, text: text, label: downtime_hours, loss: huber, delta: 1.0}",
+    "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "full": "method: full",
     "head": "method: {name: head, pooler: true}",
     "layers": "method: {name: layers, top: 2}",

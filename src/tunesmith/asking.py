@@ -18,6 +18,7 @@ from tunesmith.metrics import METRICS
 from tunesmith.model import Model
 from tunesmith.prepare import run_steps
 from tunesmith.progress import Progress, Stop
+from tunesmith.reference import refer
 
 CHUNK = 512
 """Rows between two points at which an interrupted prediction can go on."""
@@ -41,6 +42,7 @@ def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
     if task.writes:
         return task.columns(model.write(records), None, model.facts)
     encoded = model.encode(records, task.roles(labelled=False))
+    refer(model, {"rows": encoded})
     predicted, scores = task.answer(model.outputs(encoded), model.facts)
     return task.columns(predicted, scores, model.facts)
 
@@ -50,6 +52,7 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
     table = read(path, model.plan.data.format)
     records = cleaned(model, table, labelled=True)
     encoded = model.encode(records, model.plan.task.roles())
+    refer(model, {"rows": encoded}, progress)
     with progress.bar("answering", len(records), "rows") as bar:
         logits = model.outputs(encoded, tick=bar.advance)
     truth = model.plan.task.truth(encoded, model.facts)

@@ -29,7 +29,8 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     from tunesmith.engine.batches import collate
 
     part = pick(encoded, rows)
-    batch = collate(part, range(len(rows)), model.tokenizer.pad_token_id)
+    read = part.inner or part
+    batch = collate(read, range(len(read)), model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
@@ -38,8 +39,10 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
         assert own.places is not None, "what is read has a place"
         tensors[f"places.{i}"] = own.places
         tensors |= {f"{name}.{i}": own.inputs[name] for name in ("input_ids", "attention_mask")}
-    if part.labels is not None:
-        tensors["labels"] = torch.from_numpy(beside(part.labels))
+    if part.reference is not None:
+        tensors["reference"] = torch.from_numpy(part.reference)
+    if read.labels is not None:
+        tensors["labels"] = torch.from_numpy(beside(read.labels))
     written = [str(text) for text in model.write(records[:WRITTEN])] if model.plan.task.writes else []
 
     def fill(temporary: Path) -> None:
@@ -62,8 +65,9 @@ def beside(labels: Ragged) -> Array:
 def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     """Some rows of encoded data."""
     index = list(rows)
+    inner = None if encoded.inner is None else pick(encoded.inner, [s for r in index for s in (2 * r, 2 * r + 1)])
     return Encoded(
-        ids=encoded.ids.pick(index),
+        ids=encoded.ids.pick(index) if inner is None else inner.ids.by_twos(),
         types=None if encoded.types is None else encoded.types.pick(index),
         lost=encoded.lost[index],
         targets=None if encoded.targets is None else encoded.targets[index],
@@ -77,6 +81,8 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         sizes=None if encoded.sizes is None else encoded.sizes[index],
         slots=None if encoded.slots is None else Slots(encoded.slots.first[index], encoded.slots.count),
         others=tuple(pick(form, rows) for form in encoded.others),
+        inner=inner,
+        reference=None if encoded.reference is None else encoded.reference[index],
     )
 
 

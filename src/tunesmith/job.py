@@ -24,11 +24,12 @@ from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
-from tunesmith.model import Model, build, ecosystem, facts_for, restore, rows_for_golden, save, untuned, weights
+from tunesmith.model import Model, build, ecosystem, facts_for, rows_for_golden, save, untuned, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
 from tunesmith.progress import Progress, Stop
+from tunesmith.reference import refer, start_from
 from tunesmith.run import Run
 from tunesmith.tasks import Encoded, Facts
 from tunesmith.training.checkpoint import State
@@ -92,11 +93,12 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
     if plan.method.start:
-        _start_from(model, plan.method.start)
+        start_from(model, plan.method.start)
     if plan.train.dropout is not None:
         from tunesmith.engine.network import override_dropout
 
         override_dropout(model.net, plan.train.dropout)
+    refer(model, encoded, work.progress)
     return model, encoded
 
 
@@ -110,27 +112,6 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
             for i in scratch.where(lost > 0).tolist():
                 prepared.ledger.truncated(int(known[i]), int(lost[i]))
     return encoded
-
-
-def _start_from(model: Model, where: str) -> None:
-    """Copy the learnt weights of another run of the same method; a head for other labels stays fresh."""
-    from pathlib import Path
-
-    from tunesmith.training.checkpoint import newest_good, read_best
-
-    folder = Path(where) / "checkpoints"
-    found, _ = newest_good(folder)
-    if found is None:
-        raise TunesmithError(f"method.start: {where} holds no checkpoint of a run")
-    step = found.state.best_step
-    tensors = found.weights if step is None else read_best(folder, step)[0]
-    own = weights(model)
-    head = {n for n in own if model.family.is_head(n.removeprefix("auto."))}
-    refit = {n: own[n].detach().clone() for n in head if n in tensors and own[n].shape != tensors[n].shape}
-    try:
-        restore(model, tensors | refit)
-    except TunesmithError as error:
-        raise TunesmithError(f"method.start: {where}: {error}") from error
 
 
 def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
@@ -150,9 +131,10 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     }  # fmt: skip
     from tunesmith.data.fingerprint import check
 
-    roles = replace(prepared.roles, label=None) if work.plan.task.kind == "text" else prepared.roles
+    open_answers = work.plan.task.kind in ("text", "pairs")
+    roles = replace(prepared.roles, label=None) if open_answers else prepared.roles
     findings = [asdict(f) for f in check(prepared.splits["train"], roles)]
-    if work.plan.task.kind == "text":  # one question may have many right answers; dedup has seen to equal rows
+    if open_answers:  # one question may have many right answers; dedup has seen to equal rows
         findings = [f for f in findings if f["kind"] != "duplicates"]
     write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))

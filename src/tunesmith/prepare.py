@@ -109,7 +109,7 @@ def _split(
     plan: Plan, pool: Sequence[Record], roles: Roles, validation: float | None, test: float | None
 ) -> dict[str, Sequence[Record]]:
     seed = plan.train.seed
-    if plan.task.kind == "text":
+    if plan.task.kind in ("text", "pairs"):
         roles = replace(roles, label=None)  # an answer is no class to keep in proportion
     if plan.task.kind != "multilabel" or roles.label is None:
         return {str(k): v for k, v in split(pool, roles, validation, test, seed).items()}
@@ -181,7 +181,7 @@ def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: lis
 
 def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Roles, notes: list[str]) -> None:
     """Labels that stand in a held-out split alone cannot be answered, and that must not be silent."""
-    if plan.task.kind in ("numbers", "text") or roles.label is None:
+    if plan.task.kind in ("numbers", "text", "pairs") or roles.label is None:
         return
 
     def names(record: Record) -> list[str]:

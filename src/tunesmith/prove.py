@@ -44,17 +44,21 @@ def prove(run: Run) -> dict[str, Any]:
     from tunesmith.model import ecosystem, load
     from tunesmith.plan_text import read_plan
     from tunesmith.prepare import prepare
+    from tunesmith.reference import refer
 
     model = load(run.model)
     records, tensors = read_golden(run.file("golden"))
     golden = tensors["logits"].numpy()
-    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.kind == "text"))
+    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.kind in ("text", "pairs")))
+    if "reference" in tensors:  # data of the rows by now: what is proven is the model
+        encoded.reference = tensors["reference"].numpy()
     logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     require_same_words(model, run.file("golden"), records, "the reloaded model")
     prepared = prepare(read_plan(run.plan))
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
+    refer(model, {"validation": validation})
     truth = model.plan.task.truth(validation, model.facts)
     metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.outputs(validation), truth))
     proof = {
@@ -114,7 +118,8 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     net.eval()
     if model.facts.wording is not None:
         return by_words(net, model.facts.wording, tensors)
-    return _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
+    found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
+    return task.as_plain(found, tensors["logits"].numpy()) if "labels" in tensors else found
 
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
@@ -130,10 +135,7 @@ def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray
         logits = net(**inputs).logits.float()[0]
         labels = inputs["labels"][0] if apart else tensors["labels"][i, :length] if "labels" in tensors else None
         rows.append(logits.numpy() if labels is None else _read(logits, labels, apart=apart))
-    found = np.stack(rows)
-    if "labels" in tensors:  # how long a text is has nothing to do with the network
-        found = np.column_stack([found, tensors["logits"][:, 3].numpy()])
-    return found
+    return np.stack(rows)
 
 
 def _read(logits_TV: Any, labels_T: Any, *, apart: bool) -> np.ndarray:

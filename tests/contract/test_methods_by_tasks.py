@@ -34,8 +34,8 @@ from tunesmith.training.loop import Loop
 
 FAMILIES = ("bert", "roberta", "qwen2")
 LANGUAGE_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
-CLASSIFY = [name for name in TASKS.names() if TASKS.find(name).purpose == "classify"]
-LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).purpose == "language"]
+CLASSIFY = [name for name in TASKS.names() if TASKS.find(name).kind in ("classes", "multilabel", "numbers")]
+LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).kind == "text"]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 REFUSED = {

@@ -12,15 +12,16 @@ from tunesmith.metrics import METRICS, Answers, Beside, Metric
 
 NAMES = METRICS.names()
 EXPECTED = (
-    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 distinct_2 ece "
-    "edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 length_ratio log_loss macro_f1 "
-    "macro_precision macro_recall mae mcc micro_f1 nll pearson perplexity precision python_parses r2 recall rmse "
-    "roc_auc rouge1 rouge2 rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
-    "token_accuracy token_f1 valid_json weighted_f1"
+    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
+    "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 kl "
+    "length_ratio log_loss macro_f1 macro_precision macro_recall mae mcc micro_f1 nll nll_chosen pearson "
+    "perplexity precision python_parses r2 recall reward_accuracy reward_margin rmse roc_auc rouge1 "
+    "rouge2 rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
+    "token_accuracy token_f1 valid_json weighted_f1 win_rate"
 )
 LOWER = {
-    "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "log_loss", "mae", "nll", "perplexity", "rmse",
-    "ter",
+    "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
+    "perplexity", "rmse", "ter",
 }  # fmt: skip
 
 
@@ -52,6 +53,7 @@ def test_perfect_answers_get_the_best_value() -> None:
         "numbers": Answers("numbers", truth.astype(float), truth.astype(float)),
         "text": Answers.of_texts([(code,), ("b = [2, 3, 4]", "c"), ("d(h)",), ("e + f",)],
                                  [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
+        "pairs": Answers("pairs", np.ones(4), np.ones(4), np.array([[0.0, -9, 3, 3, 0, -9, 1, 0]] * 4)),
     }  # fmt: skip
     kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)
     shaped = replace(Answers.of_texts([(data,)] * 4, [data] * 4), beside=Beside({"required": ["a", "c"]}))

@@ -19,6 +19,8 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = 
     rng = np.random.default_rng(seed)
     if kind == "text":
         return make_texts(seed, rows, name)
+    if kind == "pairs":
+        return make_pairs(seed, rows)
     if kind == "numbers":
         return Answers("numbers", rng.integers(0, 4, rows) / 3, rng.integers(0, 4, rows) / 7)
     scores = rng.integers(1, 5, (rows, num_classes)) / 4
@@ -26,6 +28,16 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = 
         return Answers("multilabel", rng.integers(0, 2, scores.shape), (scores >= 0.5).astype(int), scores)
     truth = rng.integers(-1 if num_classes > 2 else 0, num_classes, rows)
     return Answers("classes", truth, scores.argmax(1), scores / scores.sum(1, keepdims=True))
+
+
+def make_pairs(seed: int, rows: int) -> Answers:
+    """Random log-probabilities and rewards with ties; some rows have one answer."""
+    rng = np.random.default_rng(seed)
+    logps, tokens = -rng.integers(1, 9, (rows, 2)) / 4.0, rng.integers(1, 5, (rows, 2)) * [1, 1]
+    tokens[:, 1] *= rng.integers(0, 2, rows)
+    rewards = rng.integers(-2, 3, (rows, 2)) / 8
+    scores = np.column_stack([logps, tokens, logps + rng.integers(-3, 4, (rows, 2)) / 4, rewards])
+    return Answers("pairs", rng.integers(0, 2, rows), (np.sign(rewards[:, 0] - rewards[:, 1]) + 1) / 2, scores)
 
 
 def make_texts(seed: int, rows: int, name: str) -> Answers:

@@ -124,7 +124,7 @@ def _check_layers(found: Found, family: Family, layers: int | None) -> None:
 
 def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: bool) -> None:
     # what is the word table under another name is in no file, and no loss
-    own = f"{family.language_head}.weight" if tied and family.purpose == "language" else None
+    own = f"{family.language_head}.weight" if tied and family.purpose != "masked" else None
     missing = sorted(k for k in keys if not family.is_head(bare_name(k)) and bare_name(k) != own)
     if lost := [k for k in missing if family.is_word_head(k)]:
         purpose = "fill gaps" if family.purpose == "masked" else "write"

@@ -66,6 +66,11 @@ class Ragged:
         """Some rows end to end, in the order asked for."""
         return np.concatenate([self[r] for r in rows])
 
+    def by_twos(self) -> "Ragged":
+        """Two neighbours as one row each, over the same numbers: (N / 2) rows of an even number N."""
+        assert len(self) % 2 == 0, "an odd number of rows makes no pairs"
+        return Ragged(self.flat, self.offsets[::2])
+
     def pick(self, rows: Sequence[int]) -> "Ragged":
         """Some rows, in the order asked for."""
         return Ragged.of([self[r].tolist() for r in rows])

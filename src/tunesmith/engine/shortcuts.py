@@ -69,6 +69,7 @@ class Shortcuts(ABC, Generic[W]):
 
     def way_for(self, rows: Encoded) -> W:
         """The way for these rows: the chosen one, unless they are longer than what was proven with may be packed."""
+        rows = rows.inner or rows
         return self.plain if len(rows) and beyond_window(self.net, rows) else self.way
 
     def explain(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:

@@ -41,8 +41,12 @@ def _of(
 
     task, num = plan.task, len(model.facts.labels)
     if name == "untuned":
-        base = untuned(model)
-        return {s: task.answer(base.outputs(e), model.facts) for s, e in encoded.items() if s != "train"}
+        held_out = {s: e for s, e in encoded.items() if s != "train"}
+        outputs = {s: task.before(e) for s, e in held_out.items()}
+        if any(found is None for found in outputs.values()):
+            base = untuned(model)
+            outputs = {s: base.outputs(e) for s, e in held_out.items()}
+        return {s: task.answer(found, model.facts) for s, found in outputs.items() if found is not None}
     truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
     sizes = [len(encoded[s]) for s in splits]

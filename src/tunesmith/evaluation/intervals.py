@@ -105,6 +105,9 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
         raise TunesmithError("no rows to measure: the split is empty, or all its rows were left out (see the ledger)")
     if answers.kind == "text":
         _check_text(answers)
+    if answers.kind == "pairs" and (answers.scores is None or answers.scores.shape != (len(answers.truth), 8)):
+        raise TunesmithError("scores: answers of kind pairs need 8 columns: log-probabilities of both answers, their "
+                             "tokens, their log-probabilities before training, their rewards")  # fmt: skip
     for what in ("scores",) if answers.kind == "text" else ("truth", "predicted", "scores"):
         column = getattr(answers, what)
         if column is not None and not np.isfinite(column).all():

@@ -1,16 +1,19 @@
 """predictions.parquet: what the model answered on every held-out row, so that any later test can be made from it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data import Record
 from tunesmith.data.roles import text_of
 from tunesmith.files import replacing
 from tunesmith.metrics import Answers
 from tunesmith.model import Model
 from tunesmith.prepare import Prepared
+from tunesmith.tasks._pairs import answers_in
 
 
 def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dict[str, Answers]) -> None:
@@ -30,15 +33,32 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
         added = model.plan.task.columns(each.predicted, each.scores, model.facts)
         if each.kind == "text" and each.scores is not None:
             added |= {"nll": each.scores[:, 0].tolist(), "tokens": each.scores[:, 1].astype(int).tolist()}
+        if each.kind == "pairs":
+            added |= _pairs(each, records)
         for name, values in added.items():
             columns.setdefault(name, []).extend(values)
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 
 
+SCORES = ("logp_first", "logp_second", "tokens_first", "tokens_second", "reference_first", "reference_second",
+          "reward_first", "reward_second")  # fmt: skip
+"""Columns for the scores of pairs, in their order."""
+
+
+def _pairs(answers: Answers, records: Sequence[Record]) -> dict[str, list[Any]]:
+    """Both answers as text, and all numbers that metrics are made of."""
+    assert answers.scores is not None
+    both = [answers_in(record) for record in records]
+    texts: dict[str, list[Any]] = {"answer_first": [a for a, _ in both], "answer_second": [b for _, b in both]}
+    return texts | {name: answers.scores[:, place].tolist() for place, name in enumerate(SCORES)}
+
+
 def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
     if answers.kind == "text":
         return [str(references[0]) for references in answers.truth]
+    if answers.kind == "pairs":
+        return ["first" if wins else "second" for wins in answers.truth == 1]
     if answers.kind == "numbers":
         return [float(v) for v in answers.truth]
     if answers.kind == "multilabel":

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from tunesmith.evaluation.plots import number
 from tunesmith.metrics import METRICS
 
-PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy")
+PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy", "reward_accuracy", "win_rate")
 """Metrics that are shares of rows, which most people read best as percent."""
 SHORT = {"majority": "most frequent", "tfidf": "word counts", "probe": "frozen base"}
 NBSP = "\u00a0"

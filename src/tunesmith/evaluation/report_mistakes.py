@@ -23,6 +23,7 @@ from tunesmith.evaluation.report_blocks import (
 from tunesmith.evaluation.report_heat import SHOWN, heat, most_confused
 from tunesmith.evaluation.report_read import Part, Results
 from tunesmith.metrics import Ints
+from tunesmith.metrics._pairs import SECOND_TOKENS, margins
 
 MANY = 25
 LONGEST = 400
@@ -36,6 +37,8 @@ def confusions(results: Results) -> Section:
         return Section("confusion", "What is mixed up")
     if results.kind == "numbers":
         return Section("confusion", "Answers against the truth", _numbers(part))
+    if results.kind == "pairs":
+        return Section("confusion", "By how much better answers win", _margins(part))
     if results.kind == "multilabel" or part.answers.kind != "classes":
         return Section("confusion", "What is mixed up")
     labels, matrix = confusion(part.answers)
@@ -87,10 +90,26 @@ def _numbers(part: Part) -> list[Block]:
     return [Figures([Figure("Answer and truth", dots, how), Figure("Errors", bars, how_bars)])]
 
 
+def _margins(part: Part) -> list[Block]:
+    """Pictures of the rewards of pairs."""
+    margin_N = margins(part.answers, "margin")
+    edges = np.histogram_bin_edges(margin_N, bins=min(30, max(5, int(len(margin_N) ** 0.5))))
+    frame = Frame("reward of the better minus that of the worse", "rows", mark=0.0, mark_label="alike")
+    bars = columns(Bars(edges.tolist(), np.histogram(margin_N, edges)[0].tolist()), frame, "Margins of the rewards")
+    wins, losses = int((margin_N > 0).sum()), int((margin_N < 0).sum())
+    how = (
+        f"Right of 0 the better side has the higher reward ({count(wins, 'row')}), left of it the worse one "
+        f"({count(losses, 'row')}). A reward is beta times how much likelier than before training an answer has become "
+        "(for orpo and simpo: times how likely a token of it is); where a row has one answer, it is compared with the "
+        "reward that answers to other questions have on average."
+    )
+    return [Figure("Margins", bars, how)]
+
+
 def classes(results: Results) -> Section:
     """How well each class or label is found, the hardest first."""
     part = results.part
-    if part is None or results.kind in ("numbers", "text") or not len(part):
+    if part is None or results.kind in ("numbers", "text", "pairs") or not len(part):
         return Section("per-class", "Class by class")
     noun = "label" if results.kind == "multilabel" else "class"
     level = float(results.measured.get("level", 0.95))
@@ -140,12 +159,13 @@ def mistakes(results: Results) -> Section:
         "multilabel": "The rows with the clearest wrong label, surest first. Some are wrong labels in the file.",
         "numbers": "The answers that lie farthest from the truth. Some are typing errors in the file.",
         "text": "The rows whose true answer surprised the model most, token by token, and what it wrote instead.",
+        "pairs": "The comparisons that came out most clearly the wrong way round. Some are judged wrongly in the file.",
     }[results.kind]
     shown = [_mistake(part, int(row)) for row in rows]
     return Section("mistakes", title, [Note(told), Mistakes(f"{len(shown)} rows", shown)])
 
 
-_TITLES = {"numbers": "Largest errors", "text": "Most surprising answers"}
+_TITLES = {"numbers": "Largest errors", "text": "Most surprising answers", "pairs": "Clearest wrong preferences"}
 
 
 def _wrong(part: Part) -> Ints:
@@ -154,6 +174,9 @@ def _wrong(part: Part) -> Ints:
         if answers.scores is None:
             return np.arange(min(20, len(part)))
         return np.argsort(-answers.scores[:, 0] / np.maximum(answers.scores[:, 1], 1), kind="stable")[:20]
+    if answers.kind == "pairs":
+        margin_N = margins(answers, "margin")
+        return np.argsort(margin_N, kind="stable")[: min(20, int((margin_N < 0).sum()))]
     if answers.kind == "classes" and answers.scores is None:  # how sure it was is not known: the first ones
         return np.flatnonzero(answers.truth != answers.predicted)[:20]
     return most_confident_errors(answers, 20)
@@ -163,6 +186,8 @@ def _mistake(part: Part, row: int) -> Mistake:
     answers, text = part.answers, part.texts[row]
     text = f"{text[:LONGEST]}…" if len(text) > LONGEST else text
     truth, answer = answers.truth[row], answers.predicted[row]
+    if answers.kind == "pairs":
+        return _wrong_pair(part, row, text)
     if answers.kind == "text":
         return Mistake(text, str(answer)[:LONGEST] or "(not written)", str(truth[0])[:LONGEST], part.places[row])
     if answers.kind == "numbers":
@@ -172,6 +197,16 @@ def _mistake(part: Part, row: int) -> Mistake:
     sure = "" if answers.scores is None else f" ({percent(float(answers.scores[row, answer]))} sure)"
     name = UNKNOWN if truth < 0 else answers.labels[truth]
     return Mistake(text, f"{answers.labels[answer]}{sure}", name, part.places[row])
+
+
+def _wrong_pair(part: Part, row: int, text: str) -> Mistake:
+    """What the model rewards more, and what the file says is better; of a single answer whether it is wanted."""
+    assert part.answers.scores is not None
+    first, second = (said[:LONGEST] for said in part.compared[row])
+    wins, place = bool(part.answers.truth[row] == 1), part.places[row]
+    if part.answers.scores[row, SECOND_TOKENS] > 0:
+        return Mistake(text, second if wins else first, first if wins else second, place)
+    return Mistake(f"{text} → {first}", *(("unwanted", "wanted") if wins else ("wanted", "unwanted")), place)
 
 
 def _set(labels: tuple[str, ...], ones_C: Ints) -> str:

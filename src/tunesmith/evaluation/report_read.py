@@ -13,7 +13,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json
 from tunesmith.metrics import Answers, Kind
 
-KINDS: dict[str, Kind] = {"multilabel": "multilabel", "regress": "numbers", "generate": "text", "prefer": "text"}
+KINDS: dict[str, Kind] = {"multilabel": "multilabel", "regress": "numbers", "generate": "text", "prefer": "pairs"}
 """Task -> kind of answers; every other task answers classes."""
 
 
@@ -25,6 +25,8 @@ class Part:
     texts: list[str]
     places: list[str]
     """File and line (or row) of each row."""
+    compared: list[tuple[str, str]]
+    """Of pairs: both answers of each row; empty for others."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -133,10 +135,13 @@ def _predictions(path: Path, kind: Kind, plan: dict[str, Any], facts: dict[str, 
     answers = _answers(columns, kind, plan, facts)
     texts = ["" if t is None else str(t) for t in columns.get("text", [""] * len(splits))]
     places = _places(columns, len(splits))
+    both = list(zip(columns.get("answer_first", []), columns.get("answer_second", []), strict=True))
     found = {}
     for name in dict.fromkeys(splits.tolist()):
         rows = np.flatnonzero(splits == name)
-        found[name] = Part(answers.take(rows), [texts[i] for i in rows], [places[i] for i in rows])
+        found[name] = Part(
+            answers.take(rows), [texts[i] for i in rows], [places[i] for i in rows], [both[i] for i in rows if both]
+        )
     return found
 
 
@@ -158,6 +163,8 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
         known = {"nll", "tokens"} <= set(columns)
         read = np.array([columns["nll"], columns["tokens"]], dtype=np.float64).T if known else None
         return Answers.of_texts([(text,) for text in truth], predicted, read)
+    if kind == "pairs":
+        return _pairs(columns)
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
     sets = [[_names(cell, kind) for cell in side] for side in (truth, predicted)]
@@ -170,6 +177,14 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
     # -1 is a label that training never saw.
     first = [np.array([number.get(cell[0], -1) for cell in side], dtype=np.int64) for side in sets]
     return Answers(kind, first[0], first[1], score_NC, labels, _positive(plan, labels))
+
+
+def _pairs(columns: dict[str, list[Any]]) -> Answers:
+    from tunesmith.evaluation.predictions import SCORES
+
+    scores = np.array([columns[name] for name in SCORES], dtype=np.float64).T
+    truth = np.array([side == "first" for side in columns["truth"]], dtype=np.int64)
+    return Answers("pairs", truth, (np.sign(scores[:, 6] - scores[:, 7]) + 1) / 2, scores)
 
 
 def _names(cell: Any, kind: Kind) -> list[str]:

@@ -88,6 +88,7 @@ def question(results: Results) -> str:
         "multilabel": f"to find every fitting label of “{answer}”, out of {num}, for “{text}”{pair}",
         "numbers": f"to estimate the number “{answer}” from “{text}”{pair}",
         "text": "to answer as its rows do",
+        "pairs": "to prefer what its rows say is the better answer",
     }[results.kind]
     return f"Fine-tune {named(results.plan.get('base'))} with {named(results.plan.get('method'))} on " \
            f"{' and '.join(_files(results))} {goal}."  # fmt: skip

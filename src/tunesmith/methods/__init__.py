@@ -71,6 +71,11 @@ class Method(Part):
         """Whether `fold` works with these settings."""
         return self.mergeable
 
+    def keeps_base(self) -> bool:
+        """Whether the base's own weights stay as they are inside, so that with everything added switched off the
+        network is the base."""
+        return False
+
     def needs_equal_lengths(self, family: Family) -> bool:
         """Whether a batch must hold rows of one length, because padding would change the answer."""
         return False

@@ -6,7 +6,8 @@ composite heads, where PEFT's own `merge_and_unload` crashes for IA3 and VeRA.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -154,6 +155,23 @@ def compare(path: Path, own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tens
             raise TunesmithError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, this base and method have {tuple(own[name].shape)}"
             )
+
+
+@contextmanager
+def switched_off(net: "nn.Module") -> Iterator[None]:
+    """Within the block, every tuner layer answers as the layer it was put around. What learns is not touched, which
+    PEFT's own `disable_adapter` would change."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers: list[Any] = [m for m in plain(net).modules() if isinstance(m, BaseTunerLayer)]
+    before = [layer._disable_adapters for layer in layers]
+    for layer in layers:
+        layer._disable_adapters = True
+    try:
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer._disable_adapters = was
 
 
 def folded(net: "nn.Module") -> "nn.Module":

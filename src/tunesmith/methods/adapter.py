@@ -49,6 +49,9 @@ class Adapter(Method):
     prefer: ClassVar[str] = "many tasks share one base and the update must not be linear; it stays in the network"
     source: ClassVar[str] = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"
 
+    def keeps_base(self) -> bool:
+        return True
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         width = int(_weights.config(net).hidden_size)
         if self.reduction_factor > width:

@@ -31,6 +31,9 @@ class IA3(Method):
     prefer: ClassVar[str] = "thousands of tuned models must be kept: a few vectors each, nothing left at run time"
     source: ClassVar[str] = "Liu et al. 2022, https://arxiv.org/abs/2205.05638"
 
+    def keeps_base(self) -> bool:
+        return True
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         blocks = _peft.top_blocks(net, family, self.top)
         inner = (family.feed_forward_out,)

@@ -71,6 +71,9 @@ class LoRA(Method):
     def moves_base(self) -> bool:
         return self.init == "pissa"  # what A and B start with is taken out of the weight
 
+    def keeps_base(self) -> bool:
+        return self.init != "pissa"
+
     def auto_rate(self) -> float:
         return {"adalora": 1.5e-3, "vera": 5e-3}.get(self.variant, self.rate)
 

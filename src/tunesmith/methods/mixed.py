@@ -84,6 +84,9 @@ class Mixed(Method):
     def moves_base(self) -> bool:
         return any(part.moves_base() for part in self.parts)
 
+    def keeps_base(self) -> bool:
+        return all(part.keeps_base() for part in self.parts)
+
     def can_fold(self) -> bool:
         return all(part.can_fold() for part in self.parts)
 

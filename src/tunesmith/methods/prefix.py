@@ -57,6 +57,9 @@ class Prefix(Method):
         able = ", ".join(name for name, f in FAMILIES.items() if f.prefix)
         return f"prefix needs past keys and values, which {family.name} does not take (only {able}). Use prompt or lora"
 
+    def keeps_base(self) -> bool:
+        return True
+
     def auto_rate(self) -> float:
         return 1e-3 if self.projection else self.rate
 

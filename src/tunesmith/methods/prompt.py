@@ -44,6 +44,9 @@ class Prompt(Method):
             return f"prompt: init {self.init} makes no use of text; remove text or set init: text"
         return None
 
+    def keeps_base(self) -> bool:
+        return True
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         import torch
 

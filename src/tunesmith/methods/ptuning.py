@@ -37,6 +37,9 @@ class PTuning(Method):
     prefer: ClassVar[str] = "prompt tuning is unstable on your base: the encoder ties the tokens together"
     source: ClassVar[str] = "Liu et al. 2021, https://arxiv.org/abs/2103.10385"
 
+    def keeps_base(self) -> bool:
+        return True
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         wrapped = _peft.wrap(
             net,

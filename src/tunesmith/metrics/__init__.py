@@ -21,7 +21,7 @@ from tunesmith.errors import TunesmithError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["classes", "multilabel", "numbers", "text"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs"]
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -39,7 +39,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answered and what is true, for N rows of one of four kinds.
+    """What a model answered and what is true, for N rows of one of five kinds.
 
     classes: `truth`, `predicted` (N,) class numbers (-1 in truth = a label the model does not know),
     `scores` (N, C) probabilities. multilabel: `truth`, `predicted` (N, C) of 0/1, `scores` (N, C).
@@ -48,6 +48,11 @@ class Answers:
     generated (all empty where nothing was generated); `scores` (N, 4) of [sum of the negative log-likelihoods of the
     reference's tokens in nats, number of these tokens, how many of them were the most likely one, UTF-8 bytes of the
     reference], or None. `Answers.of_texts` builds the arrays.
+    pairs: a row compares two things, answers to one question as a rule; `truth` (N,) says which should win (1 the
+    first, 0 the second), `predicted` (N,) which has the higher reward (0.5 both alike), `scores` (N, 8) of
+    [log-probability in nats of the first and of the second answer, their tokens, their log-probabilities before
+    training, their rewards]. Where there is one answer (`loss: kto`), the second has no tokens, and its reward is the
+    point of reference.
 
     Rows with truth -1 count as one further class that is never answered and has probability 0: wrong in accuracy,
     a class with recall 0 in macro averages, "not positive" in two-class metrics. This is what scikit-learn says of

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Kind = Literal["classes", "multilabel", "numbers", "text"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs"]
 Array = NDArray[Any]
 Rows = Sequence[int] | NDArray[np.int64]
 """Numbers of rows."""
@@ -135,6 +135,13 @@ class Encoded:
     """Where label words are read; None for networks with a head, which know where they read."""
     others: "tuple[Encoded, ...]" = ()
     """The same rows in the other forms of their wording, where label words have several tokens."""
+    inner: "Encoded | None" = None
+    """Where a row is two sequences: these, 2 N of them, row r being 2 r and 2 r + 1. `ids` are the same flat numbers
+    with every second offset, so that batches and budgets count rows; a language model reads these."""
+    reference: NDArray[np.float64] | None = None
+    """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
+    drift: float | None = None
+    """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -262,6 +269,11 @@ class Task(Part):
     def weigh(self, encoded: Encoded, rows: Rows) -> float:
         """What the summed loss of a step's rows is divided by."""
 
+    def faced(self, way: Any, encoded: Encoded, rows: Sequence[int], max_tokens: int) -> Encoded:
+        """The rows with what a step must know of all of them before it is cut into forward passes of `max_tokens`;
+        most losses are sums over rows and want nothing."""
+        return encoded
+
     @abstractmethod
     def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """Weighted sum of the losses of some rows, with a graph."""
@@ -281,6 +293,15 @@ class Task(Part):
     @abstractmethod
     def truth(self, encoded: Encoded, facts: Facts) -> Array:
         """Targets in the units of `answer`."""
+
+    def before(self, encoded: Encoded) -> Array | None:
+        """Outputs (N, C) of the model as it was before training, where they are known without running it."""
+        return None
+
+    def as_plain(self, readings_SK: Array, golden_NC: Array) -> Array:
+        """Outputs of golden rows from (nll, tokens, hits) of each sequence, as other tools read it; what no network
+        says is taken from the stored outputs. Language tasks only."""
+        raise AssertionError("only language models are read so")
 
     def tuned(self, scores_NC: Array, truth: Array, facts: Facts, choose: Any) -> Facts:
         """Facts with the decision thresholds that validation rows suggest; unchanged where none are wanted.

@@ -217,6 +217,10 @@ class LanguageTask(Task):
             out[:, 3] = torch.from_numpy(encoded.sizes[list(rows)].astype(np.float64))
         return out.float()
 
+    def as_plain(self, readings_SK: Array, golden_NC: Array) -> Array:
+        """How long a text is has nothing to do with the network."""
+        return np.column_stack([readings_SK, golden_NC[:, 3]])
+
     def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
         """Negative log-likelihood of a learnt token."""
         return float(outputs_NC[:, 0].sum(dtype=np.float64) / max(1.0, outputs_NC[:, 1].sum(dtype=np.float64)))
@@ -324,7 +328,12 @@ def _line(message: Message, *, alone: bool) -> str:
 
 def dialogue_in(record: Record) -> Dialogue:
     """The conversation of a row that was taken in."""
-    found = json.loads(str(record.cells[DIALOGUE]))
+    return dialogue_from(str(record.cells[DIALOGUE]))
+
+
+def dialogue_from(text: str) -> Dialogue:
+    """A conversation from a cell."""
+    found = json.loads(text)
     messages = tuple(Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"])
     return Dialogue(messages, tuple(found["tools"]), found["plain"])
 

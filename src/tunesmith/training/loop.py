@@ -145,6 +145,8 @@ class Loop:
         whole = task.weigh(encoded, rows)
         total = 0.0
         way = self.model.shortcuts.way
+        with self.precision.autocast():
+            encoded = task.faced(way, encoded, rows, self.asked.micro_tokens)
         for piece in way.pieces(encoded, rows, self.asked.micro_tokens):
             with self.precision.autocast():
                 loss = task.step_loss(way, encoded, piece) / whole
