@@ -125,10 +125,14 @@ def load(path: str | Path, *, online: bool = False) -> Any:
     from tunesmith.model import CARD
     from tunesmith.model import load as load_model
 
-    folder = model_folder(path, CARD)
+    return load_model(_sound(model_folder(path, CARD)), online=online)
+
+
+def _sound(folder: Path) -> Path:
+    """A model folder whose files are those that were written."""
     if (folder / MANIFEST).is_file() and (wrong := verify_folder(folder)):
         raise TunesmithError(f"{folder} is damaged: {'; '.join(wrong[:3])}. Answers could differ: refused")
-    return load_model(folder, online=online)
+    return folder
 
 
 def model_folder(path: str | Path, card: str) -> Path:
@@ -181,6 +185,30 @@ def evaluate(
     return evaluate_file(load(path, online=online), Path(data), progress or Progress())
 
 
+def chat(*paths: str | Path, base: str | None = None, template: str = "auto", online: bool = False) -> Any:
+    """A conversation with runs, versions or a base: `chat("runs/help").say("hello").content`."""
+    from tunesmith.model import CARD
+    from tunesmith.model import load as load_model
+    from tunesmith.talking import Talk, untuned_voice, voices
+
+    if not paths and base is None:
+        raise TunesmithError("chat: with whom? Name a run or a version, or pass a base")
+    found = [(_short_name(p), _sound(model_folder(p, CARD))) for p in paths]
+    made = voices(found, lambda folder: load_model(folder, online=online))
+    if base is not None:
+        made.append(untuned_voice(find(base, online=online), template, made))
+    return Talk(made)
+
+
+def _short_name(path: str | Path) -> str:
+    """What a run is called among others: its folder's name, or the version as it is written."""
+    text, folder = str(path), Path(path)
+    if "@" in text and not folder.exists():
+        return text
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
 def register(path: str | Path, name: str) -> Any:
     """Accept a finished run into the registry as the next version of a name."""
     from tunesmith.registry.store import Store
@@ -227,6 +255,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "import_plan", "load", "make_plan",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "evaluate", "import_plan", "load", "make_plan",
     "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip

@@ -133,13 +133,19 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
 
 def untuned(model: Model) -> Model:
     """The same task answered by the base as it was, for comparison."""
+    return bare(model.plan, model.base, model.tokenizer, model.facts)
+
+
+def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) -> Model:
+    """A base without any method, to answer; facts are those of its tokenizer unless given."""
     from tunesmith.engine.network import Network
     from tunesmith.methods import METHODS
 
-    plan = model.plan.model_copy(update={"method": METHODS.make("full")})
-    auto = fresh(plan, model.facts, model.base, model.tokenizer)
-    net = Network(auto.eval().requires_grad_(False), 0, plan.task.outputs(model.facts))
-    return Model(plan, model.facts, model.base, net, model.tokenizer)
+    facts = plan.task.meet(Facts(), tokenizer) if facts is None else facts
+    plan = plan.model_copy(update={"method": METHODS.make("full")})
+    auto = fresh(plan, facts, base, tokenizer)
+    net = Network(auto.eval().requires_grad_(False), 0, plan.task.outputs(facts))
+    return Model(plan, facts, base, net, tokenizer)
 
 
 def save(model: Model, folder: Path) -> None:
@@ -175,16 +181,34 @@ def ecosystem(plan: Plan) -> str:
     return "tunesmith" if ours else type(plan.method).ecosystem
 
 
-def load(folder: Path, *, online: bool = False) -> Model:
-    """Open a saved model for answering. Refuses another base than the one it was trained on."""
-    from tunesmith.bases.load import load_tokenizer
-
+def read_card(folder: Path) -> tuple[Plan, Facts, dict[str, Any]]:
+    """(plan, facts, card) of a saved model."""
     if not (folder / CARD).is_file():
         raise TunesmithError(f"{folder} is no model of Tunesmith: it has no {CARD}")
     card = read_json(folder / CARD)
     if card["format"] != FORMAT:
         raise TunesmithError(f"{folder}: written in format {card['format']}; this version reads format {FORMAT}")
-    plan, facts = make_plan(card["plan"]), Facts.model_validate(card["facts"])
+    return make_plan(card["plan"]), Facts.model_validate(card["facts"]), card
+
+
+def joined(host: Model, folder: Path, name: str) -> Model | None:
+    """A saved model laid on the base of an open one, under a name of its own (see `Method.use`); None where it cannot
+    be: another base, or a method that does not share. Both are then one network, of which one answers at a time."""
+    from tunesmith.bases.load import load_tokenizer
+
+    plan, facts, card = read_card(folder)
+    same = card["base"]["digest"] == host.base.digest and plan.base.layers == host.plan.base.layers
+    if not (same and plan.task.purpose == host.plan.task.purpose == "language" and plan.method.shares()):
+        return None
+    plan.method.join(host.net.auto, folder, name)
+    return Model(plan, facts, host.base, host.net, load_tokenizer(replace(host.base, folder=folder)))
+
+
+def load(folder: Path, *, online: bool = False) -> Model:
+    """Open a saved model for answering. Refuses another base than the one it was trained on."""
+    from tunesmith.bases.load import load_tokenizer
+
+    plan, facts, card = read_card(folder)
     base = find(plan.base.name, online=online)
     if base.digest != card["base"]["digest"]:
         raise TunesmithError(

@@ -77,6 +77,19 @@ class EvaluateReply(Reply):
     warnings: list[str]
 
 
+class ChatReply(Reply):
+    """`chat`: a line for each turn."""
+
+    role: Literal["assistant"]
+    content: str
+    model: str
+    untuned: bool
+    prompt_tokens: int
+    dropped_turns: int
+    cut_tokens: int
+    stopped: bool
+
+
 class PredictReply(Reply):
     """`predict`."""
 
@@ -175,7 +188,7 @@ class ImportReply(Reply):
 
 
 REPLIES: dict[str, type[Reply]] = {
-    "train": TrainReply, "evaluate": EvaluateReply, "predict": PredictReply, "data": DataReply, "parts": PartsReply,
+    "train": TrainReply, "chat": ChatReply, "evaluate": EvaluateReply, "predict": PredictReply, "data": DataReply, "parts": PartsReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
 }  # fmt: skip
 

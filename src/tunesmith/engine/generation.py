@@ -15,6 +15,7 @@ import torch
 from tunesmith.bases.load import quiet
 from tunesmith.data.ragged import Ragged
 from tunesmith.engine.network import Network
+from tunesmith.engine.streaming import Stream
 from tunesmith.tasks import Array, End, no_tick
 
 ROWS = 32
@@ -25,19 +26,24 @@ SPREAD = 1.25
 
 def write(  # noqa: PLR0913 - a model, what it is asked, and how
     net: Network, tokenizer: Any, prompts: Ragged, decode: Any, end: End, seed: int, *, together: bool = True,
-    tick: Callable[[int], object] = no_tick,
+    tick: Callable[[int], object] = no_tick, say: Callable[[str], object] | None = None,
 ) -> Array:  # fmt: skip
     """Continuations of N token rows as texts, (N,) objects, without the tokens that end them.
 
     `decode` has max_new_tokens, temperature, top_k, top_p and repetition_penalty. What is drawn depends on the seed
-    and on which rows are asked together, and on nothing else.
+    and on which rows are asked together, and on nothing else. `say` hears the pieces of a single row's text.
     """
     net.eval()
     out = np.empty(len(prompts), dtype=object)
+    stream = None
+    if say is not None:
+        assert len(prompts) == 1, "only one text can be heard at a time"
+        stream = Stream(lambda ids: _text(tokenizer, ids, end), end, say)
     with torch.random.fork_rng(devices=[]):
         for number, rows in enumerate(_batches(prompts, together=together)):
             torch.manual_seed(int(np.random.SeedSequence([seed, number, 3]).generate_state(1)[0]))
-            for row, ids in zip(rows, _continued(net, [prompts[r].tolist() for r in rows], decode, end), strict=True):
+            asked = [prompts[r].tolist() for r in rows]
+            for row, ids in zip(rows, _continued(net, asked, decode, end, stream), strict=True):
                 out[row] = _text(tokenizer, ids, end)
             tick(len(rows))
     return out
@@ -56,7 +62,9 @@ def _batches(prompts: Ragged, *, together: bool) -> Iterator[list[int]]:
         yield batch
 
 
-def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End) -> list[list[int]]:
+def _continued(
+    net: Network, rows: Sequence[list[int]], decode: Any, end: End, stream: Stream | None = None
+) -> list[list[int]]:
     """New tokens of each row, the ending one left out."""
     auto: Any = net.auto
     device = next(net.parameters()).device
@@ -75,7 +83,7 @@ def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End) -
         made = auto.generate(
             input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=decode.max_new_tokens, min_length=0,
             eos_token_id=list(end.tokens) or None, pad_token_id=pad, use_cache=True,
-            repetition_penalty=decode.repetition_penalty, **drawn,
+            repetition_penalty=decode.repetition_penalty, streamer=stream, **drawn,
         )  # fmt: skip
     return [_until(row[width:], end) for row in made.tolist()]
 
