@@ -17,7 +17,7 @@ from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Facts
 
 PAIRS = [
-    ("what leaks", "the pump leaks oil"), ("who wins", "the team wins the match"), ("what is hot", "the motor of fan 12"),
+    ("what leaks", "the pump leaks oil"), ("who wins", "the team wins the match"), ("what is hot", "the motor"),
     ("what is bad", "a dull and slow story"), ("水泵怎么了", "水泵漏油"), ("电机怎么了", "电机温度过高"),
 ]  # fmt: skip
 DECODE = {"max_new_tokens": 16, "repetition_penalty": 1.5}

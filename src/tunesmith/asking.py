@@ -14,6 +14,7 @@ from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of
 from tunesmith.files import append_line, digest_json, write_bytes, write_json
+from tunesmith.metrics import Answers
 from tunesmith.model import Model
 from tunesmith.prepare import run_steps
 from tunesmith.progress import Progress, Stop
@@ -46,7 +47,13 @@ def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
 
 def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
     """Metrics with intervals on a labelled file; rows whose label the model does not know are counted."""
-    table = read(path, model.plan.data.format)
+    answers, warnings = answers_on(model, read(path, model.plan.data.format), progress)
+    metrics = Judge(model.plan, model.facts).full(answers)
+    return {"metrics": metrics, "rows": len(answers.truth), "warnings": warnings}
+
+
+def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers, list[str]]:
+    """(answers of a labelled file beside the truth, warnings)."""
     records = cleaned(model, table, labelled=True)
     encoded = model.encode(records, model.plan.task.roles())
     with progress.bar("answering", len(records), "rows") as bar:
@@ -57,8 +64,7 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
         with progress.bar("writing", len(records), "rows") as bar:
             answers = replace(answers, predicted=model.write(records, tick=bar.advance))
     unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0
-    warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
-    return {"metrics": Judge(model.plan, model.facts).full(answers), "rows": len(records), "warnings": warnings}
+    return answers, [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
 
 
 def predict_file(  # noqa: PLR0913 - what addresses the job

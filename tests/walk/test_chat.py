@@ -72,8 +72,8 @@ def test_a_mistake_in_a_pipe_ends_it(
 def test_a_person_reads_of_a_mistake_and_goes_on(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = iter(["/sed 4", "/seed x", "/seed 4", "/set temperature=0.7", "/system be short", "/help", "hello", "/reset",
-                  "/switch"])  # fmt: skip
+    words = ["/sed 4", "/seed x", "/seed 4", "/set temperature=0.7", "/system be short", "/help", "hello", "/reset"]
+    typed = iter([*words, "/switch"])
 
     class Keyboard(io.StringIO):
         def isatty(self) -> bool:

@@ -146,7 +146,7 @@ class Method(Part):
         raise TunesmithError(self.fold_objection() or "this method folds in its own way")
 
     def shares(self) -> bool:
-        """Whether several trained runs can lie on one base in memory, of which one answers at a time (`join`, `use`)."""
+        """Whether several trained runs can lie on one base in memory; one of them answers at a time (`join`, `use`)."""
         return False
 
     def join(self, net: "nn.Module", folder: Path, name: str) -> None:
