@@ -23,8 +23,10 @@ PAIRS = [
 DECODE = {"max_new_tokens": 16, "repetition_penalty": 1.5}
 
 
-def base(folder: Path, family: str = "qwen2", *, positions: int = 128, seed: int = 0, **shape: Any) -> Path:
-    """A complete base folder whose network has a language head."""
+def base(
+    folder: Path, family: str = "qwen2", *, positions: int = 128, seed: int = 0, head: float = 1.0, **shape: Any
+) -> Path:
+    """A complete base folder whose network has a language head, drawn that wide: near 0 all tokens are alike to it."""
     tokenizer = tiny.make_tokenizer(family)
     tokenizer.model_max_length = positions
     tokenizer.save_pretrained(folder)
@@ -36,7 +38,7 @@ def base(folder: Path, family: str = "qwen2", *, positions: int = 128, seed: int
         for parameter in net.parameters():
             if parameter.dim() == 1:
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
-        net.lm_head.weight.data.normal_(std=1.0)
+        net.lm_head.weight.data.normal_(std=head)
     for token in range(len(tokenizer)):  # it writes letters, and no halves of characters
         if "\ufffd" in tokenizer.decode([token]):
             net.lm_head.weight.data[token] = 0

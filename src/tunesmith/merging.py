@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.data.table import read
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_folder, write_folder, write_json, write_text
+from tunesmith.files import MANIFEST, digest_folder, write_folder, write_json, write_text
 from tunesmith.golden import read_golden, write_golden
 from tunesmith.methods import METHODS
 from tunesmith.model import Model, fresh, read_card, save
@@ -43,7 +43,7 @@ class Part:
 
 def find_golden(name: str, folder: Path) -> Path:
     """The golden batch beside or inside a model folder. Raises TunesmithError where there is none."""
-    for place in (folder.parent / "golden", folder / "golden"):
+    for place in (folder / "golden", folder.parent / "golden"):
         if (place / "golden.safetensors").is_file():
             return place
     raise TunesmithError(f"merge: {name} has no golden batch to prove the result with. Name the run folder itself")
@@ -74,7 +74,7 @@ def fold_run(part: Part, out: Path, dtype: Dtype, load: Load, progress: Progress
     model = folded(load(part.folder))
 
     def golden(folder: Path) -> None:
-        shutil.copytree(part.golden, folder / "golden", ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copytree(part.golden, folder / "golden", ignore=shutil.ignore_patterns(MANIFEST))
 
     about = {"how": "fold", "parts": [_told(part)], "density": None, "seed": None}
     return _written(model, out, dtype, about, golden, progress)
@@ -108,6 +108,7 @@ def merge_runs(
     def golden(folder: Path) -> None:
         encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.purpose == "language"))
         write_golden(folder / "golden", model, encoded, range(len(records)), records)
+        (folder / "golden" / MANIFEST).unlink()  # the folder around it has one of all its files
 
     drawn = seed if how.startswith("dare") else None
     about = {"how": how, "parts": [_told(p) for p in parts], "density": density, "seed": drawn}

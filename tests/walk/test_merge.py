@@ -168,7 +168,7 @@ def test_dare_depends_on_the_seed_alone_and_the_folder_is_a_model(
     code, evaluated, err = call(capsys, "evaluate", tmp_path / "a", "--data", data)
     assert code == 0, err
     assert call(capsys, "predict", tmp_path / "a", "--data", data, "--out", tmp_path / "o.csv")[0] == 0
-    code, reply, err = call(capsys, "register", tmp_path / "a", "--name", "both")
+    code, _, err = call(capsys, "register", tmp_path / "a", "--name", "both")
     assert code == 0, err
     assert call(capsys, "evaluate", "both@1", "--data", data)[1]["metrics"] == evaluated["metrics"]
     assert main(["chat", "both@1", "--message", "what leaks"]) == 0
