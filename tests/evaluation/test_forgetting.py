@@ -94,7 +94,8 @@ def test_the_setting_belongs_to_tasks_that_write() -> None:
 def test_a_run_measures_stores_and_shows_it(tmp_path: Path) -> None:
     base = talkers.base(tmp_path / "small", positions=256, head=0.01)
     data = talkers.rows(tmp_path / "rows.jsonl", talkers.PAIRS, times=4)
-    reply = talkers.run(base, data, tmp_path / "run", train={"epochs": 2, "lr": 0.2})
+    ruin = {"epochs": 6, "lr": 0.03, "keep": "last", "patience": None}
+    reply = talkers.run(base, data, tmp_path / "run", "full", train=ruin)
     found = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))["forgetting"]
     assert found["rows"] == 100 and np.isfinite(found["difference"]["value"])
     assert found["difference"]["low"] > forgetting.WARN, "a rate that high ruins a base"
