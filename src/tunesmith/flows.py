@@ -189,7 +189,8 @@ def chat(*paths: str | Path, base: str | None = None, template: str = "auto", on
     """A conversation with runs, versions or a base: `chat("runs/help").say("hello").content`."""
     from tunesmith.model import CARD
     from tunesmith.model import load as load_model
-    from tunesmith.talking import Talk, untuned_voice, voices
+    from tunesmith.talking import Talk
+    from tunesmith.voices import untuned_voice, voices
 
     if not paths and base is None:
         raise TunesmithError("chat: with whom? Name a run or a version, or pass a base")

@@ -36,8 +36,9 @@ def plain_loss(model: Model, lines: list[str]) -> float:
     return total / tokens
 
 
-def test_losses_are_those_of_the_library(models: tuple[Model, Model]) -> None:
+def test_losses_are_those_of_the_library(models: tuple[Model, Model], monkeypatch: pytest.MonkeyPatch) -> None:
     tuned, base = models
+    monkeypatch.setattr(forgetting, "KNOWN", 1e6)
     found = forgetting.measure(tuned, base, True)
     given = forgetting.sentences(True)
     assert {name: len(lines) for name, lines in given.items()} == {"en": 60, "zh": 40} and found["rows"] == 100
@@ -52,17 +53,36 @@ def test_losses_are_those_of_the_library(models: tuple[Model, Model]) -> None:
     assert difference["high"] - difference["low"] < width, "pairing takes the sentences' own differences out"
 
 
+def test_a_language_that_the_base_never_knew_does_not_count(models: tuple[Model, Model], tmp_path: Path) -> None:
+    tuned, base = models
+    lines = forgetting.sentences(True)
+    for share, known in ((1e-6, False), (1e6, True)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(forgetting, "KNOWN", share)
+            found = forgetting.measure(tuned, base, True)
+        assert all(group["known"] == known for group in found["groups"].values())
+        assert found["rows"] == sum(map(len, lines.values())), "where nothing is known, everything is shown"
+    with pytest.MonkeyPatch.context() as patch:
+        losses = {name: plain_loss(base, list(each)) for name, each in lines.items()}
+        patch.setattr(forgetting, "KNOWN", sum(losses.values()) / 2 / np.log(len(tuned.tokenizer)))
+        found = forgetting.measure(tuned, base, True)
+    easy = min(losses, key=losses.__getitem__)
+    assert {n for n, group in found["groups"].items() if group["known"]} == {easy}
+    assert found["rows"] == len(lines[easy]) and found["difference"] == found["groups"][easy]["difference"]
+
+
 def test_the_same_model_has_forgotten_nothing(models: tuple[Model, Model]) -> None:
     found = forgetting.measure(models[1], models[1], True)
     assert found["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert forgetting.warning(found) is None
 
 
-def told(value: float, low: float, zh: float = 0.0) -> dict[str, Any]:
+def told(value: float, low: float, zh: float = 0.0, *, known: bool = True) -> dict[str, Any]:
     def one(rise: float, least: float) -> dict[str, Any]:
         return {"before": {"value": 2.0}, "after": {"value": 2.0 + rise}, "difference": {"value": rise, "low": least}}
 
-    return one(value, low) | {"groups": {"en": one(value, low), "zh": one(zh, zh / 2)}}
+    groups = {"en": one(value, low) | {"known": True}, "zh": one(zh, zh / 2) | {"known": known}}
+    return one(value, low) | {"groups": groups}
 
 
 def test_a_warning_names_the_worst_group_and_a_cure() -> None:
@@ -70,6 +90,7 @@ def test_a_warning_names_the_worst_group_and_a_cure() -> None:
     assert forgetting.warning(told(0.5, -0.1)) is None, "chance"
     assert "from 2.00 to 2.50" in str(forgetting.warning(told(0.5, 0.4)))
     text = str(forgetting.warning(told(0.05, 0.04, zh=0.7)))
+    assert forgetting.warning(told(0.05, 0.04, zh=0.7, known=False)) is None, "never known, so not forgotten"
     assert "(zh)" in text and "2 times" in text and "Cures:" in text
 
 

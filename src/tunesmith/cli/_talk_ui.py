@@ -5,7 +5,8 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunesmith.talking import Talk, Voice
+    from tunesmith.talking import Talk
+    from tunesmith.voices import Voice
 
 _KEPT = "\n\t\u200c\u200d"
 

@@ -24,6 +24,8 @@ from tunesmith.tasks._language import UNREAD, Making, texts
 
 WARN = 0.1
 """Rise of the loss in nats a token that is warned of, if it is beyond chance: perplexity 1.1 times as high."""
+KNOWN = 1.1
+"""Of the loss of an even guess, ln of the vocabulary: a base above it does not know the language."""
 GENERAL = Path(__file__).parent / "general"
 FEWEST = 10
 """Sentences below which an interval says nothing."""
@@ -53,9 +55,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def measure(tuned: Model, base: Model, asked: bool | str) -> dict[str, Any]:
-    """{before, after, difference: {value, low, high}, p, rows, groups: {name: the same}, sha256}, in nats a token.
+    """{before, after, difference: {value, low, high}, p, rows, groups: {name: the same, known}, sha256}; nats a token.
 
-    The difference is after minus before on the same sentences; its interval draws whole sentences.
+    The difference is after minus before on the same sentences; its interval draws whole sentences. Groups that the base
+    predicts worse than an even guess (`KNOWN`) are a language it never knew: they are told, and count in nothing else.
     """
     found = sentences(asked)
     lines = [line for group in found.values() for line in group]
@@ -63,11 +66,14 @@ def measure(tuned: Model, base: Model, asked: bool | str) -> dict[str, Any]:
     encoded = _encoded(lines, tuned)
     after, before = (_answers(lines, model.outputs(encoded)) for model in (tuned, base))
     plan = tuned.plan
-    whole = _compared(after, before, plan)
-    groups = {}
-    if len(found) > 1:
-        groups = {n: _compared(after.take(group_N == n), before.take(group_N == n), plan) for n in found}
-    return whole | {"groups": groups, "sha256": digest_bytes("\n".join(lines).encode())}
+    groups = {n: _compared(after.take(group_N == n), before.take(group_N == n), plan) for n in found}
+    even = KNOWN * float(np.log(len(tuned.tokenizer)))
+    for each in groups.values():
+        each["known"] = each["before"]["value"] is not None and each["before"]["value"] <= even
+    counts = np.isin(group_N, [n for n, each in groups.items() if each["known"]])
+    counts = counts if counts.any() else np.ones(len(lines), dtype=bool)
+    whole = _compared(after.take(counts), before.take(counts), plan)
+    return whole | {"groups": groups if len(groups) > 1 else {}, "sha256": digest_bytes("\n".join(lines).encode())}
 
 
 def _encoded(lines: Sequence[str], model: Model) -> Encoded:
@@ -107,7 +113,7 @@ def warning(found: Mapping[str, Any]) -> str | None:
     """What to tell of a model that forgot; None for one that did not, or where chance explains it."""
     worst, where = found, "general text"
     for name, each in found["groups"].items():
-        if (each["difference"]["value"] or 0) > (worst["difference"]["value"] or 0):
+        if each["known"] and (each["difference"]["value"] or 0) > (worst["difference"]["value"] or 0):
             worst, where = each, f"general text ({name})"
     difference = worst["difference"]
     if difference["value"] is None or difference["low"] is None or difference["low"] <= 0 or difference["value"] < WARN:

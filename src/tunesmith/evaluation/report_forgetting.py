@@ -1,5 +1,7 @@
 """Section on what tuning cost: the loss on general text before and after."""
 
+from typing import Any
+
 from tunesmith.evaluation.forgetting import WARN
 from tunesmith.evaluation.report_blocks import Block, Cell, Note, Section, Table, count, measured
 from tunesmith.evaluation.report_read import Results
@@ -15,7 +17,7 @@ def forgetting(results: Results) -> Section:
     told = [("all", found), *found["groups"].items()]
     rows = [
         [
-            Cell(LANGUAGES.get(name, name), count(each["rows"], "sentence")), measured(each["before"]),
+            Cell(LANGUAGES.get(name, name), _note(each)), measured(each["before"]),
             measured(each["after"]), measured(each["difference"]),
         ]
         for name, each in told
@@ -24,6 +26,12 @@ def forgetting(results: Results) -> Section:
     blocks: list[Block] = [Table(caption, ["Text", "Before", "After", "Difference"], rows)]
     blocks.append(Note(_verdict(found["difference"]["value"], found["difference"]["low"], found["difference"]["high"])))
     return Section("forgetting", "What it forgot", blocks)
+
+
+def _note(found: dict[str, Any]) -> str:
+    """How many sentences, and whether there was anything to forget."""
+    rows = count(found["rows"], "sentence")
+    return rows if found.get("known", True) else f"{rows}; unknown to the base, not counted"
 
 
 def _verdict(value: float | None, low: float | None, high: float | None) -> str:
