@@ -14,7 +14,7 @@ from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of, with_questions
 from tunesmith.files import append_line, digest_json, write_bytes, write_json
-from tunesmith.metrics import METRICS
+from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model
 from tunesmith.prepare import run_steps
 from tunesmith.progress import Progress, Stop
@@ -49,7 +49,13 @@ def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
 
 def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
     """Metrics with intervals on a labelled file; rows whose label the model does not know are counted."""
-    table = read(path, model.plan.data.format)
+    answers, warnings = answers_on(model, read(path, model.plan.data.format), progress)
+    metrics = Judge(model.plan, model.facts).full(answers, taught=False)
+    return {"metrics": metrics, "rows": len(answers.truth), "warnings": warnings}
+
+
+def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers, list[str]]:
+    """(answers of a labelled file beside the truth, warnings)."""
     records = cleaned(model, table, labelled=True)
     encoded = model.encode(records, model.plan.task.roles())
     refer(model, {"rows": encoded}, progress)
@@ -65,11 +71,7 @@ def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any
     warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
     left = [name for name in model.plan.metric_names if METRICS.find(name).reads_training]
     warnings += [f"{name} is left out: it learns from the training rows, which the model lacks" for name in left]
-    return {
-        "metrics": Judge(model.plan, model.facts).full(answers, taught=False),
-        "rows": len(records),
-        "warnings": warnings,
-    }
+    return answers, warnings
 
 
 def predict_file(  # noqa: PLR0913 - what addresses the job

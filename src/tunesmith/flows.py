@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
-from tunesmith.files import MANIFEST, digest_folder, verify_folder, write_json
+from tunesmith.files import MANIFEST, digest_folder, digest_json, verify_folder, write_json
 from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
@@ -127,10 +127,14 @@ def load(path: str | Path, *, online: bool = False) -> Any:
     from tunesmith.model import CARD
     from tunesmith.model import load as load_model
 
-    folder = model_folder(path, CARD)
+    return load_model(_sound(model_folder(path, CARD)), online=online)
+
+
+def _sound(folder: Path) -> Path:
+    """A model folder whose files are those that were written."""
     if (folder / MANIFEST).is_file() and (wrong := verify_folder(folder)):
         raise TunesmithError(f"{folder} is damaged: {'; '.join(wrong[:3])}. Answers could differ: refused")
-    return load_model(folder, online=online)
+    return folder
 
 
 def model_folder(path: str | Path, card: str) -> Path:
@@ -183,17 +187,95 @@ def evaluate(
     return evaluate_file(load(path, online=online), Path(data), progress or Progress())
 
 
+def chat(*paths: str | Path, base: str | None = None, template: str = "auto", online: bool = False) -> Any:
+    """A conversation with runs, versions or a base: `chat("runs/help").say("hello").content`."""
+    from tunesmith.model import CARD
+    from tunesmith.model import load as load_model
+    from tunesmith.talking import Talk
+    from tunesmith.voices import untuned_voice, voices
+
+    if not paths and base is None:
+        raise TunesmithError("chat: with whom? Name a run or a version, or pass a base")
+    found = [(_short_name(p), _sound(model_folder(p, CARD))) for p in paths]
+    made = voices(found, lambda folder: load_model(folder, online=online))
+    if base is not None:
+        made.append(untuned_voice(find(base, online=online), template, made))
+    return Talk(made)
+
+
+def merge(  # noqa: PLR0913 - a recipe and where it goes
+    paths: Sequence[str | Path], out: str | Path, *, how: str | None = None, weights: Sequence[float] | None = None,
+    density: float | None = None, seed: int = 0, dtype: str = "fp32", data: str | Path | None = None,
+    online: bool = False, progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """One run folded into its base, or several of one base merged into one model folder; with `data` all are judged."""
+    from tunesmith import merging
+    from tunesmith.model import CARD
+    from tunesmith.model import load as load_model
+
+    if how and len(paths) == 1:
+        raise TunesmithError("merge: --how is for several runs. One run is folded into its base, without it")
+    if not how and len(paths) > 1:
+        raise TunesmithError(f"merge: how shall {len(paths)} runs become one? Pass --how {' | '.join(merging.HOWS)}")
+    if len(paths) == 1 and (weights or density is not None):
+        raise TunesmithError("merge: --weights and --density have no effect on a single run: remove them")
+    if weights is not None and len(weights) != len(paths):
+        raise TunesmithError(f"--weights: {len(weights)} weights for {len(paths)} runs. Give one a run")
+    shares = weights or [1 / len(paths)] * len(paths)
+    parts: list[merging.Part] = []
+    for path, weight in zip(paths, shares, strict=True):
+        folder, name = _sound(model_folder(path, CARD)), _short_name(path)
+        twice = f"-{len(parts) + 1}" if name in {p.name for p in parts} else ""
+        parts.append(merging.Part(name + twice, folder, merging.find_golden(name, folder), weight))
+
+    def open_(folder: Path) -> Any:
+        return load_model(folder, online=online)
+
+    target, bar = Path(out).expanduser(), progress or Progress()
+    kind: Any = dtype
+    if how is None:
+        reply = merging.fold_run(parts[0], target, kind, open_, bar)
+    else:
+        chosen: Any = how
+        recipe = merging.Recipe(chosen, density, seed)
+        reply = merging.merge_runs(parts, recipe, target, kind, open_, bar)
+    judged = None if data is None else merging.compare(parts, target, Path(data), open_, bar)
+    return reply | {"compared": judged}
+
+
+def _short_name(path: str | Path) -> str:
+    """What a run is called among others: its folder's name, or the version as it is written."""
+    text, folder = str(path), Path(path)
+    if "@" in text and not folder.exists():
+        return text
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
 def register(path: str | Path, name: str) -> Any:
     """Accept a finished run into the registry as the next version of a name."""
     from tunesmith.registry.store import Store
 
     run = Run(Path(path))
+    if (run.path / "merge.json").is_file():
+        return _register_merged(_sound(run.path), name)
     reply = run.reply
     if reply is None:
         raise TunesmithError(f"{path} is not a finished run: only a run whose reload proof held can be a version")
     who = json_file(run.file("run.json"))
     lineage = {"base": who["base"], "data": who["data"], "plan": reply["plan_sha256"], "parent": None}
     return Store().register(run.model, name, lineage=lineage, metrics=reply["metrics"])
+
+
+def _register_merged(folder: Path, name: str) -> Any:
+    """A merged folder is there only if its proof held."""
+    from tunesmith.registry.store import Store
+
+    about = json_file(folder / "merge.json")
+    plan = json_file(folder / "tunesmith.json")["plan"]
+    lineage = {"base": about["base"]["digest"], "data": None, "plan": digest_json(plan), "parent": None,
+               "merge": {k: about[k] for k in ("how", "parts", "density", "seed", "dtype")}}  # fmt: skip
+    return Store().register(folder, name, lineage=lineage, metrics={})
 
 
 def json_file(path: Path) -> dict[str, Any]:
@@ -242,6 +324,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "check", "evaluate", "hardprompt", "import_plan", "load",
-    "make_plan", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "evaluate", "hardprompt", "import_plan", "load",
+    "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip

@@ -204,7 +204,21 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "signatures": by.signatures(answers[main]),
         "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
     }
+    if work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
+        results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
+
+
+def _forgotten(work: Work, model: Model) -> dict[str, Any]:
+    """The loss on general text before and after; a warning where it rose."""
+    from tunesmith.evaluation import forgetting
+
+    work.progress.say("judging: what it forgot of general text")
+    found = forgetting.measure(model, untuned(model), work.plan.evaluate.forgetting)
+    if text := forgetting.warning(found):
+        work.warnings.append(text)
+        work.progress.say(f"warning: {text}")
+    return found
 
 
 def _written(work: Work, model: Model, split: str, what: str, account: Account | None = None) -> Any:

@@ -120,7 +120,7 @@ def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, 
     facts = task.meet(facts, tokenizer, family)
     if not (blanks := task.blanks(tokenizer)):
         return facts
-    asked = base_model(plan, facts, base, tokenizer)
+    asked = bare(plan, base, tokenizer, facts)
     return task.calibrated(asked.outputs(asked.encode(blanks, task.roles(labelled=False))), facts)
 
 
@@ -167,14 +167,18 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
 
 def untuned(model: Model) -> Model:
     """The same task answered by the base as it was, for comparison."""
-    return base_model(model.plan, model.facts, model.base, model.tokenizer)
+    return bare(model.plan, model.base, model.tokenizer, model.facts)
 
 
-def base_model(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
-    """The task answered by a base as it is. Side vectors, which are learnt, count nothing there."""
+def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) -> Model:
+    """The task answered by a base as it is; facts are those of its tokenizer unless given. Side vectors, which are
+    learnt, count nothing there."""
     from tunesmith.engine.network import Network
     from tunesmith.methods import METHODS
 
+    if facts is None:
+        family = family_for(plan, base)
+        facts = plan.task.meet(Facts(encoder_decoder=family.purpose == "seq2seq"), tokenizer, family)
     plan = plan.model_copy(update={"method": METHODS.make("full")})
     auto = fresh(plan, facts, base, tokenizer).eval().requires_grad_(False)
     net = Network(auto, 0, plan.task.outputs(facts), words=_words(plan, facts, base))
@@ -219,16 +223,34 @@ def ecosystem(plan: Plan) -> str:
     return "tunesmith" if ours else type(plan.method).ecosystem
 
 
-def load(folder: Path, *, online: bool = False) -> Model:
-    """Open a saved model for answering. Refuses another base than the one it was trained on."""
-    from tunesmith.bases.load import load_tokenizer
-
+def read_card(folder: Path) -> tuple[Plan, Facts, dict[str, Any]]:
+    """(plan, facts, card) of a saved model."""
     if not (folder / CARD).is_file():
         raise TunesmithError(f"{folder} is no model of Tunesmith: it has no {CARD}")
     card = read_json(folder / CARD)
     if card["format"] != FORMAT:
         raise TunesmithError(f"{folder}: written in format {card['format']}; this version reads format {FORMAT}")
-    plan, facts = make_plan(card["plan"]), Facts.model_validate(card["facts"])
+    return make_plan(card["plan"]), Facts.model_validate(card["facts"]), card
+
+
+def joined(host: Model, folder: Path, name: str) -> Model | None:
+    """A saved model laid on the base of an open one, under a name of its own (see `Method.use`); None where it cannot
+    be: another base, or a method that does not share. Both are then one network, of which one answers at a time."""
+    from tunesmith.bases.load import load_tokenizer
+
+    plan, facts, card = read_card(folder)
+    same = card["base"]["digest"] == host.base.digest and plan.base.layers == host.plan.base.layers
+    if not (same and plan.task.writes and host.plan.task.writes and plan.method.shares()):
+        return None
+    plan.method.join(host.net.auto, folder, name)
+    return Model(plan, facts, host.base, host.net, load_tokenizer(replace(host.base, folder=folder)))
+
+
+def load(folder: Path, *, online: bool = False) -> Model:
+    """Open a saved model for answering. Refuses another base than the one it was trained on."""
+    from tunesmith.bases.load import load_tokenizer
+
+    plan, facts, card = read_card(folder)
     base = plan.base.found(online=online)
     if base.digest != card["base"]["digest"]:
         raise TunesmithError(

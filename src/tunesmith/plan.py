@@ -204,6 +204,9 @@ class Evaluate(Section):
     counts with a linear model. probe: the frozen base with one. untuned: the base as it was, for tasks that write."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
+    forgetting: bool | str = True
+    """Tasks that write: the loss on general text before and after tuning. true: on a hundred sentences that come with
+    the package; a file: on its lines."""
 
 
 def _mixed(value: Any) -> Any:
@@ -290,7 +293,8 @@ class Plan(Section):
         base = self.base
         if Path(base.name).expanduser().is_dir():
             base = base.model_copy(update={"name": fixed(base.name)})
-        return self.model_copy(update={"data": self.data.model_copy(update=files), "base": base})
+        judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
+        return self.model_copy(update={"data": self.data.model_copy(update=files), "base": base, "evaluate": judged})
 
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""
@@ -344,6 +348,8 @@ def _metric_objections(plan: Plan) -> list[str]:
         if which in METRICS.names() and not METRICS.find(which).picks:
             found.append(f"evaluate.metrics: {which} describes answers and picks no model: put another metric first, "
                          "and train.best on one that may")  # fmt: skip
+    if isinstance(plan.evaluate.forgetting, str) and plan.task.kind != "text":
+        found.append("evaluate.forgetting has no effect on a task that does not write: remove it")
     if plan.train.best not in (None, "loss", *plan.metric_names):
         found.append(f"train.best: {plan.train.best} is not among the metrics that are computed: "
                      f"{', '.join(plan.metric_names)}. Add it to evaluate.metrics")  # fmt: skip

@@ -20,13 +20,18 @@ from tunesmith.run import Run
 
 def prove_apart(run: Run) -> dict[str, Any]:
     """Run the proof in a fresh process; raises GateRefused with its words when it does not hold."""
+    return apart("tunesmith.prove", str(run.path))
+
+
+def apart(module: str, *words: str) -> dict[str, Any]:
+    """What a module of ours answers as a fresh process; raises GateRefused with its words where a proof fails."""
     from tunesmith.machine import kernel_key
 
     threads = kernel_key()["threads"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "tunesmith.prove", str(run.path)], capture_output=True, text=True, env=environment,
-        check=False, stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", module, *words], capture_output=True, text=True, env=environment, check=False,
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if done.returncode == GateRefused.exit_code:
         raise GateRefused(done.stderr.strip())
@@ -67,7 +72,7 @@ def prove(run: Run) -> dict[str, Any]:
     }  # fmt: skip
     if ecosystem(model.plan) == "plain":
         with torch.inference_mode():
-            plain = plain_logits(run, model, tensors)
+            plain = plain_logits(plain_network(run.model, model), model, tensors)
         proof |= {"plain": True, "plain_max_error": require_equal(plain, golden, "the model opened without Tunesmith")}
     return proof
 
@@ -90,8 +95,8 @@ def _same_metric(run: Run, values: dict[str, float]) -> dict[str, float]:
     return {main: values[main]}
 
 
-def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
-    """Logits of the golden tokens from transformers and PEFT alone, as a user without Tunesmith would get them."""
+def plain_network(folder: Path, model: Any) -> Any:
+    """The saved model opened with transformers and PEFT alone, as a user without Tunesmith would."""
     import transformers
 
     from tunesmith.bases import quant
@@ -101,8 +106,8 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     purpose = model.family.purpose
     auto = getattr(transformers, auto_class(purpose))
     with quiet():
-        if not (run.model / "adapter_config.json").is_file():
-            net = auto.from_pretrained(run.model)
+        if not (folder / "adapter_config.json").is_file():
+            net = auto.from_pretrained(folder)
         else:
             from peft import PeftModel
 
@@ -114,12 +119,16 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)
             base.config.pad_token_id = model.tokenizer.pad_token_id
-            net = PeftModel.from_pretrained(base, run.model)
-    net.eval()
+            net = PeftModel.from_pretrained(base, folder)
+    return net.eval()
+
+
+def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
+    """What such a network says of the golden tokens: its logits, or what is read of them at the labels."""
     if model.facts.wording is not None:
         return by_words(net, model.facts.wording, tensors)
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
-    return task.as_plain(found, tensors["logits"].numpy()) if "labels" in tensors else found
+    return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy())) if "labels" in tensors else found
 
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:

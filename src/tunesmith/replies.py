@@ -77,6 +77,73 @@ class EvaluateReply(Reply):
     warnings: list[str]
 
 
+class ChatReply(Reply):
+    """`chat`: a line for each turn."""
+
+    role: Literal["assistant"]
+    content: str
+    model: str
+    untuned: bool
+    prompt_tokens: int
+    dropped_turns: int
+    cut_tokens: int
+    stopped: bool
+
+
+class MergePart(BaseModel):
+    """What went into a merged model."""
+
+    name: str
+    method: str
+    weight: float
+    sha256: str
+
+
+class MergeProof(BaseModel):
+    """What a fresh process found: differences in units of max(1, |output|), answers that became others."""
+
+    rows: int
+    max_error: float
+    plain: bool
+    plain_max_error: float | None
+    label_flips: int
+    written: int
+    written_changed: int
+    words_changed: float
+    equality: Literal["exact", "bounded"]
+
+
+class MergeTest(Difference):
+    """Merged minus part."""
+
+    p_holm: float | None = None
+
+
+class Compared(BaseModel):
+    """The merged model and its parts on one file."""
+
+    data: str
+    rows: int
+    metrics: dict[str, Metrics]
+    paired: dict[str, MergeTest]
+    warnings: list[str]
+
+
+class MergeReply(Reply):
+    """`merge`."""
+
+    out: str
+    how: Literal["fold", "linear", "ties", "dare_linear", "dare_ties"]
+    dtype: Literal["fp32", "bf16"]
+    parts: list[MergePart]
+    density: float | None
+    seed: int | None
+    proof: MergeProof
+    compared: Compared | None
+    manifest_sha256: str
+    warnings: list[str]
+
+
 class PredictReply(Reply):
     """`predict`."""
 
@@ -218,8 +285,9 @@ class HardPromptReply(Reply):
 
 
 REPLIES: dict[str, type[Reply]] = {
-    "train": TrainReply, "evaluate": EvaluateReply, "predict": PredictReply, "data": DataReply, "parts": PartsReply,
-    "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply, "hardprompt": HardPromptReply,
+    "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
+    "data": DataReply, "parts": PartsReply, "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
+    "hardprompt": HardPromptReply,
 }  # fmt: skip
 
 

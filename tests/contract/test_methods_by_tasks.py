@@ -26,8 +26,7 @@ from tunesmith.methods import METHODS
 from tunesmith.model import Model, build, facts_for, load, save, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
-from tunesmith.prove import plain_logits
-from tunesmith.run import Run
+from tunesmith.prove import plain_logits, plain_network
 from tunesmith.tasks import TASKS
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
@@ -184,7 +183,7 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
     if encoded.labels is not None:
         tensors["labels"] = torch.from_numpy(beside(encoded.labels))
     with torch.inference_mode():
-        plain = plain_logits(Run(folder), case.model, tensors)
+        plain = plain_logits(plain_network(folder / "model", case.model), case.model, tensors)
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"
 
 

@@ -18,8 +18,7 @@ from tunesmith.golden import EXACT, error_of
 from tunesmith.methods import METHODS, _peft
 from tunesmith.model import Model, build, ecosystem, load, save, untuned
 from tunesmith.plan_text import make_plan
-from tunesmith.prove import plain_logits
-from tunesmith.run import Run
+from tunesmith.prove import plain_logits, plain_network
 from tunesmith.tasks import Encoded, _pairs
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
@@ -102,7 +101,7 @@ def check_saved(model: Model, encoded: Encoded, records: list[Record], folder: P
         labels = torch.from_numpy(golden.beside(encoded.inner.labels, batch["input_ids"].shape[1]))
         tensors = {**batch, "labels": labels, "logits": torch.from_numpy(outputs)}
         with torch.inference_mode():
-            assert error_of(plain_logits(Run(folder), model, tensors), outputs) <= EXACT
+            assert error_of(plain_logits(plain_network(folder / "model", model), model, tensors), outputs) <= EXACT
 
 
 @pytest.mark.parametrize("name", METHODS.names())

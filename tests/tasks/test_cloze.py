@@ -204,8 +204,7 @@ PAIRS = [
 def test_every_method_learns_and_reloads(method: str, family: str, bases: Any, tmp_path: Path) -> None:
     from tunesmith.engine.batches import collate
     from tunesmith.model import ecosystem, weights
-    from tunesmith.prove import plain_logits
-    from tunesmith.run import Run
+    from tunesmith.prove import plain_logits, plain_network
 
     settings = {"name": method, "tokens": 3} if method in ("prefix", "prompt", "ptuning") else method
     model = made(bases(family), family, settings, words=SEVERAL, calibrate="content_free")
@@ -224,7 +223,7 @@ def test_every_method_learns_and_reloads(method: str, family: str, bases: Any, t
             tensors |= {f"{n}.{i}": batch.inputs[n] for n in ("input_ids", "attention_mask")}
             tensors[f"places.{i}"] = batch.places
         with torch.inference_mode():
-            assert error_of(plain_logits(Run(tmp_path), model, tensors), logits) <= EXACT
+            assert error_of(plain_logits(plain_network(tmp_path / "model", model), model, tensors), logits) <= EXACT
 
 
 # calibration, examples

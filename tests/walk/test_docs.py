@@ -188,6 +188,19 @@ def test_the_walk_of_the_readme(checkout: Path) -> None:
     assert (checkout / "runs" / "first" / "reply.json").read_bytes() == reply, "the Python block is another plan"
 
 
+@pytest.mark.slow
+def test_the_walk_to_a_chat_and_a_merge(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import talkers
+
+    monkeypatch.setenv("BASE", str(talkers.base(checkout / "small", positions=512)))
+    for page in ("chat.md", "merging.md"):
+        for block in commands(DOCS / page):
+            done = shell(block, checkout)
+            assert done.returncode == 0, f"{block}\n{done.stderr}"
+    assert (checkout / "talk.jsonl").read_text(encoding="utf-8").count('"role": "assistant"') == 2
+    assert {p.name for p in (checkout / "merged").iterdir()} == {"plant", "both", "thinned"}
+
+
 def test_errors_in_the_docs_are_what_is_said() -> None:
     page = " ".join((DOCS / "start.md").read_text(encoding="utf-8").split())
     for words in (["train.cycles=4"], ["task=clasify", "method=lorra"]):

@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    if asked.json:
+    if asked.json and reply is not None:  # a conversation has printed a line for each turn
         print(json.dumps(reply, ensure_ascii=False, allow_nan=False))
     return 0
 

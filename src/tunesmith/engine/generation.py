@@ -9,7 +9,7 @@ Shape letters: B rows, T tokens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from tunesmith.data.ragged import Ragged
 from tunesmith.engine.constrained import Account, Rows, Shape
 from tunesmith.engine.network import Network
 from tunesmith.engine.seq2seq import first_tokens
+from tunesmith.engine.streaming import Stream
 from tunesmith.tasks import Array, End, no_tick
 
 ROWS = 32
@@ -30,26 +31,30 @@ SPREAD = 1.25
 
 def write(  # noqa: PLR0913 - a model, what it is asked, and how
     net: Network, tokenizer: Any, prompts: Ragged, decode: Any, end: End, seed: int, *, together: bool = True,
-    tick: Callable[[int], object] = no_tick, account: Account | None = None,
+    tick: Callable[[int], object] = no_tick, account: Account | None = None, say: Callable[[str], object] | None = None,
 ) -> Array:  # fmt: skip
     """Continuations of N token rows as texts, (N,) objects, without the tokens that end them.
 
     `decode` has max_new_tokens, temperature, top_k, top_p, repetition_penalty and schema. What is drawn depends on the
-    seed and on which rows are asked together, and on nothing else. With a schema `account` is kept.
+    seed and on which rows are asked together, and on nothing else. With a schema `account` is kept. `say` hears the
+    pieces of a single row's text.
     """
     net.eval()
     first = first_tokens(net.auto, tokenizer) if purpose_of(net.auto) == "seq2seq" else None
     out = np.empty(len(prompts), dtype=object)
-    shape = None
+    shape, stream = None, None
     if decode.schema is not None:
         end = end if end.tokens else end.model_copy(update={"tokens": _own_stop(tokenizer)})
         shape = Shape(decode.schema, tokenizer, end.tokens)
+    if say is not None:
+        assert len(prompts) == 1, "only one text can be heard at a time"
+        stream = Stream(lambda ids: _text(tokenizer, ids, end), end, say)
     with torch.random.fork_rng(devices=[]):
         for number, rows in enumerate(_batches(prompts, together=together)):
             torch.manual_seed(int(np.random.SeedSequence([seed, number, 3]).generate_state(1)[0]))
             asked = [prompts[r].tolist() for r in rows]
-            made = _continued(net, asked, decode, end, first, shape.rows(len(rows)) if shape else None)
-            for row, ids in zip(rows, made, strict=True):
+            extras = Extras(first, shape.rows(len(rows)) if shape else None, stream)
+            for row, ids in zip(rows, _continued(net, asked, decode, end, extras), strict=True):
                 out[row] = shape.text(ids, account or Account()) if shape else _text(tokenizer, ids, end)
             tick(len(rows))
     return out
@@ -73,10 +78,18 @@ def _batches(prompts: Ragged, *, together: bool) -> Iterator[list[int]]:
         yield batch
 
 
-def _continued(
-    net: Network, rows: Sequence[list[int]], decode: Any, end: End, first: list[int] | None, constraint: Rows | None
-) -> list[list[int]]:
-    """New tokens of each row, the ending one left out. `first`: what a decoder of its own begins with."""
+class Extras(NamedTuple):
+    """What some ways of writing need."""
+
+    first: list[int] | None
+    """Tokens that a decoder of its own begins with."""
+    constraint: Rows | None
+    stream: Stream | None
+
+
+def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End, extras: "Extras") -> list[list[int]]:
+    """New tokens of each row, the ending one left out."""
+    first, constraint = extras.first, extras.constraint
     auto: Any = net.auto
     device = next(net.parameters()).device
     width, pad = max(map(len, rows)), end.tokens[0] if end.tokens else 0
@@ -94,7 +107,7 @@ def _continued(
             input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=decode.max_new_tokens, min_length=0,
             eos_token_id=list(end.tokens) or None, pad_token_id=pad, use_cache=True,
             repetition_penalty=decode.repetition_penalty, num_beams=1, no_repeat_ngram_size=0, **own, **_drawn(decode),
-            logits_processor=[constraint] if constraint else None,
+            logits_processor=[constraint] if constraint else None, streamer=extras.stream,
         )  # fmt: skip
     return [_until(row[width if first is None else len(first) :], end) for row in made.tolist()]
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tunesmith.evaluation import report_data, report_training
 from tunesmith.evaluation.report_blocks import Section
 from tunesmith.evaluation.report_confidence import confidence
+from tunesmith.evaluation.report_forgetting import forgetting
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
@@ -42,6 +43,7 @@ def sections(results: Results) -> list[Section]:
         confidence(results),
         mistakes(results),
         slices(results),
+        forgetting(results),
         report_training.learnt(results),
         report_training.cost(results),
         report_training.proof(results),

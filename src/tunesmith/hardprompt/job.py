@@ -103,9 +103,7 @@ def _speaker(prepared: Prepared, found: Found | None, asked: Asked) -> Speaker:
 
     assert found is not None, "a local search has a base"
     tokenizer = load_tokenizer(found)
-    facts = task.meet(
-        task.study(prepared.splits["train"], prepared.roles), tokenizer, family_for(plan, found)
-    )
+    facts = task.meet(task.study(prepared.splits["train"], prepared.roles), tokenizer, family_for(plan, found))
     return Local(untuned(Model(plan, facts, found, cast("Any", None), tokenizer)))
 
 

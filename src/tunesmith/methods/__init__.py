@@ -43,6 +43,8 @@ class Method(Part):
     base's own weights wants 2e-4 on MiniLM (384), 5e-5 on BERT-base, about 1e-5 on a model 2,048 wide."""
     mergeable: ClassVar[bool] = False
     """Whether `fold` can turn the result into the base's own architecture with equal outputs."""
+    stays: ClassVar[str] = ""
+    """Of a method that is not mergeable: why."""
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
@@ -75,6 +77,13 @@ class Method(Part):
         """Whether the base's own weights stay as they are inside, so that with everything added switched off the
         network is the base."""
         return False
+
+    def fold_objection(self) -> str | None:
+        """Why `fold` does not work with these settings; None where it does."""
+        if self.can_fold():
+            return None
+        why = f": {self.stays}" if self.stays else ""
+        return f"method '{getattr(self, 'name', '?')}' cannot be merged into its base{why}"
 
     def needs_equal_lengths(self, family: Family) -> bool:
         """Whether a batch must hold rows of one length, because padding would change the answer."""
@@ -144,7 +153,19 @@ class Method(Part):
 
     def fold(self, net: "nn.Module") -> "nn.Module":
         """The plain transformers model that answers the same. Raises TunesmithError where not `mergeable`."""
-        raise TunesmithError(f"method '{getattr(self, 'name', '?')}' cannot be merged into its base")
+        raise TunesmithError(self.fold_objection() or "this method folds in its own way")
+
+    def shares(self) -> bool:
+        """Whether several trained runs can lie on one base in memory; one of them answers at a time (`join`, `use`)."""
+        return False
+
+    def join(self, net: "nn.Module", folder: Path, name: str) -> None:
+        """Put another trained run of such a method beside the first one, which is called `default`; inactive."""
+        raise AssertionError("only methods that share join")
+
+    def use(self, net: "nn.Module", name: str) -> None:
+        """Let that run answer."""
+        raise AssertionError("only methods that share are told which one to use")
 
     def learnt(self, net: "nn.Module", family: Family, tokenizer: Any) -> list[Learnt]:
         """What to show of the result: nearest tokens of virtual tokens, norms and ranks by layer."""

@@ -143,6 +143,31 @@ def load(net: "nn.Module", folder: Path, kind: str) -> "nn.Module":
     return cast("nn.Module", wrapped.eval().requires_grad_(False))
 
 
+def join(net: "nn.Module", folder: Path, name: str) -> None:
+    """A second saved adapter on the base of a loaded network, under a name of its own and inactive. Raises
+    TunesmithError unless all keys match."""
+    import peft
+    from safetensors.torch import load_file
+
+    wrapped: Any = net
+    with quiet():
+        config = peft.PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        wrapped.add_adapter(name, config)
+        own = peft.get_peft_model_state_dict(wrapped, adapter_name=name, save_embedding_layers=False)
+        tensors = load_file(str(folder / WEIGHTS))
+        compare(folder / WEIGHTS, dict(own), tensors)
+        peft.set_peft_model_state_dict(wrapped, tensors, adapter_name=name)
+    wrapped.eval().requires_grad_(False)
+
+
+def use(net: "nn.Module", name: str) -> None:
+    """Make that adapter the only active one, to answer."""
+    wrapped: Any = net
+    wrapped.set_adapter(name)
+    wrapped.eval().requires_grad_(False)
+
+
 def compare(path: Path, own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tensor]") -> None:
     """Raise TunesmithError unless a file holds exactly the tensors that the network has."""
     missing, odd = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())

@@ -56,7 +56,7 @@ def load(net: "nn.Module", folder: Path) -> "nn.Module":
     with quiet():
         try:
             loaded, report = type(net).from_pretrained(  # type: ignore[attr-defined]
-                folder, output_loading_info=True, local_files_only=True, use_safetensors=True
+                folder, output_loading_info=True, local_files_only=True, use_safetensors=True, dtype="float32"
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise TunesmithError(f"{folder}: the saved weights do not load: {error}") from error

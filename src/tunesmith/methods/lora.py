@@ -140,6 +140,15 @@ class LoRA(Method):
     def fold(self, net: "nn.Module") -> "nn.Module":
         return _peft.folded(net)
 
+    def shares(self) -> bool:
+        return self.variant in ("lora", "rslora", "dora")
+
+    def join(self, net: "nn.Module", folder: Path, name: str) -> None:
+        _peft.join(net, folder, name)
+
+    def use(self, net: "nn.Module", name: str) -> None:
+        _peft.use(net, name)
+
     def learnt(self, net: "nn.Module", family: "Family", tokenizer: Any) -> list[Learnt]:
         from peft.tuners.tuners_utils import BaseTunerLayer
 

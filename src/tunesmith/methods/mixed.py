@@ -90,6 +90,10 @@ class Mixed(Method):
     def can_fold(self) -> bool:
         return all(part.can_fold() for part in self.parts)
 
+    def fold_objection(self) -> str | None:
+        stuck = "; ".join(f"{_name(p)} cannot: {type(p).stays}" for p in self.parts if not p.can_fold())
+        return f"method 'mixed' cannot be merged into its base, because {stuck}" if stuck else None
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         if fault := self.objection(None):
             raise TunesmithError(f"method: {fault}")
@@ -170,9 +174,8 @@ class Mixed(Method):
         return net.eval().requires_grad_(False)
 
     def fold(self, net: "nn.Module") -> "nn.Module":
-        if not self.can_fold():
-            stuck = ", ".join(_name(part) for part in self.parts if not part.can_fold())
-            raise TunesmithError(f"method 'mixed' cannot be merged into its base, because {stuck} cannot")
+        if fault := self.fold_objection():
+            raise TunesmithError(fault)
         return _peft.folded(net)
 
     def learnt(self, net: "nn.Module", family: "Family", tokenizer: Any) -> list[Learnt]:

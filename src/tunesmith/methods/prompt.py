@@ -34,6 +34,7 @@ class Prompt(Method):
     """What the prompt starts as, e.g. "is this review positive or negative"; repeated or cut to `tokens`."""
 
     rate: ClassVar[float] = 3e-2
+    stays: ClassVar[str] = "its virtual tokens stand before every row and are no weights of the base"
     prefer: ClassVar[str] = "the base is a large decoder and a task may cost a few kilobytes; small bases want others"
     source: ClassVar[str] = "Lester et al. 2021, https://arxiv.org/abs/2104.08691"
 

@@ -34,6 +34,7 @@ class PTuning(Method):
     """Its width."""
 
     rate: ClassVar[float] = 5e-3
+    stays: ClassVar[str] = "its virtual tokens stand before every row and are no weights of the base"
     prefer: ClassVar[str] = "prompt tuning is unstable on your base: the encoder ties the tokens together"
     source: ClassVar[str] = "Liu et al. 2021, https://arxiv.org/abs/2103.10385"
 
