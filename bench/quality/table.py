@@ -51,7 +51,8 @@ HEAD = """# Results on real data
 
 Written by `python bench/quality/table.py` from the lines in `bench/quality/results/`, which
 `python bench/quality/run.py SET` measures and appends. Base: `minilm` (22.7 M parameters). Methods run with their
-default settings and learning rates; a tenth of the training rows picks the epoch and never the settings. Times are CPU
+default settings and learning rates, unless a section says that settings were chosen inside the folds; a tenth of the
+training rows picks the epoch. Times are CPU
 seconds of training on one core of a shared AMD EPYC (AVX2); read them as ratios. "trained" leaves nothing out: it is
 the share of all parameters that move, head included.
 
