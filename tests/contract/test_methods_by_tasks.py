@@ -33,6 +33,8 @@ from tunesmith.training.loop import Loop
 
 FAMILIES = ("bert", "roberta", "qwen2")
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
+TRIED = [name for name in TASKS.names() if name != "prefer"]
+"""`prefer` has rows of two answers, and its own walk over all methods: test_methods_prefer.py."""
 REFUSED = {("bitfit", "llama"), ("mixed", "llama"), ("prefix", "distilbert"), ("prefix", "deberta-v2")}
 """The pairs that cannot work, each for a reason of the architecture; any other refusal fails. May only shrink."""
 
@@ -61,7 +63,7 @@ class Case:
 def combinations() -> list[tuple[str, str, str]]:
     """A small set that covers every pair of (method, task, family); the seed is printed in the test ids."""
     seed = int(os.environ.get("TUNESMITH_PAIRS", "0"))
-    shuffled = list(itertools.product(METHODS.names(), TASKS.names(), FAMILIES))
+    shuffled = list(itertools.product(METHODS.names(), TRIED, FAMILIES))
     random.Random(seed).shuffle(shuffled)
 
     def pairs(c: tuple[str, str, str]) -> set[tuple[str, ...]]:
@@ -153,7 +155,7 @@ def test_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2"))
-@pytest.mark.parametrize("task", TASKS.names())
+@pytest.mark.parametrize("task", TRIED)
 @pytest.mark.parametrize("method", METHODS.names())
 def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
