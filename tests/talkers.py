@@ -12,7 +12,7 @@ from jobs import run_job
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.files import write_folder
-from tunesmith.model import build, save
+from tunesmith.model import build, family_for, save
 from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Facts
 
@@ -71,7 +71,7 @@ def saved(base: Path, folder: Path, method: Any = "lora", *, seed: int = 0, **ta
     plan = make_plan({"task": settings, "base": str(base), "data": "unused.jsonl", "method": method})
     found = find(plan.base.name)
     tokenizer = load_tokenizer(found)
-    model = build(plan, plan.task.meet(Facts(), tokenizer), found, tokenizer)
+    model = build(plan, plan.task.meet(Facts(), tokenizer, family_for(plan, found)), found, tokenizer)
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.net.parameters():
         if parameter.requires_grad:

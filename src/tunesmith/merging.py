@@ -107,7 +107,7 @@ def merge_runs(
     records = [record for part in parts for record in read_golden(part.golden)[0]]
 
     def golden(folder: Path) -> None:
-        encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.kind in ("text", "pairs")))
+        encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.talks))
         refer(model, {"rows": encoded})
         write_golden(folder / "golden", model, encoded, range(len(records)), records)
         (folder / "golden" / MANIFEST).unlink()  # the folder around it has one of all its files

@@ -61,7 +61,7 @@ class Model:
         family, pad_id = self.family, self.tokenizer.pad_token_id
         if isinstance(family, EncoderDecoder):
             return Seq2SeqShortcuts(self.net, family, self.plan, pad_id)
-        kind = LanguageShortcuts if self.plan.task.kind == "text" else HeadShortcuts
+        kind = LanguageShortcuts if self.plan.task.talks else HeadShortcuts
         return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
     @property

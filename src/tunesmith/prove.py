@@ -54,7 +54,7 @@ def prove(run: Run) -> dict[str, Any]:
     model = load(run.model)
     records, tensors = read_golden(run.file("golden"))
     golden = tensors["logits"].numpy()
-    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.kind in ("text", "pairs")))
+    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.talks))
     if "reference" in tensors:  # data of the rows by now: what is proven is the model
         encoded.reference = tensors["reference"].numpy()
     logits = model.outputs(encoded)

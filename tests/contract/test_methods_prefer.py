@@ -16,7 +16,7 @@ from tunesmith.engine.batches import collate
 from tunesmith.engine.language import PlainLanguage
 from tunesmith.golden import EXACT, error_of
 from tunesmith.methods import METHODS, _peft
-from tunesmith.model import Model, build, ecosystem, load, save, untuned
+from tunesmith.model import Model, build, ecosystem, facts_for, load, save, untuned
 from tunesmith.plan_text import make_plan
 from tunesmith.prove import plain_logits, plain_network
 from tunesmith.tasks import Encoded, _pairs
@@ -46,7 +46,7 @@ def made(base: Path, method: Any, loss: str = "dpo") -> tuple[Model, Encoded, li
     found = find(plan.base.name)
     tokenizer = load_tokenizer(found)
     records = list(plan.task.taken_in([Record(i, "t", i + 1, i + 1, row) for i, row in enumerate(rows)]))
-    model = build(plan, plan.task.meet(plan.task.study(records, plan.task.roles()), tokenizer), found, tokenizer)
+    model = build(plan, facts_for(plan, records, plan.task.roles(), found, tokenizer), found, tokenizer)
     return model, model.encode(records, plan.task.roles()), records
 
 
@@ -98,7 +98,7 @@ def check_saved(model: Model, encoded: Encoded, records: list[Record], folder: P
     if ecosystem(model.plan) == "plain":
         assert encoded.inner is not None and encoded.inner.labels is not None
         batch = collate(encoded.inner, range(len(encoded.inner)), model.tokenizer.pad_token_id).inputs
-        labels = torch.from_numpy(golden.beside(encoded.inner.labels, batch["input_ids"].shape[1]))
+        labels = torch.from_numpy(golden.beside(encoded.inner.labels))
         tensors = {**batch, "labels": labels, "logits": torch.from_numpy(outputs)}
         with torch.inference_mode():
             assert error_of(plain_logits(plain_network(folder / "model", model), model, tensors), outputs) <= EXACT

@@ -16,7 +16,9 @@ from tunesmith.metrics._json import fields, parsed
 from tunesmith.metrics.python_parses import parses
 
 TEXT: list[Metric] = [METRICS.make(name) for name in METRICS.names() if "text" in METRICS.find(name).kinds]
-READERS = [metric for metric in TEXT if metric.reads_text and metric.name != "json_field_f1"]
+BESIDE = ("content_kept", "schema_valid", "style")
+"""Read more than answers and references: test_beside.py."""
+READERS = [m for m in TEXT if m.reads_text and m.name not in ("json_field_f1", *BESIDE)]
 
 
 def one(name: str, reference: str | tuple[str, ...], said: str) -> float:

@@ -1,6 +1,7 @@
 """Weights mean what they say: integer weights are repeated rows, weight 0 drops a row, row order changes nothing."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpora import corpus
-from tunesmith.metrics import METRICS, Answers, Metric, _counts
+from tunesmith.metrics import METRICS, Answers, Beside, Metric, _counts
 
 ALL = [METRICS.find(name)() for name in METRICS.names()]
 PAIRS = [(metric, kind) for metric in ALL for kind in metric.kinds]
@@ -53,7 +54,9 @@ def make_texts(seed: int, rows: int, name: str) -> Answers:
         said = [f'{{"a": {a}, "b": [{b}]' + ("}" if a else "") for a, b in values[1]]
     tokens = rng.integers(0, 4, rows).astype(float)
     scores = np.stack([rng.random(rows) * tokens, tokens, np.minimum(tokens, 1), 3 * tokens], axis=1)
-    return Answers.of_texts(references, said, scores)
+    taught = [(front + "calm", front + "LOUD!"), (front + "still", front + "SHOUTED!")] * 3
+    beside = Beside({"type": "object", "required": ["a"]}, taught)
+    return replace(Answers.of_texts(references, said, scores), asked=np.array(said, dtype=object), beside=beside)
 
 
 def same(got: np.ndarray, expected: np.ndarray) -> None:

@@ -39,6 +39,8 @@ class Style(Metric):
 
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
         """Values (R,) for R weightings of the rows. Raises TunesmithError without training rows to learn from."""
+        if not len(answers.predicted):
+            return np.full(len(weight_RN), np.nan)
         sure_N = once(answers, self.name, lambda: _sure(answers.beside, [said for _, said in pairs(answers)]))
         return mean(weight_RN, sure_N)
 

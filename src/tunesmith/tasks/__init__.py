@@ -197,6 +197,8 @@ class Task(Part):
     kind: ClassVar[Kind]
     problem_type: ClassVar[str | None]
     """transformers' name for the kind of answer, written into config.json."""
+    talks: ClassVar[bool] = False
+    """Whether rows are conversations, of which a language model says how likely they are."""
     writes: ClassVar[bool] = False
     """Whether answers are texts that the model writes, token by token."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")

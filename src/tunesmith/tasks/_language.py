@@ -94,6 +94,7 @@ class LanguageTask(Task):
     """How answers are written, to judge them and ever after."""
 
     kind: ClassVar[Literal["text"]] = "text"
+    talks: ClassVar[bool] = True
     problem_type: ClassVar[str | None] = None
     usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
 

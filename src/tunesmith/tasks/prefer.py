@@ -73,6 +73,7 @@ class Prefer(Task):
     """Longest conversation in tokens, each of the two; what is cut off beyond is counted in the ledger."""
 
     kind: ClassVar[Literal["pairs"]] = "pairs"
+    talks: ClassVar[bool] = True
     problem_type: ClassVar[str | None] = None
     usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
     usual_baselines: ClassVar[tuple[str, ...]] = ("untuned",)
