@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from tunesmith.bases.quant import Quant
+from tunesmith.bases.rope import Rope
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
@@ -42,14 +43,20 @@ class Base(Section):
     their memory, at some loss of quality and speed. Norms, embeddings and heads stay whole. For methods that leave the
     base's own weights alone. Needs the extra [quant]."""
 
+    rope: Rope | None = None
+    """Scale the base's rotary positions, for longer texts than it was trained on; then learn from such texts. The saved
+    configuration has it; an adapter's base must be loaded the same way."""
+
     def found(self, *, online: bool = False) -> "Found":
         """The base on this machine. Raises TunesmithError where it is not, or cannot be taken that way."""
         from tunesmith.bases.find import find
 
-        return find(self.name, online=online, quant=self.quant)
+        return find(self.name, online=online, quant=self.quant, rope=self.rope)
 
     def objection(self, plan: "Plan") -> str | None:
         """Which other part a setting of the base does not go with; None where all do."""
+        if self.rope is not None and (fault := self.rope.objection()):
+            return fault
         if self.quant is None or not plan.method.moves_base():
             return None
         return (

@@ -90,8 +90,7 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     """Logits of the golden tokens from transformers and PEFT alone, as a user without Tunesmith would get them."""
     import transformers
 
-    from tunesmith.bases import quant
-    from tunesmith.bases.load import auto_class, quiet
+    from tunesmith.bases.load import auto_class, quiet, taken
 
     task = model.plan.task
     auto = getattr(transformers, auto_class(task.purpose))
@@ -103,8 +102,7 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
 
             layers = model.plan.base.layers
             cut: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
-            if model.base.quant is not None:
-                cut |= quant.settings(model.base.quant, model.family)
+            cut |= taken(model.base, model.family)
             if task.purpose == "classify":
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)
