@@ -75,7 +75,9 @@ def main() -> None:
     for model in MODELS:
         for method in ("full", "lora", "lora, nf4"):
             whole, less = least(model, method)
-            print(f"| {model.name} | {method} | {whole.total / GB:.1f} GB | {less.total / GB:.1f} GB | {card(whole, less)} |")
+            print(
+                f"| {model.name} | {method} | {whole.total / GB:.1f} GB | {less.total / GB:.1f} GB | {card(whole, less)} |"
+            )
 
 
 def card(whole: Forecast, less: Forecast) -> str:

@@ -4,7 +4,8 @@
     python bench/memory/forecast.py CASE       one, as JSON
 
 The language model is a Qwen2 of 110M weights drawn at random (768 wide, 12 blocks, vocabulary 32,000, head of its own):
-memory does not ask what the weights are. Measured is the largest RssAnon (sampled every 2 ms) while two steps run,
+memory does not ask what the weights are. Measured is the most memory held (RSS, sampled every 2 ms; weights of a base are mapped, which RssAnon does not
+show) while two steps run,
 less what the process had before the network was loaded.
 """
 
@@ -70,16 +71,16 @@ class Watch(threading.Thread):
         self.peak = 0
 
     def run(self) -> None:
-        from tunesmith.engine.memory import anonymous
+        from tunesmith.engine.memory import resident
 
         while True:
-            self.peak = max(self.peak, anonymous())
+            self.peak = max(self.peak, resident())
             time.sleep(0.002)
 
 
 def measured(case: dict[str, Any], base: str) -> dict[str, float]:
     """{forecast, measured} in MB, and what the loop itself saw."""
-    from tunesmith.engine.memory import anonymous
+    from tunesmith.engine.memory import resident
     from tunesmith.engine.network import Network
     from tunesmith.model import Model, build
     from tunesmith.plan_text import make_plan
@@ -94,10 +95,17 @@ def measured(case: dict[str, Any], base: str) -> dict[str, float]:
     task = {"name": "generate"} if language else {"name": "classify", "text": "t", "label": "l"}
     tree = {"task": task, "base": {"name": base, "quant": case.get("quant")}, "data": "x.csv",
             "method": case["method"], "train": train, "engine": {"cache": "off"}}  # fmt: skip
-    import bitsandbytes  # noqa: F401 - its own memory is no part of what is measured
+    import bitsandbytes  # noqa: F401 - what libraries take for themselves is no part of what is measured
     import peft  # noqa: F401
+    import torch
 
-    plan, before = make_plan(tree), anonymous()
+    from tunesmith.engine.precision import Precision
+
+    Precision("fp32")
+    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], fused=True).step()
+    import torch._dynamo  # an optimizer's first step asks for it
+
+    plan, before = make_plan(tree), resident()
     found = plan.base.found()
     facts = Facts() if language else Facts(labels=("a", "b", "c"))
     model: Model = build(plan, facts, found, SimpleNamespace(pad_token_id=0))

@@ -313,6 +313,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
                 "public_name": work.found.public_name,
                 "digest": work.found.digest,
                 "quant": work.found.quant,
+                "rope": work.found.rope and work.found.rope.model_dump(),
                 "bytes": num_bytes(model.net),
             },
             "engine": model.shortcuts.said,

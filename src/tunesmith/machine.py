@@ -56,6 +56,17 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(mmap_threshold, 1 << 30)) and bool(mallopt(trim_threshold, (1 << 31) - 1))
 
 
+def give_memory_back() -> bool:
+    """Return to the system what the C library still holds of memory that was freed, such as what loading a base needed
+    and training does not. Returns whether this platform can (glibc)."""
+    import ctypes
+
+    try:
+        return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
+    except (OSError, AttributeError):
+        return False
+
+
 def processor() -> str:
     """Name of the processor."""
     try:

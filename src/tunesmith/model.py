@@ -211,6 +211,7 @@ def _card(model: Model) -> dict[str, Any]:
             "public_name": model.base.public_name,
             "digest": model.base.digest,
             "quant": model.base.quant,
+            "rope": None if model.base.rope is None else model.base.rope.model_dump(),
         },
         "ecosystem": ecosystem(model.plan),
     }

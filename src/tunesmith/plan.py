@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from tunesmith.bases.quant import Quant
+from tunesmith.bases.rope import Rope
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
@@ -42,14 +43,20 @@ class Base(Section):
     their memory, at some loss of quality and speed. Norms, embeddings and heads stay whole. For methods that leave the
     base's own weights alone. Needs the extra [quant]."""
 
+    rope: Rope | None = None
+    """Scale the base's rotary positions, for longer texts than it was trained on; then learn from such texts. The saved
+    configuration has it; an adapter's base must be loaded the same way."""
+
     def found(self, *, online: bool = False) -> "Found":
         """The base on this machine. Raises TunesmithError where it is not, or cannot be taken that way."""
         from tunesmith.bases.find import find
 
-        return find(self.name, online=online, quant=self.quant)
+        return find(self.name, online=online, quant=self.quant, rope=self.rope)
 
     def objection(self, plan: "Plan") -> str | None:
         """Which other part a setting of the base does not go with; None where all do."""
+        if self.rope is not None and (fault := self.rope.objection()):
+            return fault
         if self.quant is None or not plan.method.moves_base():
             return None
         return (
@@ -94,6 +101,17 @@ class Data(Section):
     """How to read the files, where it cannot be seen from them."""
 
 
+class Galore(Section):
+    """AdamW in the directions in which a matrix's gradient is largest."""
+
+    rank: PositiveInt = 128
+    """How many of them; a matrix that has no more is moved by plain AdamW."""
+    every: PositiveInt = 200
+    """Steps after which they are looked for anew."""
+    scale: Rate = 0.25
+    """Factor of the update."""
+
+
 def _switch(value: Any) -> Any:
     """YAML reads the words on and off as true and false."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
@@ -118,8 +136,11 @@ class Train(Section):
     micro_tokens: PositiveInt = 2048
     """Tokens in one forward pass: a batch is split into such pieces, sorted by length, and their gradients add up to
     exactly the big batch's (gradient accumulation)."""
-    optimizer: Literal["adamw", "sgd", "adafactor", "lion", "adamw8bit"] = "adamw"
-    """lion needs the extra [optim], adamw8bit the extra [quant]."""
+    optimizer: Literal["adamw", "sgd", "adafactor", "lion", "adamw8bit", "galore"] = "adamw"
+    """lion and galore need the extra [optim], adamw8bit the extra [quant]. galore: AdamW on gradients of low rank, for
+    methods that move whole matrices: about a fifth of AdamW's state at an eighth of the rank."""
+    galore: Galore = Galore()
+    """Its settings."""
     weight_decay: NonNegativeFloat = 0.01
     """Not applied to biases and norms."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -359,6 +380,7 @@ def _metric_objections(plan: Plan) -> list[str]:
 _USED_BY = {
     "momentum": ("optimizer", ("sgd",)), "cycles": ("schedule", ("restarts", "step")),
     "power": ("schedule", ("polynomial",)), "factor": ("schedule", ("step", "plateau")),
+    "galore": ("optimizer", ("galore",)),
 }  # fmt: skip
 
 

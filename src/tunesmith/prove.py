@@ -99,8 +99,7 @@ def plain_network(folder: Path, model: Any) -> Any:
     """The saved model opened with transformers and PEFT alone, as a user without Tunesmith would."""
     import transformers
 
-    from tunesmith.bases import quant
-    from tunesmith.bases.load import auto_class, quiet
+    from tunesmith.bases.load import auto_class, quiet, taken
 
     task = model.plan.task
     purpose = model.family.purpose
@@ -113,8 +112,7 @@ def plain_network(folder: Path, model: Any) -> Any:
 
             layers = model.plan.base.layers
             cut: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
-            if model.base.quant is not None:
-                cut |= quant.settings(model.base.quant, model.family)
+            cut |= taken(model.base, model.family)
             if purpose == "classify":
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)

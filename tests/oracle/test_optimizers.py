@@ -188,3 +188,80 @@ def test_the_average_survives_a_checkpoint() -> None:
     other.load(average.tensors())
     average.update(moving), other.update(moving)
     assert torch.equal(average.shadow["w"], other.shadow["w"])
+
+
+def galore(parameters: list[nn.Parameter], rank: int = 2, every: int = 3) -> torch.optim.Optimizer:
+    pytest.importorskip("pytorch_optimizer", reason="the extra [optim] is not installed")
+    projected = {"rank": rank, "update_proj_gap": every, "scale": 0.25, "projection_type": "std"}
+    groups = [
+        {"params": [p], "names": [f"w{i}"], "lr": 0.1, "weight_decay": 0.01} | (projected if p.ndim == 2 else {})
+        for i, p in enumerate(parameters)
+    ]
+    return optimizers.make("galore", groups, 0.9)
+
+
+@pytest.mark.parametrize("shape", ((4, 9), (9, 4), (5, 5)))
+def test_galore_is_adam_in_the_largest_directions_of_the_gradient(shape: tuple[int, int]) -> None:
+    """W <- W - lr (0.25 P N), N = Adam's update of R = P'G, P the first singular vectors of G of the last looked-at
+    step, on the shorter side (Zhao et al. 2024, algorithm 2); then decoupled decay."""
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(shape))
+    made = galore([weight], every=3)
+    want = weight.detach().double().clone()
+    wide = shape[0] < shape[1]
+    first = second = torch.zeros(())
+    for step in range(1, 5):
+        gradient = torch.randn(shape)
+        weight.grad = gradient.clone()
+        made.step()
+        full = gradient.double()
+        if step == 1 or step % 3 == 0:
+            u, _, vh = (t.double() for t in torch.linalg.svd(gradient, full_matrices=False))  # the same signs
+        low = u[:, :2].T @ full if wide else full @ vh[:2].T
+        first, second = 0.9 * first + 0.1 * low, 0.999 * second + 0.001 * low**2
+        root = (1 - 0.999**step) ** 0.5
+        update = first / (1 - 0.9**step) * root / (second.sqrt() + 1e-8)
+        want = want - 0.1 * 0.25 * (u[:, :2] @ update if wide else update @ vh[:2])
+        want = want * (1 - 0.1 * 0.01)
+        assert torch.allclose(weight.detach().double(), want, atol=1e-5)
+    state = made.state[weight]
+    assert state["exp_avg"].numel() == 2 * max(shape), "the point of it"
+
+
+def test_galore_s_state_comes_back_bit_for_bit() -> None:
+    def fresh() -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        parameters = [nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.randn(4))]
+        return parameters, galore(parameters)
+
+    def step(parameters: list[nn.Parameter], made: torch.optim.Optimizer, seed: int) -> None:
+        torch.manual_seed(seed)
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        made.step()
+
+    one, first = fresh()
+    for seed in (1, 2):
+        step(one, first, seed)
+    tensors = optimizers.state_tensors(first)
+    two, second = fresh()
+    optimizers.load_state(second, {k: v.clone() for k, v in tensors.items()})
+    with torch.no_grad():
+        for a, b in zip(two, one, strict=True):
+            a.copy_(b)
+    for seed in (3, 4, 5, 6, 7):
+        step(one, first, seed)
+        step(two, second, seed)
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_galore_projects_matrices_of_the_blocks_alone(tiny_bases: TinyBases) -> None:
+    model = model_of(tiny_bases, optimizer="galore", galore={"rank": 8})
+    low = {n for g in optimizers.groups(model, weights(model)) if "rank" in g for n in g["names"]}
+    assert low
+    assert all(".encoder.layer." in n and n.endswith(".weight") and "LayerNorm" not in n for n in low)
+    wide = model_of(tiny_bases, optimizer="galore", galore={"rank": 64})
+    with pytest.raises(TunesmithError, match="galore finds no matrix to project: full moves none"):
+        optimizers.groups(wide, weights(wide))
+    with pytest.raises(TunesmithError, match=r"train\.galore has no effect with train\.optimizer: adamw"):
+        model_of(tiny_bases, galore={"rank": 8})

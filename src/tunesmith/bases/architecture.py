@@ -52,6 +52,8 @@ class Family:
     prefix: bool
     """Whether the forward pass takes past keys and values, which prefix tuning needs."""
     decoder: bool = False
+    rotary: bool = False
+    """Whether positions are rotations of queries and keys."""
     language_head: str = ""
     """Module from states to words in the causal language-modelling class; empty where there is none."""
     masked_head: tuple[str, ...] = ()

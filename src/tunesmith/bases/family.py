@@ -39,7 +39,7 @@ def _llama_like(name: str) -> Family:
         attention_out="self_attn.o_proj", feed_forward_in=("mlp.gate_proj", "mlp.up_proj"),
         feed_forward_out="mlp.down_proj", attention_norm="input_layernorm", feed_forward="mlp",
         feed_forward_norm="post_attention_layernorm", post_norm=False, prefix=True, decoder=True,
-        language_head="lm_head",
+        rotary=True, language_head="lm_head",
     )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ _GPT_NEOX = Family(
     value="attention.query_key_value", attention_out="attention.dense", feed_forward_in=("mlp.dense_h_to_4h",),
     feed_forward_out="mlp.dense_4h_to_h", attention_norm="input_layernorm", feed_forward="mlp",
     feed_forward_norm="post_attention_layernorm", post_norm=False, prefix=True, decoder=True,
-    language_head="lm_head",
+    rotary=True, language_head="lm_head",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.bases.quant import Quant
+from tunesmith.bases.rope import Rope
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.files import digest_file, digest_json
 
@@ -55,11 +56,14 @@ class Found:
     """sha256 by file name."""
     quant: Quant | None = None
     """Format of the weights in its blocks; None: as they are."""
+    rope: Rope | None = None
+    """How its positions are scaled; None: not."""
 
     @property
     def config(self) -> dict[str, Any]:
-        """The parsed config.json."""
-        return dict(json.loads((self.folder / "config.json").read_text(encoding="utf-8")))
+        """The parsed config.json, with as many positions as there are once they are scaled."""
+        found = dict(json.loads((self.folder / "config.json").read_text(encoding="utf-8")))
+        return found if self.rope is None else found | {"max_position_embeddings": self.rope.positions(found)}
 
     @property
     def model_type(self) -> str:
@@ -67,7 +71,7 @@ class Found:
         return str(self.config.get("model_type", ""))
 
 
-def find(name: str, *, online: bool = False, quant: Quant | None = None) -> Found:
+def find(name: str, *, online: bool = False, quant: Quant | None = None, rope: Rope | None = None) -> Found:
     """The base of that name, to be taken that way.
 
     Raises TunesmithError with what to install or to pass when it is not here.
@@ -82,18 +86,21 @@ def find(name: str, *, online: bool = False, quant: Quant | None = None) -> Foun
     found = Found(name, folder, public, digest_json(files), files)
     if name in ALIASES:
         _verify_alias(found, ALIASES[name])
-    return _taken(found, quant)
+    return _taken(found, quant, rope)
 
 
-def _taken(found: Found, quant: Quant | None) -> Found:
+def _taken(found: Found, quant: Quant | None, rope: Rope | None) -> Found:
     """A base as the plan wants it. Another way to take the same files is another base, with a digest of its own."""
-    if quant is None:
+    if quant is None and rope is None:
         return found
-    if "quantization_config" in found.config:
+    if rope is not None and (fault := rope.base_objection(found.config)):
+        raise TunesmithError(fault)
+    if quant is not None and "quantization_config" in found.config:
         raise TunesmithError(
             f"base.quant: {found.name} is stored quantised already. Remove quant, or name the original weights"
         )
-    return replace(found, quant=quant, digest=digest_json({"files": found.digest, "quant": quant}))
+    how = {"quant": quant, "rope": None if rope is None else rope.model_dump()}
+    return replace(found, quant=quant, rope=rope, digest=digest_json({"files": found.digest, **how}))
 
 
 def _counts(file: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases import quant
+from tunesmith.bases import quant, rope
 from tunesmith.bases.family import EncoderDecoder, Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
 from tunesmith.errors import TunesmithError
@@ -84,8 +84,7 @@ def load_net(
     auto = auto_class(family.purpose)
     _check_layers(found, family, layers)
     how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
-    if found.quant is not None:
-        how |= quant.settings(found.quant, family)
+    how |= taken(found, family)
     with quiet():
         try:
             net, info = getattr(transformers, auto).from_pretrained(
@@ -101,6 +100,16 @@ def load_net(
         net.config.pad_token_id = pad_token_id  # decoders find the last token of a row by it
     net.config.tunesmith_base = found.public_name
     return cast("nn.Module", net)
+
+
+def taken(found: Found, family: Family) -> dict[str, Any]:
+    """What `from_pretrained` must be given for a base that is taken otherwise than it is stored."""
+    from transformers import AutoConfig
+
+    how = {} if found.quant is None else quant.settings(found.quant, family)
+    if found.rope is not None:
+        how |= rope.changes(found.rope, AutoConfig.from_pretrained(found.folder, local_files_only=True))
+    return how
 
 
 def auto_class(purpose: Purpose) -> str:

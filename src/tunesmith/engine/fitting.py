@@ -1,5 +1,6 @@
 """Will a run fit into memory here? The forecast of its largest step, and gradient checkpointing where it would not."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from tunesmith.bases.family import plain
 from tunesmith.bases.quant import is_quantised, num_bytes, numel
 from tunesmith.engine import memory
 from tunesmith.engine.checkpointing import switch
-from tunesmith.engine.forecast import Forecast, Held, Step, forecast, shape_of, size
+from tunesmith.engine.forecast import Forecast, Held, Step, check_bytes, forecast, shape_of, size
 from tunesmith.engine.language import PackedLanguage, PlainLanguage
 from tunesmith.engine.lessons import UNREAD
 from tunesmith.engine.ways import Packed
@@ -51,12 +52,14 @@ def fit(
     step = step._replace(narrow=narrow, **_dropouts(base.config, plan.train.dropout))
     held = _held(net, blocks, moving, plan.train)
     whole = forecast(shape, step, held)
+    check = check_bytes(shape, step, held) if plan.engine.check and shortcuts.way is not shortcuts.plain else 0
     room = memory.room(device) + num_bytes(net)["held"]
     able = bool(step.above) and all(type(p).packs for p in getattr(plan.method, "parts", (plan.method,)))
     asked = plan.train.checkpointing
-    on = able and (asked == "on" or (asked == "auto" and whole.total > FILL * room))
+    on = able and (asked == "on" or (asked == "auto" and whole.step > FILL * room))
     switch(net, family, on=on)
     found = forecast(shape, step._replace(checkpointing=True), held) if on else whole
+    found = replace(found, check=check)
     lines = _told(found, whole, room, on=on, asked=asked) + _about_quant(net, plan.base.quant)
     return Fitted(found, room, lines)
 
@@ -64,9 +67,9 @@ def fit(
 def _told(found: Forecast, whole: Forecast, room: int, *, on: bool, asked: str) -> list[str]:
     lines = [found.told(room)]
     if on:
-        why = "asked for" if asked == "on" else f"without it {size(whole.total)} would be needed"
+        why = "asked for" if asked == "on" else f"without it {size(whole.step)} would be needed"
         lines.append(f"gradient checkpointing: blocks run again in the backward pass ({why})")
-    if found.total > FILL * room:
+    if found.step > FILL * room:
         lines.append(
             "this may not fit. Cures: a smaller train.micro_tokens (the result stays the same), base.quant: nf4, a "
             "method that moves less, or task.max_tokens"

@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 from tunesmith.bases.family import Family
 
 FLOAT = 4
-OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.1, "lion": 4.0, "adamw8bit": 2.1}
-"""State for each weight that learns."""
+OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.1, "lion": 4.0, "adamw8bit": 2.1, "galore": 8.0}
+"""State for each weight that learns. galore: at most, where the rank is as large as the matrices."""
+TOKENS = 512
+"""Of the self-check, see `proof`."""
 SLAB = 64 << 20
 """Logits of the packed way that are held at a time, at most."""
 
@@ -89,16 +91,36 @@ class Forecast:
     optimizer: int
     activations: int
     head: int
+    check: int = 0
+    """All that is held while shortcuts are compared with the library's own forward pass, before the first step."""
+
+    @property
+    def step(self) -> int:
+        """A step of training."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.head
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        """The peak of the run."""
+        return max(self.step, self.check)
 
     def told(self, room: int) -> str:
         """A line for the user."""
-        parts = ", ".join(f"{f.name} {size(v)}" for f in fields(self) if (v := getattr(self, f.name)) >= 10**5)
-        return f"forecast: {size(self.total)} at peak ({parts}), {size(room)} here"
+        parts = [f"{f.name} {size(v)}" for f in fields(self)[:-1] if (v := getattr(self, f.name)) >= 10**5]
+        if self.check > self.step:
+            parts.append(f"but {size(self.check)} for the self-check before the first step, see engine.check")
+        return f"forecast: {size(self.total)} at peak ({', '.join(parts)}), {size(room)} here"
+
+
+def check_bytes(shape: Shape, step: Step, held: Held) -> int:
+    """What the self-check holds: the gradients of both ways and a copy, and every logit of its few tokens."""
+    share = min(1.0, TOKENS / max(1, step.tokens))
+    few = step._replace(
+        tokens=int(step.tokens * share), reads=int(step.reads * share), packed=False, last_at_reads=False,
+        checkpointing=False, attention_dropout=False, hidden_dropout=False,
+    )  # fmt: skip
+    found = forecast(shape, few, held)
+    return found.weights + 3 * found.gradients + found.activations + found.head
 
 
 def forecast(shape: Shape, step: Step, held: Held) -> Forecast:

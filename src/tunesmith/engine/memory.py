@@ -24,13 +24,14 @@ def held(device: torch.device) -> dict[str, float]:
     }
 
 
-def anonymous() -> int:
-    """Bytes of memory that this process has for itself (RssAnon); 0 where the system does not say."""
+def resident() -> int:
+    """Bytes of memory that this process holds (RSS, the pages of mapped files included: transformers maps the weights
+    of a base); 0 where the system does not say."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon")), 0)
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS")), 0)
 
 
 def room(device: torch.device) -> int:

@@ -129,13 +129,23 @@ def _quantised(base: dict[str, Any]) -> str | None:
     )
 
 
+def _scaled(base: dict[str, Any]) -> str | None:
+    rope = base.get("rope")
+    if not rope:
+        return None
+    return (
+        f"{rope['type']}, factor {rope['factor']:g}: an adapter's base must be loaded with rope_parameters of this "
+        "rope_type and factor"
+    )
+
+
 def _made(results: Results) -> list[str]:
     found = results.provenance
     seconds, parameters = found.get("seconds") or {}, found.get("parameters") or {}
     base = found.get("base") or {}
     pairs = [
         ("Base", base.get("public_name") or base.get("name")), ("Digest of the base", base.get("digest")),
-        ("Quantised base", _quantised(base)),
+        ("Quantised base", _quantised(base)), ("Scaled positions", _scaled(base)),
         ("Method", named(results.plan.get("method"))), ("Made", found.get("created")), ("Seed", found.get("seed")),
         ("Training time", duration(seconds["train"]) if seconds.get("train") is not None else None),
         ("Trainable parameters", f"{parameters['trainable']} of {parameters['total']}" if parameters else None),

@@ -21,7 +21,7 @@ from tunesmith.engine.noise import Noise
 from tunesmith.engine.precision import Precision
 from tunesmith.errors import Interrupted
 from tunesmith.files import append_line
-from tunesmith.machine import keep_freed_memory
+from tunesmith.machine import give_memory_back, keep_freed_memory
 from tunesmith.model import weights
 from tunesmith.moments import Moment
 from tunesmith.training import checkpoint as checkpoints
@@ -74,6 +74,7 @@ class Loop:
 
     def run(self) -> checkpoints.State:
         """Train to the end (or to the early stop), then put the kept weights into the model."""
+        give_memory_back()
         keep_freed_memory()
         if self.job.save:
             resume(self)
@@ -112,7 +113,7 @@ class Loop:
         found = fit(self.model.shortcuts, self.job.train, self.batches, self.moving, device, narrow=narrow)
         self.model.shortcuts.notes = found.lines
         self.state.memory["forecast_mb"] = round(found.forecast.total / 2**20, 1)
-        self.unasked = memory.anonymous() - found.forecast.weights
+        self.unasked = memory.resident() - found.forecast.weights
 
     # one step
 
@@ -204,7 +205,7 @@ class Loop:
         """Memory of the accelerator for the journal; warns once when it is nearly full."""
         device = self.precision.accelerator.device
         found = memory.held(device)
-        own = found.get("memory_peak_mb") or round((memory.anonymous() - self.unasked) / 2**20, 1)
+        own = found.get("memory_peak_mb") or round((memory.resident() - self.unasked) / 2**20, 1)
         self.state.memory["peak_mb"] = max(own, self.state.memory.get("peak_mb", 0.0))
         text = memory.warning(device, found["memory_peak_mb"]) if found else None
         if text and not any("MB of the device" in w for w in self.state.warnings):
