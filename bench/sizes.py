@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-LIMIT = 30_000  # language models: conversations, text metrics, importers, preferences, chat
+LIMIT = 32_500  # language models: conversations, metrics, importers, preferences, cloze, chat, merges, quantisation
 """Lines below src/ agreed on; raise it in a commit that says why."""
 SOURCE = Path(__file__).parent.parent / "src" / "tunesmith"
 
