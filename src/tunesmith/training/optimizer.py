@@ -52,8 +52,8 @@ def groups(model: "Model", moving: Mapping[str, nn.Parameter]) -> list[dict[str,
         group["names"].append(name)
     if train.optimizer == "galore" and not any(low for _, _, low in made):
         raise TunesmithError(
-            f"train.optimizer: galore finds no matrix to project: {method.name} moves none in the blocks that is larger "
-            f"than train.galore.rank ({train.galore.rank}). Use adamw, or a smaller rank"
+            f"train.optimizer: galore finds no matrix to project: {method.name} moves none in the blocks that is "
+            f"larger than train.galore.rank ({train.galore.rank}). Use adamw, or a smaller rank"
         )
     for group in made.values():
         group["lr"] = group["peak"]
