@@ -90,6 +90,7 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     """Logits of the golden tokens from transformers and PEFT alone, as a user without Tunesmith would get them."""
     import transformers
 
+    from tunesmith.bases import quant
     from tunesmith.bases.load import auto_class, quiet, taken
 
     task = model.plan.task
@@ -106,6 +107,8 @@ def plain_logits(run: Run, model: Any, tensors: dict[str, Any]) -> np.ndarray:
             if task.purpose == "classify":
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)
+            if model.base.quant is not None:
+                quant.settle(base)  # bitsandbytes' kernel for processors with bf16 arithmetic rounds
             base.config.pad_token_id = model.tokenizer.pad_token_id
             net = PeftModel.from_pretrained(base, run.model)
     net.eval()
