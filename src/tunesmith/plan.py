@@ -114,7 +114,7 @@ class Galore(Section):
 
 def _switch(value: Any) -> Any:
     """YAML reads the words on and off as true and false."""
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    return ("on" if value else "off") if isinstance(value, bool) else value
 
 
 class Train(Section):

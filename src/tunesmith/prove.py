@@ -99,6 +99,7 @@ def plain_network(folder: Path, model: Any) -> Any:
     """The saved model opened with transformers and PEFT alone, as a user without Tunesmith would."""
     import transformers
 
+    from tunesmith.bases import quant
     from tunesmith.bases.load import auto_class, quiet, taken
 
     task = model.plan.task
@@ -116,6 +117,8 @@ def plain_network(folder: Path, model: Any) -> Any:
             if purpose == "classify":
                 cut["num_labels"] = task.outputs(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)
+            if model.base.quant is not None:
+                quant.settle(base)  # bitsandbytes' kernel for processors with bf16 arithmetic rounds
             base.config.pad_token_id = model.tokenizer.pad_token_id
             net = PeftModel.from_pretrained(base, folder)
     return net.eval()

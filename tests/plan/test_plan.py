@@ -30,7 +30,7 @@ def refusal(**tree: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("section", (Base, Source, Data, Train, Evaluate), ids=lambda s: s.__name__)
+@pytest.mark.parametrize("section", (Base, Source, Data, Train, plans.Galore, Evaluate), ids=lambda s: s.__name__)
 def test_every_setting_of_a_section_is_documented(section: type[BaseModel]) -> None:
     assert section.__doc__
     bare = [name for name, field in section.model_fields.items() if not field.description]
@@ -139,7 +139,7 @@ OTHER: dict[str, Any] = {
     "floor": 0.1, "cycles": 4, "power": 3.0, "factor": 0.3, "dropout": 0.2, "ema": 0.9, "evaluate_every": "5 steps",
     "save_every": "5 steps",
     "log_every": "5 steps", "patience": 9, "best": "loss", "keep": "last", "precision": "fp32", "log": "mlflow",
-    "seed": 5,
+    "seed": 5, "neftune": 5.0, "checkpointing": "on", "galore": plans.Galore(rank=4),
 }  # fmt: skip
 
 
@@ -163,6 +163,7 @@ def test_a_run_is_another_one_when_one_setting_differs(field: str) -> None:
     "tree",
     (
         {"method": "full"}, {"method": {"name": "lora", "r": 5}}, {"steps": ["clean"]}, {"base": {"layers": 2}},
+        {"base": {"quant": "nf4"}}, {"base": {"rope": {"factor": 4.0}}},
         {"evaluate": {"resamples": 200}}, {"task": {"name": "classify", "max_tokens": 31}},
         {"data": {"train": [{"file": "t.csv", "weight": 2}]}}, {"data": {"train": "t.csv", "test": None}},
     ),

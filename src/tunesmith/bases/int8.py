@@ -1,7 +1,7 @@
 """Products with 8-bit weights in the format of the states: y = x (s w)^T + b, nothing of x rounded.
 
-bitsandbytes' own product (LLM.int8) rounds x to 8 bits, too. That is faster on GPUs with such arithmetic, costs about
-1 % a layer, and makes gradients of something else than what was computed. Only the 8-bit weight and its scales are
+bitsandbytes' own product (LLM.int8) rounds x to 8 bits, too. That is faster on GPUs with such arithmetic, and
+rounds what is computed; its gradients are those of something else. Only the 8-bit weight and its scales are
 kept for the backward pass; there the weight is multiplied out once more.
 
 Shape letters: T places, I inputs, O outputs.
