@@ -99,6 +99,7 @@ def value(found: list[dict[str, Any]], metric: str) -> str:
 
 def row(line: dict[str, Any]) -> str:
     """A line of the table."""
+
     def cell(name: str, digits: int = 3) -> str:
         m = line["metrics"][name]
         return f"{m['value']:.{digits}f} [{m['low']:.{digits}f}, {m['high']:.{digits}f}]"
