@@ -31,8 +31,9 @@ setup-dev: $(VENV)/dev
 demo: setup
 	$(BIN)/tunesmith train examples/tickets.yaml
 
+# a process a core, idle ones take over waiting tests; four at most, for each holds its own torch
 test: setup-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: setup-dev
 	$(BIN)/ruff check src tests docs bench examples

@@ -1,6 +1,8 @@
 """Shared by all tests: one thread, no network, tiny bases made once, and where the real data is."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two b
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TUNESMITH_CACHE"] = tempfile.mkdtemp(prefix="tunesmith-tests-")  # never the caches of the user who tests
+atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True)
 
 import pytest
 
