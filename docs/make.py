@@ -40,6 +40,10 @@ EXAMPLES = {
     "bitfit": "method: bitfit",
     "ia3": "method: {name: ia3, top: 4}",
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
+    "adversarial": "penalties: [{name: adversarial, where: weights}]",
+    "l2sp": "penalties: [{name: l2sp, base: 0.01, head: 0.01}]",
+    "mixout": "penalties: [{name: mixout, share: 0.5}]",
+    "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
@@ -54,7 +58,9 @@ SIZES = {
     "mbart": ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
 }
 """What a configuration calls its sizes."""
-SECTIONS = {"tasks": "task", "methods": "method", "steps": "steps"}
+SECTIONS = {"tasks": "task", "methods": "method", "penalties": "penalties", "steps": "steps"}
+TOGETHER = ("penalties", "steps")
+"""Kinds whose parts stand on one page."""
 SCOPES = {
     "every_row": "every row, held-out ones too, and again at prediction time",
     "pool": "the rows of the training file, before they are split",
@@ -88,7 +94,8 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "cli.md", merged("cli.md", cli_reference(), "# The command line")
     yield "replies.md", merged("replies.md", reply_reference(), "# What --json answers")
     yield "metrics.md", merged("metrics.md", metric_reference(), "# Metrics")
-    yield "steps.md", merged("steps.md", step_reference(), "# Steps")
+    yield "steps.md", merged("steps.md", reference("steps"), "# Steps")
+    yield "penalties.md", merged("penalties.md", reference("penalties"), "# Penalties")
     for kind in ("tasks", "methods"):
         yield f"{kind}/README.md", merged(f"{kind}/README.md", index(kind), f"# {kind.capitalize()}")
         for name in CATALOGS[kind].names():
@@ -189,10 +196,10 @@ def head(kind: str, part: type[Part]) -> str:
     return f"{table(['', ''], facts)}\n\nA line of a plan:\n\n```yaml\n{line}\n```\n\nSettings:\n\n{listed}"
 
 
-def step_reference() -> str:
-    """All steps, one after another."""
-    catalog = CATALOGS["steps"]
-    return "\n\n".join(f"## {name}\n\n{head('steps', catalog.find(name))}" for name in catalog.names())
+def reference(kind: str) -> str:
+    """All parts of a kind, one after another."""
+    catalog = CATALOGS[kind]
+    return "\n\n".join(f"## {name}\n\n{head(kind, catalog.find(name))}" for name in catalog.names())
 
 
 def metric_reference() -> str:
@@ -222,7 +229,7 @@ def plan_reference() -> str:
         if name in schema.get("required", []):
             text += " Asked for."
         if name in SECTIONS.values():
-            page = "steps.md" if name == "steps" else f"{name}s/README.md"
+            page = f"{name}.md" if name in TOGETHER else f"{name}s/README.md"
             default = "" if "default" not in field else f" Default: {default_of(field)}."
             text += f"\n\nOne of: {kind_of(field, schema)}.{default} Settings of each: [{page}]({page})."
         elif inner is None:

@@ -10,11 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two b
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TUNESMITH_CACHE"] = tempfile.mkdtemp(prefix="tunesmith-tests-")  # never the caches of the user who tests
-atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True)
 
 import pytest
 
 from kit import SHARED, TinyBases
+
+
+atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

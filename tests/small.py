@@ -32,14 +32,16 @@ def records(texts: Sequence[str] = TEXTS, labels: Sequence[Any] = LABELS, **colu
     ]
 
 
-def plan(base: Path | str, *, task: Any = "classify", method: Any = "full", **train: Any) -> Plan:
+def plan(
+    base: Path | str, *, task: Any = "classify", method: Any = "full", penalties: Sequence[Any] = (), **train: Any
+) -> Plan:
     """A plan; `task` is a name or settings."""
     settings = {"name": task} if isinstance(task, str) else task
     return make_plan(
         {
             "task": {"text": "text", "label": "label", "max_tokens": 32, **settings},
             "base": str(base), "data": "unused.csv", "method": method,
-            "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last", **train},
+            "penalties": list(penalties), "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last", **train},
         }
     )  # fmt: skip
 

@@ -48,6 +48,7 @@ def train(  # noqa: PLR0913 - the sections of a plan, by name
     *,
     plan: Plan | Path | str | None = None,
     steps: Any = None,
+    penalties: Any = None,
     settings: dict[str, Any] | None = None,
     evaluate: dict[str, Any] | None = None,
     run: str | Path | None = None,
@@ -59,8 +60,8 @@ def train(  # noqa: PLR0913 - the sections of a plan, by name
 
     The same call resumes an unfinished run and returns the stored result of a finished one.
     """
-    asked = {"task": task, "base": base, "data": data, "method": method, "steps": steps, "train": settings,
-             "evaluate": evaluate, "run": str(run) if run else None}  # fmt: skip
+    asked = {"task": task, "base": base, "data": data, "method": method, "steps": steps, "penalties": penalties,
+             "train": settings, "evaluate": evaluate, "run": str(run) if run else None}  # fmt: skip
     asked = {k: v for k, v in asked.items() if v is not None}
     if plan is None:
         plan = make_plan(asked)

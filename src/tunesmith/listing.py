@@ -6,10 +6,13 @@ from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
+from tunesmith.penalties import PENALTIES
 from tunesmith.steps import STEPS
 from tunesmith.tasks import TASKS
 
-CATALOGS: dict[str, Catalog[Any]] = {"tasks": TASKS, "methods": METHODS, "steps": STEPS, "metrics": METRICS}
+CATALOGS: dict[str, Catalog[Any]] = {
+    "tasks": TASKS, "methods": METHODS, "penalties": PENALTIES, "steps": STEPS, "metrics": METRICS,
+}  # fmt: skip
 
 
 def listed(kind: str) -> list[dict[str, Any]]:

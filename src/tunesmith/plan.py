@@ -18,6 +18,7 @@ from tunesmith.bases.rope import Rope
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
+from tunesmith.penalties import PENALTIES, Penalty
 from tunesmith.steps import STEPS, Step
 from tunesmith.tasks import TASKS, Task
 
@@ -147,16 +148,27 @@ class Train(Section):
     """For sgd."""
     clip: Rate | None = 1.0
     """Largest gradient norm."""
-    schedule: Literal["linear", "cosine", "restarts", "polynomial", "step", "constant", "inverse_sqrt", "plateau"] = (
-        "linear"
-    )
-    """Course of the learning rate after warm-up. restarts: cosine with `cycles`; plateau: falls when stuck."""
+    schedule: Literal[
+        "linear",
+        "cosine",
+        "restarts",
+        "polynomial",
+        "step",
+        "constant",
+        "inverse_sqrt",
+        "plateau",
+        "cyclic",
+        "one_cycle",
+    ] = "linear"
+    """Course of the learning rate after warm-up. restarts: cosine with `cycles`; plateau: falls when stuck; cyclic:
+    climbs and falls in straight lines, `cycles` times; one_cycle: climbs for 30 % of the run, then falls to almost
+    nothing. The last two warm up by themselves."""
     warmup: NonNegativeFloat | str = 0.06
     """Share of the run (0.06), or '100 steps', or '1 epoch'."""
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Lowest learning rate, as a share of the peak."""
     cycles: PositiveInt = 3
-    """Restarts of `restarts`, drops of `step`."""
+    """Restarts of `restarts`, drops of `step`, cycles of `cyclic`."""
     power: Rate = 2.0
     """Exponent of `polynomial`."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -168,6 +180,9 @@ class Train(Section):
     (NEFTune). It costs the trunk cache and shared beginnings: what they keep would be noisy."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an average of the weights that is evaluated and kept instead of the last ones."""
+    swa: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """From this share of the run on, the mean of the weights at the end of each epoch is evaluated and kept instead of
+    the last ones (stochastic weight averaging); 0.5 to 0.75 are usual, with `schedule: constant` or `cyclic`."""
     evaluate_every: str = "1 epoch"
     """'200 steps', '1 epoch' or '60 seconds'."""
     save_every: str = "1 epoch"
@@ -256,8 +271,10 @@ if TYPE_CHECKING:
     AnyTask = Task
     AnyMethod = Method
     AnyStep = Step
+    AnyPenalty = Penalty
 else:
     AnyTask, AnyMethod, AnyStep = TASKS.union(), METHODS.union(), STEPS.union()
+    AnyPenalty = PENALTIES.union()
 
 
 class Plan(Section):
@@ -273,6 +290,8 @@ class Plan(Section):
     """How the backbone learns; a list stacks methods."""
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(_usual_steps)] = Field(None, validate_default=True)
     """Data preparation, in order; clean and dedup unless named, dedup alone for tasks that learn to write."""
+    penalties: tuple[AnyPenalty, ...] = ()
+    """What joins the loss of a step, or disturbs it, so that training stays on its way."""
     train: Train = Train()
     engine: Engine = Engine()
     evaluate: Evaluate = Evaluate()
@@ -333,6 +352,7 @@ def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
     parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
+    parts += [(f"penalties.{i}", penalty) for i, penalty in enumerate(plan.penalties)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
@@ -377,8 +397,10 @@ def _metric_objections(plan: Plan) -> list[str]:
     return found
 
 
+OWN_WARMUP = ("cyclic", "one_cycle")
+"""Schedules that start low by themselves."""
 _USED_BY = {
-    "momentum": ("optimizer", ("sgd",)), "cycles": ("schedule", ("restarts", "step")),
+    "momentum": ("optimizer", ("sgd",)), "cycles": ("schedule", ("restarts", "step", "cyclic")),
     "power": ("schedule", ("polynomial",)), "factor": ("schedule", ("step", "plateau")),
     "galore": ("optimizer", ("galore",)),
 }  # fmt: skip
@@ -392,6 +414,10 @@ def _train_objections(train: Train) -> list[str]:
         if getattr(train, field) != Train.model_fields[field].default and getattr(train, owner) not in values:
             found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
                          f"(it belongs to {' and '.join(values)})")  # fmt: skip
+    if train.schedule in OWN_WARMUP and train.warmup != Train.model_fields["warmup"].default:
+        found.append(f"train.warmup has no effect with train.schedule: {train.schedule}, which climbs by itself")
+    if train.ema is not None and train.swa is not None:
+        found.append("train.swa and train.ema are two averages of the same weights: remove one of the two")
     if train.batch_tokens is not None and train.batch != Train.model_fields["batch"].default:
         found.append("train.batch has no effect with train.batch_tokens: remove one of the two")
     for field in ("evaluate_every", "save_every", "log_every", "warmup"):

@@ -184,6 +184,7 @@ class PartsReply(Reply):
 
     methods: list[PartReply] | None = None
     tasks: list[PartReply] | None = None
+    penalties: list[PartReply] | None = None
     steps: list[PartReply] | None = None
     metrics: list[PartReply] | None = None
 

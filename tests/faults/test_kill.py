@@ -90,8 +90,10 @@ METHODS = {
     "prefix": {"name": "prefix", "tokens": 4, "projection": True, "hidden": 16},
     "adalora": {"name": "lora", "variant": "adalora"}, "sparse": {"name": "layers", "sparse": {"by": "fisher"}},
     "ema": "lora", "cached": {"name": "layers", "top": 1}, "cached in memory": {"name": "layers", "top": 1},
-    "head": "head", "padded": "full",
+    "head": "head", "padded": "full", "penalised": "full", "swa": "full",
 }  # fmt: skip
+PENALTIES = {"penalised": ["l2sp", "mixout", "adversarial", "rdrop"]}
+TRAIN = {"ema": {"ema": 0.9}, "swa": {"swa": 0.3}}
 ENGINE = {"padded": {"pack": False}, "cached in memory": {"cache": "memory"}}
 
 
@@ -100,11 +102,11 @@ def test_resume_is_exact_for_methods_with_a_memory(name: str, setting: tuple[Pat
     """Where PEFT's own export cannot be resumed (P-tuning, projected prefixes), state is beside weights, or rows
     come from a cache."""
     folder, base, data = setting
-    more = {"ema": 0.9} if name == "ema" else {}
     plans = []
     for run in ("whole", "halved"):
-        plan = tree(base, data, folder / f"{name}-{run}", epochs=4, patience=None, **more)
-        plans.append(plan | {"method": METHODS[name], "engine": ENGINE.get(name, {})})
+        plan = tree(base, data, folder / f"{name}-{run}", epochs=4, patience=None, **TRAIN.get(name, {}))
+        parts = {"method": METHODS[name], "penalties": PENALTIES.get(name, [])}
+        plans.append(plan | parts | {"engine": ENGINE.get(name, {})})
     whole = run_job(plans[0])
     pid = forked(plans[1], folder / "log")
     run = folder / f"{name}-halved"

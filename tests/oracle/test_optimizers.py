@@ -12,7 +12,7 @@ from kit import TinyBases
 from tunesmith.errors import TunesmithError
 from tunesmith.model import Model, weights
 from tunesmith.training import optimizer as optimizers
-from tunesmith.training.ema import Average
+from tunesmith.training.average import Exponential, Mean
 
 ROWS = small.records()
 FAMILIES = ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2")
@@ -163,12 +163,12 @@ def test_an_optimizer_of_a_missing_library_names_what_to_install(
 def test_the_average_equals_its_formula() -> None:
     parameter = nn.Parameter(torch.zeros(3, dtype=torch.float64))
     moving = {"w": parameter}
-    average = Average(0.25, moving)
+    average = Exponential(0.25, moving)
     expected = torch.zeros(3, dtype=torch.float64)
     for t in range(1, 7):
         with torch.no_grad():
             parameter.copy_(torch.randn(3, dtype=torch.float64))
-        average.update(moving)
+        average.update(moving, t)
         decay = min(0.25, (1 + t) / (10 + t))
         expected = decay * expected + (1 - decay) * parameter.detach()
     assert torch.allclose(average.shadow["w"], expected, atol=1e-14)
@@ -180,14 +180,28 @@ def test_the_average_equals_its_formula() -> None:
 
 def test_the_average_survives_a_checkpoint() -> None:
     moving = {"w": nn.Parameter(torch.randn(3))}
-    average, other = Average(0.9, moving), Average(0.9, {"w": nn.Parameter(torch.zeros(3))})
-    for _ in range(4):
+    average, other = Exponential(0.9, moving), Exponential(0.9, {"w": nn.Parameter(torch.zeros(3))})
+    for step in range(1, 5):
         with torch.no_grad():
             moving["w"].add_(1)
-        average.update(moving)
+        average.update(moving, step)
     other.load(average.tensors())
-    average.update(moving), other.update(moving)
+    average.update(moving, 5), other.update(moving, 5)
     assert torch.equal(average.shadow["w"], other.shadow["w"])
+
+
+def test_stochastic_weight_averaging_equals_torch() -> None:
+    layer = nn.Linear(3, 2)
+    moving = dict(layer.named_parameters())
+    ours, theirs = Mean(6, 4, moving), torch.optim.swa_utils.AveragedModel(layer)
+    for step in range(1, 17):
+        with torch.no_grad():
+            layer.weight.add_(torch.randn(2, 3))
+        ours.update(moving, step)
+        if step in (8, 12, 16):
+            theirs.update_parameters(layer)
+        assert ours.ready == (step >= 8), "before its share of the run there is no average"
+    assert torch.allclose(ours.shadow["weight"], theirs.module.weight, atol=1e-6)
 
 
 def galore(parameters: list[nn.Parameter], rank: int = 2, every: int = 3) -> torch.optim.Optimizer:

@@ -55,7 +55,10 @@ def test_every_setting_of_a_part_is_documented(part: type[Part]) -> None:
     ("train", "words"),
     [
         ({"momentum": 0.5}, "train.momentum has no effect with train.optimizer: adamw (it belongs to sgd)"),
-        ({"cycles": 5}, "train.cycles has no effect with train.schedule: linear (it belongs to restarts and step)"),
+        (
+            {"cycles": 5},
+            "train.cycles has no effect with train.schedule: linear (it belongs to restarts and step",
+        ),
         ({"power": 1.0}, "train.power has no effect with train.schedule: linear (it belongs to polynomial)"),
         ({"factor": 0.1}, "train.factor has no effect with train.schedule: linear (it belongs to step and plateau)"),
         ({"warmup": 100}, "train.warmup: 100.0 is not a share of the run (0 to 1). For steps write '100 steps'"),
@@ -63,6 +66,8 @@ def test_every_setting_of_a_part_is_documented(part: type[Part]) -> None:
         ({"evaluate_every": "often"}, "train.evaluate_every: 'often' is not a moment"),
         ({"save_every": "0 steps"}, "train.save_every: '0 steps' never comes"),
         ({"log_every": "-3 steps"}, "train.log_every: '-3 steps' is not a moment"),
+        ({"schedule": "cyclic", "warmup": 0.2}, "train.warmup has no effect with train.schedule: cyclic"),
+        ({"ema": 0.9, "swa": 0.5}, "train.swa and train.ema are two averages"),
         ({"best": "mcc2"}, "no metric named 'mcc2'. Did you mean 'mcc'?"),
         ({"best": "roc_auc"}, "train.best: roc_auc is not among the metrics that are computed: macro_f1,"),
         ({"best": "mae"}, "mae does not fit this task. Fitting: accuracy"),
@@ -139,7 +144,7 @@ OTHER: dict[str, Any] = {
     "floor": 0.1, "cycles": 4, "power": 3.0, "factor": 0.3, "dropout": 0.2, "ema": 0.9, "evaluate_every": "5 steps",
     "save_every": "5 steps",
     "log_every": "5 steps", "patience": 9, "best": "loss", "keep": "last", "precision": "fp32", "log": "mlflow",
-    "seed": 5, "neftune": 5.0, "checkpointing": "on", "galore": plans.Galore(rank=4),
+    "seed": 5, "neftune": 5.0, "swa": 0.5, "checkpointing": "on", "galore": plans.Galore(rank=4),
 }  # fmt: skip
 
 

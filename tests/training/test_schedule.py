@@ -131,3 +131,33 @@ def test_every_factor_is_a_share_of_the_peak(s: str, total: int, warmup: float, 
     for step in range(total):
         value = factor(train, step, total, 10, drops)
         assert math.isfinite(value) and 0 <= value <= 1 + 1e-12
+
+
+def test_cyclic_is_the_triangles_of_torch() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.1, 1.0, step_size_up=10, cycle_momentum=False)
+    found = []
+    for _ in range(TOTAL):
+        found.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    assert curve("cyclic", 0, cycles=3) == pytest.approx(found, abs=1e-9)
+
+
+def test_one_cycle_is_the_shape_of_torch() -> None:
+    total = 5000  # torch counts the last step of a phase as its end, which a long run does not show
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=total, cycle_momentum=False)
+    found = []
+    for step in range(total):
+        found.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        if step < total - 1:
+            theirs.step()
+    assert curve("one_cycle", 0, total) == pytest.approx(found, abs=2e-3)
+    assert max(curve("one_cycle", 0)) == pytest.approx(1.0) and curve("one_cycle", 0)[0] == pytest.approx(1 / 25)
+
+
+@pytest.mark.parametrize("schedule", ["cyclic", "one_cycle"])
+def test_schedules_that_climb_by_themselves_take_no_warm_up(schedule: str) -> None:
+    assert warmup_steps(Train(schedule=schedule), TOTAL, PER_EPOCH) == 0

@@ -1,15 +1,16 @@
-"""List what a plan can be made of: tasks, methods, steps, metrics, with settings and when to prefer what."""
+"""List what a plan can be made of: tasks, methods, penalties, steps, metrics, with settings and when to prefer what."""
 
 import argparse
 from typing import Any
 
 from tunesmith.cli import say, table
 
+KINDS = ["tasks", "methods", "penalties", "steps", "metrics"]
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `parts`."""
-    kinds = ["methods", "tasks", "steps", "metrics"]
-    parser.add_argument("kind", nargs="?", choices=kinds, help="one kind; all without it")
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="one kind; all without it")
     parser.add_argument("--base", default=None, help="count each method's parameters exactly on this base")
     parser.add_argument("--labels", type=int, default=2, help="outputs of the head for the count")
 
@@ -18,7 +19,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     """List parts."""
     from tunesmith.listing import counted, listed
 
-    reply = {kind: listed(kind) for kind in ([asked.kind] if asked.kind else ["tasks", "methods", "steps", "metrics"])}
+    reply = {kind: listed(kind) for kind in ([asked.kind] if asked.kind else KINDS)}
     if asked.base and "methods" in reply:
         counts = counted(asked.base, asked.labels)
         for each in reply["methods"]:

@@ -27,11 +27,12 @@ from tunesmith.moments import Moment
 from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import optimizer as optimizers
 from tunesmith.training import watch
-from tunesmith.training.ema import Average
+from tunesmith.training.average import average_of
 from tunesmith.training.given import Job, step_seed
 from tunesmith.training.judging import evaluate
 from tunesmith.training.keeping import finish, resume, save
 from tunesmith.training.schedule import factor, warmup_steps
+from tunesmith.training.terms import Terms
 
 
 class Loop:
@@ -45,6 +46,7 @@ class Loop:
         if self.asked.neftune is not None:
             self.net.noise = Noise(self.net.auto, self.asked.neftune)
         self.moving = weights(self.model)
+        self.terms = Terms(self.model, self.moving)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
         self.batches = Batches(job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
@@ -60,7 +62,7 @@ class Loop:
                 f"warm-up ({self.asked.warmup}) takes all {self.total} steps of the run: the rate never reaches its "
                 "course after it. Shorten train.warmup, or train longer"
             )
-        self.average = Average(self.asked.ema, self.moving) if self.asked.ema else None
+        self.average = average_of(self.asked, self.moving, self.total, self.per_epoch)
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False
@@ -128,7 +130,7 @@ class Loop:
         if self.net.noise is not None:
             self.net.noise.seed = seed
         rows = self.batches.rows(step)
-        loss = self._backward(rows)
+        loss, penalty = self._backward(rows, seed)
         rate = self._set_rates(step)
         watch.refuse_bad_loss(loss, step + 1, self.model.learning_rate)
         if step == 0:
@@ -138,25 +140,33 @@ class Loop:
         weight = self.model.plan.task.weigh(self.job.train, rows)
         self.state.loss_sum += loss * weight
         self.state.loss_rows += weight
-        self._log_step(loss, rate, norm)
+        self._log_step(loss, penalty, rate, norm)
 
-    def _backward(self, rows: Any) -> float:
-        """Add up the gradients of the step's weighted mean loss, piece by piece; returns that loss."""
-        encoded, task = self.job.train, self.model.plan.task
+    def _backward(self, rows: Any, seed: int) -> tuple[float, float]:
+        """Add up the gradients of the step's weighted mean loss and of the penalties; returns both values."""
+        with self.terms.within(seed):
+            loss, penalty = self._gradients(rows)
+            for term in (self.model.plan.method.extra_loss(self.model.net.auto), self.terms.of_weights()):
+                if term is not None:
+                    self.precision.backward(term)
+                    penalty += term.item()
+            self.terms.after(lambda: self._gradients(rows))
+        return loss, penalty
+
+    def _gradients(self, rows: Any) -> tuple[float, float]:
+        """Of the rows, piece by piece; returns their weighted mean loss, and what penalties on their outputs add."""
+        encoded, task, way = self.job.train, self.model.plan.task, self.model.shortcuts.way
         whole = task.weigh(encoded, rows)
-        total = 0.0
-        way = self.model.shortcuts.way
+        total = more = 0.0
         with self.precision.autocast():
             encoded = task.faced(way, encoded, rows, self.asked.micro_tokens)
         for piece in way.pieces(encoded, rows, self.asked.micro_tokens):
             with self.precision.autocast():
-                loss = task.step_loss(way, encoded, piece) / whole
-            self.precision.backward(loss)
-            total += loss.item()
-        extra = self.model.plan.method.extra_loss(self.model.net.auto)
-        if extra is not None:
-            self.precision.backward(extra)
-        return total
+                loss, extra = self.terms.loss(way, encoded, piece)
+            self.precision.backward((loss if extra is None else loss + extra) / whole)
+            total += loss.item() / whole
+            more += 0.0 if extra is None else extra.item() / whole
+        return total, more
 
     def _move(self, step: int) -> float:
         method, auto = self.model.plan.method, self.model.net.auto
@@ -168,7 +178,7 @@ class Loop:
         method.after_step(auto, step + 1, self.total)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
-            self.average.update(self.moving)
+            self.average.update(self.moving, step + 1)
         return norm
 
     def _set_rates(self, step: int) -> float:
@@ -177,9 +187,11 @@ class Loop:
             group["lr"] = group["peak"] * share
         return self.model.learning_rate * share
 
-    def _log_step(self, loss: float, rate: float, norm: float) -> None:
+    def _log_step(self, loss: float, penalty: float, rate: float, norm: float) -> None:
         if self._due("log", self.asked.log_every) or self.state.step == self.total:
             line = {"loss": loss, "lr": rate, "grad_norm": norm, **self._memory()}
+            if self.terms.terms:
+                line["penalty"] = penalty
             self.journal({"kind": "step", "epoch": self.state.step / self.per_epoch, **line})
             self.job.log(self.state.step, line)
         self.job.progress.advance(1, f"loss {loss:.3f}")

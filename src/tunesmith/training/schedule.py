@@ -8,11 +8,13 @@ import math
 from collections.abc import Callable
 
 from tunesmith.moments import Moment
-from tunesmith.plan import Train
+from tunesmith.plan import OWN_WARMUP, Train
 
 
 def warmup_steps(train: Train, total: int, per_epoch: int) -> int:
-    """Warm-up in optimizer steps; never longer than the run."""
+    """Warm-up in optimizer steps; never longer than the run, and none where the schedule has its own."""
+    if train.schedule in OWN_WARMUP:
+        return 0
     if isinstance(train.warmup, str):
         steps = Moment.parse(train.warmup).steps(per_epoch)
         assert steps is not None
@@ -67,7 +69,23 @@ def _plateau(train: Train, progress: float, step: int, warm: int, drops: int) ->
     return float(train.factor**drops)
 
 
+def _cyclic(train: Train, progress: float, step: int, warm: int, drops: int) -> float:
+    """Triangles from a tenth to 1 and back, `cycles` of them (Smith 2017, https://arxiv.org/abs/1506.01186)."""
+    place = (progress * train.cycles) % 1
+    return 1 - 0.9 * abs(2 * place - 1)
+
+
+def _one_cycle(train: Train, progress: float, step: int, warm: int, drops: int) -> float:
+    """Cosine from 1/25 up to 1, then down to 1/250,000 (Smith & Topin 2018, https://arxiv.org/abs/1708.07120; the
+    shape and its constants are those of torch's OneCycleLR; momentum stays as it is)."""
+    low, least, rise = 1 / 25, 1 / 250_000, 0.3
+    if progress < rise:
+        return 1 + (low - 1) / 2 * (1 + math.cos(math.pi * progress / rise))
+    return least + (1 - least) / 2 * (1 + math.cos(math.pi * (progress - rise) / (1 - rise)))
+
+
 _SHAPES: dict[str, Callable[[Train, float, int, int, int], float]] = {
     "linear": _linear, "cosine": _cosine, "restarts": _restarts, "polynomial": _polynomial, "step": _step,
-    "constant": _constant, "inverse_sqrt": _inverse_sqrt, "plateau": _plateau,
+    "constant": _constant, "inverse_sqrt": _inverse_sqrt, "plateau": _plateau, "cyclic": _cyclic,
+    "one_cycle": _one_cycle,
 }  # fmt: skip

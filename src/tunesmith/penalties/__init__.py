@@ -1,0 +1,100 @@
+"""Penalties: terms that join the loss of a step, or disturb the step itself, so that training stays on its way.
+
+    within      disturbs the weights while a step computes its gradients, and puts them back     (mixout)
+      loss of the rows + of_outputs      a term of what the network said of them                 (rdrop)
+      + of_weights                       a term of the weights alone                             (l2sp)
+      + after                            gradients taken anew where the first ones point         (adversarial)
+
+One a file. A penalty is part of a plan and holds settings; what it remembers of a run is a `Term`, made before the
+first step from the weights that training starts with, so that a resumed run makes the same one again. No term is part
+of a reported loss. Randomness is drawn from the seed of the step.
+
+Shape letters: B rows, C outputs.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith.catalog import Catalog, Part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a term is made from: the network before the first step."""
+
+    moving: "Mapping[str, nn.Parameter]"
+    """Everything that training may move, by name."""
+    is_head: Callable[[str], bool]
+    """Whether a name belongs to the head, or to side features: what has no pretrained value to go back to."""
+    is_words: Callable[[str], bool]
+    """Whether a name belongs to the embeddings of words."""
+    kind: str
+    """Kind of the task's answers (`Task.kind`)."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the network said of some rows, and how to ask it again."""
+
+    logits_BC: "Tensor"
+    """With a graph."""
+    again: "Callable[[], Tensor]"
+    """The same rows once more, under other dropout."""
+    loss: "Callable[[Tensor], Tensor]"
+    """Logits (B, C) -> weighted sum of the task's losses of these rows."""
+    weights_B: "Tensor"
+    """Weight of each row in the loss."""
+
+
+class Term:
+    """A penalty at work in one run. Each part is optional."""
+
+    def within(self, seed: int) -> AbstractContextManager[None]:
+        """Around everything that computes gradients in a step."""
+        return nullcontext()
+
+    def of_outputs(self, said: Said) -> "Tensor | None":
+        """Added to the summed loss of these rows."""
+        return None
+
+    def of_weights(self) -> "Tensor | None":
+        """Added to the mean loss of a step."""
+        return None
+
+    def after(self, again: Callable[[], object]) -> None:
+        """The step's gradients are there; `again` adds those of its rows at the weights as they are then."""
+
+
+class Penalty(Part):
+    """A term of the training loss, or a disturbance of its steps."""
+
+    reads_outputs: ClassVar[bool] = False
+    """Whether it needs the logits of rows, which tasks with a head have."""
+    moves: ClassVar[str] = ""
+    """For a penalty on the base's own weights: what it does with them, to tell why a method that moves none leaves it
+    without effect."""
+
+    def objection(self, plan: Any) -> str | None:
+        if self.reads_outputs and plan.task.kind not in ("classes", "multilabel", "numbers"):
+            return f"{self.name} compares what a head says of a row, and task {plan.task.name} has none. Remove it"
+        if self.moves and not plan.method.moves_base():
+            return (
+                f"{self.name} {self.moves}, and {plan.method.name} leaves the base's own weights alone: it would have "
+                "no effect. Remove it, or take a method that moves them (full, layers, gradual)"
+            )
+        if sum(each.name == self.name for each in plan.penalties) > 1:
+            return f"{self.name} stands twice. Keep one of them"
+        return None
+
+    @abstractmethod
+    def begin(self, at: Start) -> Term:
+        """This penalty at work, from these weights on."""
+
+
+PENALTIES: Catalog[Penalty] = Catalog("tunesmith.penalties", "penalty")

@@ -1,0 +1,87 @@
+"""The plan's penalties at work in one loop: what they see of rows, and when they are asked.
+
+Shape letters: B rows, C outputs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from tunesmith.bases.family import plain
+from tunesmith.penalties import Said, Start
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tunesmith.model import Model
+    from tunesmith.tasks import Encoded, LogitsTask
+
+
+class Terms:
+    """All penalties of a plan, from the weights that training starts with."""
+
+    def __init__(self, model: "Model", moving: "Mapping[str, nn.Parameter]") -> None:
+        self.task = model.plan.task
+        at = start_of(model, moving) if model.plan.penalties else None
+        self.terms = [penalty.begin(at) for penalty in model.plan.penalties] if at else []
+        self.listens = any(penalty.reads_outputs for penalty in model.plan.penalties)
+
+    @contextmanager
+    def within(self, seed: int) -> Iterator[None]:
+        """Around everything that computes gradients in a step."""
+        with ExitStack() as stack:
+            for term in self.terms:
+                stack.enter_context(term.within(seed))
+            yield
+
+    def loss(self, way: Any, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, Tensor | None]":
+        """(the task's summed loss of some rows, what penalties add to it)."""
+        if not self.listens:
+            return self.task.step_loss(way, encoded, rows), None
+        task, heard = cast("LogitsTask", self.task), _Heard(way)
+        loss = task.step_loss(heard, encoded, rows)
+        logits_BC = heard.logits_BC
+        targets, weights_B = encoded.aims(rows, logits_BC.device)
+        said = Said(
+            logits_BC, lambda: way.logits(encoded, rows),
+            lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
+        )  # fmt: skip
+        return loss, _sum(term.of_outputs(said) for term in self.terms)
+
+    def of_weights(self) -> "Tensor | None":
+        """What penalties add to the mean loss of a step."""
+        return _sum(term.of_weights() for term in self.terms)
+
+    def after(self, again: Callable[[], object]) -> None:
+        """The gradients of a step are there."""
+        for term in self.terms:
+            term.after(again)
+
+
+class _Heard:
+    """A way to run the network that remembers what it said."""
+
+    def __init__(self, way: Any) -> None:
+        self.way = way
+        self.logits_BC: Tensor
+
+    def logits(self, encoded: "Encoded", rows: Sequence[int]) -> "Tensor":
+        """As the way says."""
+        self.logits_BC = self.way.logits(encoded, rows)
+        return self.logits_BC
+
+
+def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]") -> Start:
+    """What terms are made from."""
+    words = cast("Any", plain(model.net.auto)).get_input_embeddings()
+    names = {n for n, p in moving.items() if any(p is own for own in words.parameters())}
+
+    def is_head(name: str) -> bool:
+        return name == "side.weight" or model.family.is_head(name.removeprefix("auto."))
+
+    return Start(moving, is_head, names.__contains__, model.plan.task.kind)
+
+
+def _sum(found: "Iterator[Tensor | None]") -> "Tensor | None":
+    terms = [each for each in found if each is not None]
+    return sum(terms[1:], terms[0]) if terms else None
