@@ -15,7 +15,6 @@ import pytest
 
 from kit import SHARED, TinyBases
 
-
 atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True)
 
 
