@@ -41,6 +41,8 @@ EXAMPLES = {
     "ia3": "method: {name: ia3, top: 4}",
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
     "adversarial": "penalties: [{name: adversarial, where: weights}]",
+    "distill": "penalties: [{name: distill, teacher: runs/large, share: 0.5, temperature: 2.0}]",
+    "ewc": "penalties: [{name: ewc, strength: 1000.0, rows: 200}]",
     "l2sp": "penalties: [{name: l2sp, base: 0.01, head: 0.01}]",
     "mixout": "penalties: [{name: mixout, share: 0.5}]",
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",

@@ -6,11 +6,12 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tunesmith import scratch
+from tunesmith import earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
 from tunesmith.data.roles import text_of
@@ -49,6 +50,7 @@ class Work:
     stop: Stop
     began: float
     warnings: list[str]
+    before: earlier.Earlier = earlier.NOTHING
 
     @property
     def plan(self) -> Plan:
@@ -59,7 +61,8 @@ def carry_out(
     run: Run, prepared: Prepared, found: Found, progress: Progress, stop: Stop, began: float
 ) -> dict[str, Any]:
     """Do the whole job in a claimed run folder; returns the reply of `train`."""
-    work = Work(run, prepared, found, progress, stop, began, list(prepared.notes))
+    before = earlier.earlier_in(found.folder, found.name)
+    work = Work(run, prepared, found, progress, stop, began, list(prepared.notes), before)
     model, encoded = begin(work)
     resumed = (run.path / "checkpoints").is_dir() and any((run.path / "checkpoints").glob("step-*"))
     state = learn(work, model, encoded)
@@ -87,6 +90,8 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     plan, prepared = work.plan, work.prepared
     tokenizer = load_tokenizer(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
+    if told := facts.notes.get("instalment"):
+        work.progress.say(told)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     encoded = encode(prepared, tokenizer, facts, work.progress)
@@ -153,6 +158,7 @@ def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     job = Job(
         model, encoded["train"], encoded["validation"], lambda logits: judge.quick(logits, truth), work.run.path,
         log=logger(work.plan.train.log, work.run.path), progress=work.progress, stop=work.stop,
+        aids=instalments.aids(model, work.before, work.prepared.splits["train"]),
     )  # fmt: skip
     state = Loop(job).run()
     work.warnings += [w for w in state.warnings if w not in work.warnings]
@@ -204,6 +210,10 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "signatures": by.signatures(answers[main]),
         "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
     }
+    if work.before.tests or work.plan.replay.keep:
+        work.progress.say("judging: what it knows of earlier instalments")
+        own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
+        results["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
     if work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
         results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
@@ -243,7 +253,7 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
     from tunesmith.golden import write_golden
 
     run = work.run
-    write_folder(run.model, lambda folder: save(model, folder))
+    write_folder(run.model, lambda folder: _fill(work, model, folder, results["tables"]))
     split = "validation"
     chosen = rows_for_golden(encoded[split])
     records = [work.prepared.splits[split][i] for i in chosen]
@@ -254,6 +264,15 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
     learnt = [asdict(each) for each in model.plan.method.learnt(model.net.auto, model.family, model.tokenizer)]
     write_json(run.file("learnt.json"), learnt)
     write_json(run.file("warnings.json"), work.warnings)
+
+
+def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> None:
+    """The model folder: the model, and the rows that it keeps for later instalments, if it is to."""
+    save(model, folder)
+    if count := work.plan.replay.keep:
+        splits = work.prepared.splits
+        own = instalments.own_test(splits, count)
+        earlier.keep(folder, count, splits["train"], work.before, own, tables["instalments"])
 
 
 def _reply(

@@ -12,7 +12,7 @@ from tunesmith.bases.family import EncoderDecoder, Family, family_of, plain
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
 from tunesmith.errors import TunesmithError
-from tunesmith.files import read_json, write_json
+from tunesmith.files import MANIFEST, read_json, verify_folder, write_json
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Array, Encoded, Facts, Tick, no_tick
@@ -115,13 +115,32 @@ def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, 
     """What must be known before a network can be built and rows be encoded: of the training rows, of the base's
     tokenizer, and of the untouched base, where the task asks it. Deterministic in `plan.train.seed`."""
     task, family = plan.task, family_for(plan, base)
-    facts = task.drawn(task.study(records, roles), records, roles, plan.train.seed)
+    facts = task.drawn(_grown(plan, task.study(records, roles), base), records, roles, plan.train.seed)
     facts = facts.model_copy(update={"encoder_decoder": family.purpose == "seq2seq"})
     facts = task.meet(facts, tokenizer, family)
     if not (blanks := task.blanks(tokenizer)):
         return facts
     asked = bare(plan, base, tokenizer, facts)
     return task.calibrated(asked.outputs(asked.encode(blanks, task.roles(labelled=False))), facts)
+
+
+def _grown(plan: Plan, facts: Facts, base: Found) -> Facts:
+    """Facts of an instalment, where the base is a tuned model of the same task: one that knows some of the labels, or
+    whose rows are replayed. A model of other labels is a base like any other."""
+    if not (base.folder / CARD).is_file():
+        return facts
+    before, earlier, _ = read_card(base.folder)
+    if before.task.name != plan.task.name:
+        return facts
+    known = [name for name in facts.labels if name in earlier.labels]
+    if facts.labels and not known and not plan.replay.rows:
+        return facts
+    grown = plan.task.grown(facts, earlier)
+    if grown.labels:
+        told = f"{len(earlier.labels)} labels known, {len(grown.labels) - len(earlier.labels)} new"
+    else:
+        told = "outputs mean what they meant"
+    return grown.model_copy(update={"notes": {**grown.notes, "instalment": f"goes on from {base.name}: {told}"}})
 
 
 def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
@@ -245,6 +264,23 @@ def joined(host: Model, folder: Path, name: str) -> Model | None:
         return None
     plan.method.join(host.net.auto, folder, name)
     return Model(plan, facts, host.base, host.net, load_tokenizer(replace(host.base, folder=folder)))
+
+
+def saved(path: str | Path) -> Path:
+    """The model folder of a run, a model folder itself, or that of a version such as tickets@3; its files are those
+    that were written."""
+    text, folder = str(path), Path(path).expanduser()
+    if "@" in text and not folder.exists():
+        from tunesmith.registry.store import Store
+
+        store = Store()
+        folder = store.open(store.resolve(text))
+    for candidate in (folder / "model", folder):
+        if (candidate / CARD).is_file():
+            if (candidate / MANIFEST).is_file() and (wrong := verify_folder(candidate)):
+                raise TunesmithError(f"{candidate} is damaged: {'; '.join(wrong[:3])}. Answers could differ: refused")
+            return candidate
+    raise TunesmithError(f"{path} is neither a run, nor a model folder, nor a registered version (name@number)")
 
 
 def load(folder: Path, *, online: bool = False) -> Model:

@@ -102,6 +102,33 @@ class Data(Section):
     """How to read the files, where it cannot be seen from them."""
 
 
+class Replay(Section):
+    """Learning in instalments: a version is the base, new rows come, and what it knew should stay."""
+
+    share: Share | None = None
+    """Share of the training rows that are old ones, as far as there are enough."""
+    file: str | None = None
+    """Old rows; without it those that the base kept with itself."""
+    keep: NonNegativeInt = 0
+    """How many training rows of this run, and how many of its held-out rows, are kept inside the saved model for later
+    instalments. 0: none, and nobody who gets the model gets any of your rows."""
+
+    @property
+    def rows(self) -> bool:
+        """Whether old rows are learnt from."""
+        return self.share is not None
+
+    def objection(self, plan: "Plan") -> str | None:
+        """Why this section cannot work in that plan; None when it can."""
+        if self.file is not None and self.share is None:
+            return "replay.file has no effect without replay.share: how much of it shall be learnt from?"
+        if plan.task.talks and (self.share is not None or self.keep):
+            return (
+                f"replay keeps rows with a label, and task {plan.task.name} has none. Mix files in data.train instead"
+            )
+        return None
+
+
 class Galore(Section):
     """AdamW in the directions in which a matrix's gradient is largest."""
 
@@ -290,6 +317,7 @@ class Plan(Section):
     """How the backbone learns; a list stacks methods."""
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(_usual_steps)] = Field(None, validate_default=True)
     """Data preparation, in order; clean and dedup unless named, dedup alone for tasks that learn to write."""
+    replay: Replay = Replay()
     penalties: tuple[AnyPenalty, ...] = ()
     """What joins the loss of a step, or disturbs it, so that training stays on its way."""
     train: Train = Train()
@@ -330,11 +358,13 @@ class Plan(Section):
 
         train = tuple(s.model_copy(update={"file": fixed(s.file)}) for s in self.data.train)
         files = {"train": train, "validation": fixed(self.data.validation), "test": fixed(self.data.test)}
+        replay = self.replay.model_copy(update={"file": fixed(self.replay.file)})
         base = self.base
         if Path(base.name).expanduser().is_dir():
             base = base.model_copy(update={"name": fixed(base.name)})
         judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
-        return self.model_copy(update={"data": self.data.model_copy(update=files), "base": base, "evaluate": judged})
+        data = self.data.model_copy(update=files)
+        return self.model_copy(update={"data": data, "base": base, "evaluate": judged, "replay": replay})
 
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""
@@ -351,6 +381,7 @@ class Plan(Section):
 def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
     parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
+    parts.append(("replay", plan.replay))
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     parts += [(f"penalties.{i}", penalty) for i, penalty in enumerate(plan.penalties)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
@@ -412,8 +443,9 @@ def _train_objections(train: Train) -> list[str]:
     found = []
     for field, (owner, values) in _USED_BY.items():
         if getattr(train, field) != Train.model_fields[field].default and getattr(train, owner) not in values:
+            named = " and ".join([*([", ".join(values[:-1])] if len(values) > 1 else []), values[-1]])
             found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
-                         f"(it belongs to {' and '.join(values)})")  # fmt: skip
+                         f"(it belongs to {named})")  # fmt: skip
     if train.schedule in OWN_WARMUP and train.warmup != Train.model_fields["warmup"].default:
         found.append(f"train.warmup has no effect with train.schedule: {train.schedule}, which climbs by itself")
     if train.ema is not None and train.swa is not None:

@@ -44,6 +44,7 @@ def prove(run: Run) -> dict[str, Any]:
     """The proof itself: {equality, max_error, bits, metric, plain, plain_max_error}."""
     import torch
 
+    from tunesmith.earlier import earlier_in
     from tunesmith.evaluation.judge import Judge
     from tunesmith.golden import read_golden, require_equal, require_same_words
     from tunesmith.model import ecosystem, load
@@ -60,7 +61,7 @@ def prove(run: Run) -> dict[str, Any]:
     logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     require_same_words(model, run.file("golden"), records, "the reloaded model")
-    prepared = prepare(read_plan(run.plan))
+    prepared = prepare(read_plan(run.plan), before=earlier_in(model.base.folder, model.base.name))
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
     refer(model, {"validation": validation})

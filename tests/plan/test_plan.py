@@ -57,7 +57,7 @@ def test_every_setting_of_a_part_is_documented(part: type[Part]) -> None:
         ({"momentum": 0.5}, "train.momentum has no effect with train.optimizer: adamw (it belongs to sgd)"),
         (
             {"cycles": 5},
-            "train.cycles has no effect with train.schedule: linear (it belongs to restarts and step",
+            "train.cycles has no effect with train.schedule: linear (it belongs to restarts, step and",
         ),
         ({"power": 1.0}, "train.power has no effect with train.schedule: linear (it belongs to polynomial)"),
         ({"factor": 0.1}, "train.factor has no effect with train.schedule: linear (it belongs to step and plateau)"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases import quant, rope
+from tunesmith.bases import heads, quant, rope
 from tunesmith.bases.family import EncoderDecoder, Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
 from tunesmith.errors import TunesmithError
@@ -71,7 +71,8 @@ def load_net(
     **config: Any,
 ) -> "nn.Module":
     """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
-    generator; as a language model, causal or masked, or encoder-decoder: its own head.
+    generator (outputs for labels that a tuned base knows are its own, see `heads`); as a language model, causal or
+    masked, or encoder-decoder: its own head.
 
     A base found with `quant` gets the linear layers of its blocks quantised while they are read, one after the other.
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
@@ -85,6 +86,8 @@ def load_net(
     _check_layers(found, family, layers)
     how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
     how |= taken(found, family)
+    if family.purpose == "classify":
+        how["ignore_mismatched_sizes"] = True  # of a head for other labels alone: seen to below
     with quiet():
         try:
             net, info = getattr(transformers, auto).from_pretrained(
@@ -94,6 +97,10 @@ def load_net(
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise TunesmithError(f"base: {found.name} does not load: {error}") from error
     _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
+    if strange := [k for k, *_ in info.get("mismatched_keys", ()) if not family.is_head(bare_name(k))]:
+        raise TunesmithError(f"base: {found.name} has weights of other shapes than its config.json says: {strange[:3]}")
+    if family.purpose == "classify" and "id2label" in config:
+        heads.carry_over(net, found, family)
     if found.quant is not None:
         quant.settle(net)
     if pad_token_id is not None:

@@ -12,6 +12,7 @@ from tunesmith.evaluation import report_data, report_training
 from tunesmith.evaluation.report_blocks import Section
 from tunesmith.evaluation.report_confidence import confidence
 from tunesmith.evaluation.report_forgetting import forgetting
+from tunesmith.evaluation.report_instalments import instalments
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
@@ -44,6 +45,7 @@ def sections(results: Results) -> list[Section]:
         mistakes(results),
         slices(results),
         forgetting(results),
+        instalments(results),
         report_training.learnt(results),
         report_training.cost(results),
         report_training.proof(results),

@@ -235,6 +235,11 @@ class Task(Part):
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         """What must be known from the training rows before a network can be built."""
 
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        """Facts of an instalment: what the model that training goes on from knows stays where it was, and what is new
+        is added behind. Raises TunesmithError where the two cannot be one."""
+        return facts
+
     def drawn(self, facts: Facts, records: Sequence[Record], roles: Roles, seed: int) -> Facts:
         """Facts with training rows that are drawn to stand in every question; most tasks draw none."""
         return facts

@@ -60,6 +60,12 @@ class TextTask(LogitsTask):
         return Roles(texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns)
 
 
+def grown_labels(facts: Facts, earlier: Facts) -> Facts:
+    """Labels that the earlier model knows in their old places, new ones behind them."""
+    labels = (*earlier.labels, *(name for name in facts.labels if name not in earlier.labels))
+    return facts.model_copy(update={"labels": labels, "counts": {k: facts.counts.get(k, 0) for k in labels}})
+
+
 def encode(
     task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick
 ) -> Encoded:

@@ -105,6 +105,9 @@ class Classify(_text.TextTask):
         self._check_names(labels)
         return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
 
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        return _text.grown_labels(facts, earlier)
+
     def drawn(self, facts: Facts, records: Sequence[Record], roles: Roles, seed: int) -> Facts:
         if self.readout == "head":
             return facts

@@ -45,6 +45,9 @@ class Multilabel(_text.TextTask):
         labels = tuple(sorted(counts))
         return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
 
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        return _text.grown_labels(facts, earlier)
+
     def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
         column = self.label
         if not labelled or column is None:

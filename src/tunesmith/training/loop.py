@@ -46,7 +46,7 @@ class Loop:
         if self.asked.neftune is not None:
             self.net.noise = Noise(self.net.auto, self.asked.neftune)
         self.moving = weights(self.model)
-        self.terms = Terms(self.model, self.moving)
+        self.terms = Terms(self.model, self.moving, job.aids)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
         self.batches = Batches(job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
