@@ -443,7 +443,7 @@ def _train_objections(train: Train) -> list[str]:
     found = []
     for field, (owner, values) in _USED_BY.items():
         if getattr(train, field) != Train.model_fields[field].default and getattr(train, owner) not in values:
-            named = " and ".join([*([", ".join(values[:-1])] if len(values) > 1 else []), values[-1]])
+            named = " and ".join(filter(None, (", ".join(values[:-1]), values[-1])))
             found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
                          f"(it belongs to {named})")  # fmt: skip
     if train.schedule in OWN_WARMUP and train.warmup != Train.model_fields["warmup"].default:

@@ -224,7 +224,7 @@ def test_weights_missing_outside_the_head_are_named(base: Path) -> None:
 
 def test_weights_of_another_shape_are_refused_in_words(base: Path) -> None:
     configure(base, hidden_size=64)
-    with pytest.raises(TunesmithError, match="does not load"):
+    with pytest.raises(TunesmithError, match="has weights of other shapes than its config.json says"):
         net(base)
 
 

@@ -78,24 +78,10 @@ def load_net(
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
     """
-    import transformers
-    from safetensors import SafetensorError
-
     family = family_of(found.model_type, purpose, found.config)
-    auto = auto_class(family.purpose)
     _check_layers(found, family, layers)
     how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
-    how |= taken(found, family)
-    if family.purpose == "classify":
-        how["ignore_mismatched_sizes"] = True  # of a head for other labels alone: seen to below
-    with quiet():
-        try:
-            net, info = getattr(transformers, auto).from_pretrained(
-                found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
-                use_safetensors=True, dtype="float32", **how, **config,
-            )  # fmt: skip
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise TunesmithError(f"base: {found.name} does not load: {error}") from error
+    net, info = _read(found, family, how | taken(found, family) | config)
     _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
     if strange := [k for k, *_ in info.get("mismatched_keys", ()) if not family.is_head(bare_name(k))]:
         raise TunesmithError(f"base: {found.name} has weights of other shapes than its config.json says: {strange[:3]}")
@@ -107,6 +93,23 @@ def load_net(
         net.config.pad_token_id = pad_token_id  # decoders find the last token of a row by it
     net.config.tunesmith_base = found.public_name
     return cast("nn.Module", net)
+
+
+def _read(found: Found, family: Family, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(network, what transformers tells of its loading)."""
+    import transformers
+    from safetensors import SafetensorError
+
+    fresh_head = family.purpose == "classify"  # one for other labels has another shape
+    with quiet():
+        try:
+            net, info = getattr(transformers, auto_class(family.purpose)).from_pretrained(
+                found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
+                use_safetensors=True, dtype="float32", ignore_mismatched_sizes=fresh_head, **config,
+            )  # fmt: skip
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise TunesmithError(f"base: {found.name} does not load: {error}") from error
+    return net, info
 
 
 def taken(found: Found, family: Family) -> dict[str, Any]:
