@@ -151,7 +151,7 @@ class Prefer(Task):
         inner = _pairs.laid_out(records, facts.template, tokenizer, self.max_tokens, tick, pairs=self.pairs)
         refuse_unlearnable(inner, [r for r in records for _ in range(2)], self.max_tokens)
         wanted = [self.pairs or bool(r.cells[_pairs.WANTED]) for r in records]
-        return _pairs.of_rows(inner, wanted, records)
+        return replace(_pairs.of_rows(inner, records), targets=np.array(wanted, dtype=np.int64))
 
     # losses
 
