@@ -102,14 +102,13 @@ def compared_states(states_SF: Floats, new_SF: Floats) -> Floats:
 def _compared(train_SF: Any, new_SF: Any, strength: float) -> Floats:
     """A linear score w x, learnt as Bradley and Terry have it: P(first better) = sigmoid(w (x_first - x_second)). Each
     pair is learnt from both sides, so that there is nothing in being first."""
+    from scipy import sparse
     from sklearn.linear_model import LogisticRegression
 
     apart = train_SF[0::2] - train_SF[1::2]
-    stack = np.vstack
-    if not isinstance(apart, np.ndarray):
-        from scipy.sparse import vstack as stack
+    both = np.vstack([apart, -apart]) if isinstance(apart, np.ndarray) else sparse.vstack([apart, -apart])
     model = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000)
-    model.fit(stack([apart, -apart]), np.repeat([1, 0], apart.shape[0]))
+    model.fit(both, np.repeat([1, 0], apart.shape[0]))
     return np.asarray(new_SF @ model.coef_[0], dtype=np.float64).reshape(-1, 2)
 
 

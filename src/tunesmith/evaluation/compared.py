@@ -81,9 +81,7 @@ def _of_pairs(
     elif name == "probe":
         states = frozen_states(model, inner)
         scores = {s: own.compared_states(states["train"], states[s]) for s in scores}
-    return {
-        s: model.plan.task.answer(np.column_stack([each, tokens[s]]), model.facts) for s, each in scores.items()
-    }
+    return {s: model.plan.task.answer(np.column_stack([each, tokens[s]]), model.facts) for s, each in scores.items()}
 
 
 def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:

@@ -230,7 +230,8 @@ def _baseline(name: str, kind: str = "classes") -> str:
 
 def _short(name: str) -> str:
     words = {"majority": "guessing the most frequent answer", "longer": "taking the longer answer",
-             "tfidf": "a simple word-count model", "probe": "the base without fine-tuning", "untuned": "the base without fine-tuning"}  # fmt: skip
+             "tfidf": "a simple word-count model", "probe": "the base without fine-tuning",
+             "untuned": "the base without fine-tuning"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 

@@ -19,7 +19,6 @@ from tunesmith.errors import TunesmithError
 from tunesmith.steps import Scope, Step
 
 
-
 class Balance(Step):
     """After the split, so that held-out rows keep the proportions of real life."""
 

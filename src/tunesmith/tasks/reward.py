@@ -139,7 +139,7 @@ class Reward(LogitsTask):
             asked = [str(cells_of(d)[PROMPT]) for d in dialogues]
             return _text.tokens(asked, [d.answer() for d in dialogues], tokenizer, self.max_tokens)
         if len(dialogues) > 1:
-            made = list(lay_pair(*dialogues, template, tokenizer, self.max_tokens))
+            made = list(lay_pair(dialogues[0], dialogues[1], template, tokenizer, self.max_tokens))
         else:
             made = [lay(dialogues[0], template, tokenizer, learn="last", limit=self.max_tokens)]
         return [_read_at_end(each.ids, tokenizer.pad_token_id) for each in made], None, [each.lost for each in made]
