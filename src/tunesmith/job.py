@@ -108,6 +108,9 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
     with progress.long("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
+            if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
+                what = "rows with several right answers: the first is learnt, texts are compared with all"
+                prepared.ledger.changed("references", what, several)
             lost, known = encoded[name].lost, ids(rows)
             for i in scratch.where(lost > 0).tolist():
                 prepared.ledger.truncated(int(known[i]), int(lost[i]))

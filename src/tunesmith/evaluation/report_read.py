@@ -166,7 +166,7 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
     if kind == "text":
         known = {"nll", "tokens"} <= set(columns)
         read = np.array([columns["nll"], columns["tokens"]], dtype=np.float64).T if known else None
-        return Answers.of_texts([(text,) for text in truth], predicted, read)
+        return Answers.of_texts(columns.get("references") or [(text,) for text in truth], predicted, read)
     if kind == "pairs":
         return _pairs(columns)
     if kind == "numbers":
