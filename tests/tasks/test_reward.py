@@ -68,6 +68,17 @@ def test_an_encoder_reads_question_and_answer_as_a_pair(tiny_bases: TinyBases) -
     assert [types.tolist() for types in encoded.inner.types] == expected["token_type_ids"]
 
 
+@pytest.mark.parametrize(("meant", "separators"), [("text", 2), ("control", 3)])
+def test_a_separator_in_an_answer_separates_only_where_the_plan_says_so(
+    meant: str, separators: int, tiny_bases: TinyBases
+) -> None:
+    rows = [{"prompt": "belt", "chosen": "it [SEP] slips", "rejected": "no [SEP]"}]
+    model, encoded = made(tiny_bases["bert"], rows, special_tokens=meant)
+    assert encoded.inner is not None
+    found = [int((ids == model.tokenizer.sep_token_id).sum()) for ids in encoded.inner.ids]
+    assert found == [separators, separators]
+
+
 def test_padding_at_the_end_is_not_read_since_transformers_does_not_either() -> None:
     assert _read_at_end([5, 6, 0, 0], 0) == [5, 6]
     assert _read_at_end([0, 5, 0, 6], 0) == [0, 5, 0, 6]

@@ -93,6 +93,9 @@ class LanguageTask(Task):
     learn: Literal["answers", "last", "all"] = "answers"
     """answers: what the assistant says; last: its last answer only, which is all that an encoder-decoder can learn;
     all: every token."""
+    special_tokens: Literal["text", "control"] = "text"
+    """What special tokens of the tokenizer become in the texts of a row (<|im_end|> in a question): text like any
+    other, or (control) what they are in the template, for texts that bring their own marks."""
     max_tokens: PositiveInt = 512
     """Longest conversation in tokens (for an encoder-decoder: longest source, and apart from it longest target); what
     is cut off beyond is counted in the ledger."""
@@ -167,7 +170,7 @@ class LanguageTask(Task):
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
-        template = find_template(self.template, tokenizer)
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
         if facts.encoder_decoder:
             if self.learn == "all":
                 raise TunesmithError(

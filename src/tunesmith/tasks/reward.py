@@ -24,6 +24,7 @@ from tunesmith.data import Record, Roles, stored
 from tunesmith.data.roles import find_column, number_of
 from tunesmith.data.table import Table
 from tunesmith.dialogue import Dialogue
+from tunesmith.dialogue.controls import apart
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of
 from tunesmith.dialogue.laying import lay
 from tunesmith.dialogue.pairs import lay_pair
@@ -55,6 +56,9 @@ class Reward(LogitsTask):
     """Which columns mean what; detected unless given."""
     template: str = "auto"
     """How a decoder reads a conversation: the tokenizer's own template, or one by name (chatml, llama3 …)."""
+    special_tokens: Literal["text", "control"] = "text"
+    """What special tokens of the tokenizer become in the texts of a row (<|im_end|> in a question): text like any
+    other, or (control) what they are in the template, for texts that bring their own marks."""
     max_tokens: PositiveInt = 512
     """Longest conversation in tokens, each of the two; what is cut off beyond is counted in the ledger."""
 
@@ -106,9 +110,10 @@ class Reward(LogitsTask):
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that a decoder reads rows in."""
-        return facts.model_copy(update={"template": find_template(self.template, tokenizer)}) if family.decoder else (
-            facts
-        )  # fmt: skip
+        if not family.decoder:
+            return facts
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
+        return facts.model_copy(update={"template": template})
 
     def outputs(self, facts: Facts) -> int:
         return 1
@@ -136,8 +141,12 @@ class Reward(LogitsTask):
     ) -> tuple[list[list[int]], list[list[int]] | None, list[int]]:
         """(ids, token types, tokens lost) of the conversations of one row."""
         if template is None:
-            asked = [str(cells_of(d)[PROMPT]) for d in dialogues]
-            return _text.tokens(asked, [d.answer() for d in dialogues], tokenizer, self.max_tokens)
+            control = self.special_tokens == "control"
+            asked, said = (
+                [text if control else apart(text, tokenizer) for text in texts]
+                for texts in ([str(cells_of(d)[PROMPT]) for d in dialogues], [d.answer() for d in dialogues])
+            )
+            return _text.tokens(asked, said, tokenizer, self.max_tokens)
         if len(dialogues) > 1:
             made = list(lay_pair(dialogues[0], dialogues[1], template, tokenizer, self.max_tokens))
         else:
