@@ -340,8 +340,8 @@ def objections(plan: Plan) -> list[str]:
                      "the base as it is, task.readout: verbalizer")  # fmt: skip
     headless = plan.task.purpose("") != "classify" and not getattr(plan.task, "vector", False)
     if plan.train.head_lr is not None and headless:
-        found.append(f"train.head_lr has no effect: {plan.task.name} reads the base's own head over words, and adds none. "
-                     "Set train.lr, or remove it")  # fmt: skip
+        found.append(f"train.head_lr has no effect: {plan.task.name} reads the base's own head over words and "
+                     "adds none. Set train.lr, or remove it")  # fmt: skip
     methods = getattr(plan.method, "parts", (plan.method,))
     if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
         found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "
