@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
     if out.resolve() == path.resolve():
         raise TunesmithError("--out: is the input file itself; choose another name")
     records = cleaned(model, table, labelled=False)
-    _refuse_reserved(model, table, prefix)
+    _refuse_taken(("prediction", "confidence", *(f"p:{label}" for label in model.facts.labels)), table, prefix)
     key = digest_json([table.sha256, digest, prefix])
     journal = out.with_name(f".{out.name}.partial")
     done = _begun(journal, key)
@@ -94,6 +94,7 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
         for start in range(done, len(records), CHUNK):
             stop.check(f"after {start} of {len(records)} rows")
             part = _answered(model, records[start : start + CHUNK])
+            _refuse_taken(part, table, prefix)
             append_line(journal, {prefix + k: v for k, v in part.items()})
             bar.advance(len(records[start : start + CHUNK]))
     _assemble(table, journal, out)
@@ -101,9 +102,8 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
     return {"out": str(out), "rows": len(records), "resumed_at": done}
 
 
-def _refuse_reserved(model: Model, table: Table, prefix: str) -> None:
-    names = {prefix + n for n in ("prediction", "confidence", *(f"p:{label}" for label in model.facts.labels))}
-    if taken := sorted(names & set(table.columns)):
+def _refuse_taken(names: Iterable[str], table: Table, prefix: str) -> None:
+    if taken := sorted({prefix + name for name in names} & set(table.columns)):
         raise TunesmithError(
             f"{table.source}: the input has a column '{taken[0]}' of its own. Pass --prefix NAME_ to name ours apart"
         )

@@ -14,6 +14,7 @@ import numpy as np
 from tunesmith import earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
+from tunesmith.checking import findings_in, special_tokens
 from tunesmith.data.roles import text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
@@ -113,6 +114,9 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
     with progress.long("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
+            if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
+                what = "rows with several right answers: the first is learnt, texts are compared with all"
+                prepared.ledger.changed("references", what, several)
             lost, known = encoded[name].lost, ids(rows)
             for i in scratch.where(lost > 0).tolist():
                 prepared.ledger.truncated(int(known[i]), int(lost[i]))
@@ -134,13 +138,10 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
         "tokens_lost": sum(int(e.lost.sum(dtype=np.int64)) for e in encoded.values()),
         "unknown_share": fits.unknown_share, "pieces_per_word": fits.pieces_per_word,
     }  # fmt: skip
-    from tunesmith.data.fingerprint import check
-
-    open_answers = work.plan.task.kind in ("text", "pairs")
-    roles = replace(prepared.roles, label=None) if open_answers else prepared.roles
-    findings = [asdict(f) for f in check(prepared.splits["train"], roles)]
-    if open_answers:  # one question may have many right answers; dedup has seen to equal rows
-        findings = [f for f in findings if f["kind"] != "duplicates"]
+    findings = findings_in(prepared.splits["train"], prepared.roles, work.plan.task)
+    if special := special_tokens(prepared.splits["train"], prepared.roles, tokenizer, work.plan.task):
+        findings.append(special)
+        work.progress.say(f"{special['rows']} rows: {special['remedy']}")
     write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))

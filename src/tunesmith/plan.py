@@ -262,9 +262,10 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: tuple[Literal["majority", "tfidf", "probe", "untuned"], ...] | None = None
-    """What stands beside the result; the task's own unless named. majority: the most frequent answer. tfidf: word
-    counts with a linear model. probe: the frozen base with one. untuned: the base as it was, for tasks that write."""
+    baselines: tuple[Literal["majority", "longer", "tfidf", "probe", "untuned"], ...] | None = None
+    """What stands beside the result; the task's own unless named. majority: the most frequent answer. longer: the
+    answer with more tokens, for reward. tfidf: word counts with a linear model. probe: the frozen base with one.
+    untuned: the base as it was, for tasks that write."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True
@@ -388,6 +389,10 @@ def objections(plan: Plan) -> list[str]:
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
                      "the base as it is, task.readout: verbalizer")  # fmt: skip
+    headless = plan.task.purpose("") != "classify" and not getattr(plan.task, "vector", False)
+    if plan.train.head_lr is not None and headless:
+        found.append(f"train.head_lr has no effect: {plan.task.name} reads the base's own head over words and "
+                     "adds none. Set train.lr, or remove it")  # fmt: skip
     methods = getattr(plan.method, "parts", (plan.method,))
     if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
         found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "

@@ -130,7 +130,7 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     if model.facts.wording is not None:
         return by_words(net, model.facts.wording, tensors)
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
-    return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy())) if "labels" in tensors else found
+    return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy()))
 
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:

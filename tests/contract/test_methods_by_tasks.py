@@ -27,13 +27,13 @@ from tunesmith.model import Model, build, facts_for, load, save, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.prove import plain_logits, plain_network
-from tunesmith.tasks import TASKS
+from tunesmith.tasks import TASKS, LogitsTask
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
 FAMILIES = ("bert", "roberta", "qwen2")
 LANGUAGE_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
-CLASSIFY = [name for name in TASKS.names() if TASKS.find(name).kind in ("classes", "multilabel", "numbers")]
+HEADS = [name for name in TASKS.names() if issubclass(TASKS.find(name), LogitsTask)]
 LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).kind == "text"]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
@@ -70,8 +70,10 @@ TURNS = [
     {"instruction": "what is wrong", "output": "the pump leaks oil"}, {"instruction": "and", "output": "belt slips"},
     {"instruction": "水泵", "output": "泵漏油 压力下降"}, {"instruction": "the motor", "output": "is too hot at night"},
 ]  # fmt: skip
-ROWS: dict[str, list[dict[str, Any]]] = {"generate": TURNS}
+COMPARED = [{"prompt": t["instruction"], "chosen": t["output"], "rejected": f"no {i}"} for i, t in enumerate(TURNS)]
+ROWS: dict[str, list[dict[str, Any]]] = {"generate": TURNS, "reward": COMPARED}
 """Rows of tasks on conversations."""
+ASKED: dict[str, dict[str, Any]] = {"generate": {"decode": {"max_new_tokens": 4}}, "reward": {"centering": 0.01}}
 
 
 def combinations(tasks: list[str], families: tuple[str, ...]) -> list[tuple[str, str, str]]:
@@ -114,8 +116,8 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
 def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
     plan: Plan = make_plan(
         {
-            "task": {"name": task, "max_tokens": 48, "template": "plain", "decode": {"max_new_tokens": 4}},
-            "base": str(bases[f"{family} language"]),
+            "task": {"name": task, "max_tokens": 48, "template": "plain", **ASKED[task]},
+            "base": str(bases[family if task in HEADS else f"{family} language"]),
             "data": "unused.json",
             "method": {"name": method, **SETTINGS.get(method, {})},
             "train": {"epochs": 1, "batch": 4, "warmup": 0.0, "keep": "last"},
@@ -178,6 +180,7 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
     if ecosystem(case.model.plan) != "plain":
         return
     encoded = case.encoded()
+    encoded = encoded.inner or encoded
     batch = collate(encoded, range(len(encoded)), case.model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(logits)}
     if encoded.labels is not None:
@@ -187,7 +190,7 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"
 
 
-@pytest.mark.parametrize(("method", "task", "family"), combinations(CLASSIFY, FAMILIES))
+@pytest.mark.parametrize(("method", "task", "family"), combinations(HEADS, FAMILIES))
 def test_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
 
@@ -205,7 +208,7 @@ def test_encoder_decoders(method: str, family: str, tiny_bases: TinyBases, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2"))
-@pytest.mark.parametrize("task", CLASSIFY)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("method", METHODS.names())
 def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)

@@ -120,6 +120,20 @@ def test_rules_of_parts_are_told_with_their_path(tree: dict[str, Any], words: st
     assert words in refusal(**tree)
 
 
+CLOZE = {"name": "classify", "readout": "verbalizer", "cloze": {"template": "{text} It was {mask}."}}
+
+
+@pytest.mark.parametrize("task", ["generate", "prefer", CLOZE])
+def test_the_rate_of_a_head_has_no_effect_where_there_is_no_new_head(task: Any) -> None:
+    assert "train.head_lr has no effect" in refusal(task=task, train={"head_lr": 0.1})
+    assert make_plan(SHORT | {"task": task}).train.head_lr is None
+
+
+@pytest.mark.parametrize("task", ["regress", "reward", {"name": "classify", "readout": "head"}])
+def test_and_passes_where_there_is_one(task: Any) -> None:
+    assert make_plan(SHORT | {"task": task, "train": {"head_lr": 0.1}}).train.head_lr == 0.1
+
+
 def test_broken_rules_are_told_all_at_once() -> None:
     text = refusal(train={"momentum": 0.5, "warmup": 7}, steps=["dedup", "clean"], evaluate={"metrics": ["mae"]})
     assert text.startswith("the plan has ") and text.count("\n  - ") >= 4

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from tunesmith.dialogue import Dialogue
 from tunesmith.dialogue._spans import Found, Learn, found, prompt
+from tunesmith.dialogue.controls import GUARD, guarded
 from tunesmith.dialogue.templates import Template, writer
 from tunesmith.errors import TunesmithError
 
@@ -88,11 +89,13 @@ def ask(dialogue: Dialogue, template: Template, tokenizer: Any, limit: int) -> L
 def _asked(dialogue: Dialogue, template: Template, tokenizer: Any) -> list[int]:
     if dialogue.plain:
         return _front(tokenizer)
+    dialogue = guarded(dialogue, template, tokenizer)
     return encoded(prompt(writer(template, tokenizer), dialogue), tokenizer).ids
 
 
 def laid_out(dialogue: Dialogue, template: Template, tokenizer: Any, learn: Learn) -> Laid:
     """The whole conversation, of any length."""
+    dialogue = guarded(dialogue, template, tokenizer)
     if dialogue.plain:
         ids = _plain(dialogue, tokenizer)
         return Laid(ids, list(ids), [1.0] * len(ids), 0, 0, supervised(ids))
@@ -116,7 +119,39 @@ def supervised(labels: list[int]) -> int:
 
 
 def encoded(text: str, tokenizer: Any) -> Encoded:
-    """A text as it is: nothing added, nothing cut."""
+    """A text as it is: nothing added, nothing cut, no special token where a guard stands (`controls`)."""
+    first, *others = text.split(GUARD)
+    ids, offsets = _encoded(first, tokenizer)
+    at = len(first) + 1
+    for piece in others:
+        part = _behind(piece, ids, tokenizer)
+        ids, offsets = ids + part.ids, offsets + [(a + at, b + at) for a, b in part.offsets]
+        at += len(piece) + 1
+    return Encoded(ids, offsets)
+
+
+def _behind(piece: str, before: list[int], tokenizer: Any) -> Encoded:
+    """A text that goes on where others end: no tokenizer may put a space of its own there."""
+    wanted = _decoded(tokenizer, before) + piece
+    parts = [_without(lead, piece, tokenizer) for lead in _LEADS]
+    return next((p for p in parts if p is not None and _decoded(tokenizer, before + p.ids) == wanted),
+                _encoded(piece, tokenizer))  # fmt: skip
+
+
+_LEADS = ("", "\n")
+"""Behind a line break no tokenizer puts a space of its own before the first word."""
+
+
+def _without(lead: str, text: str, tokenizer: Any) -> Encoded | None:
+    """The text encoded behind a lead, which is taken off again; None where it cannot be."""
+    known, part = encoded(lead, tokenizer).ids, encoded(lead + text, tokenizer)
+    if part.ids[: len(known)] != known:
+        return None
+    offsets = [(a - len(lead), b - len(lead)) for a, b in part.offsets[len(known) :]]
+    return Encoded(part.ids[len(known) :], offsets)
+
+
+def _encoded(text: str, tokenizer: Any) -> Encoded:
     if not getattr(tokenizer, "is_fast", False):
         raise TunesmithError(
             f"the tokenizer {type(tokenizer).__name__} does not say which characters its tokens stand for, so what is "
@@ -134,14 +169,12 @@ def _joined(text: Found, template: Template, tokenizer: Any) -> Encoded:
     whole, front = encoded(text.text, tokenizer), encoded(text.text[: text.border], tokenizer)
     if whole.ids[: len(front.ids)] == front.ids:
         return whole
-    rest = text.text[text.border :]
     wanted = _decoded(tokenizer, whole.ids)
-    for lead in ("", "\n"):  # behind a line break no tokenizer puts a space of its own before the first word
-        known, part = encoded(lead, tokenizer).ids, encoded(lead + rest, tokenizer)
-        if part.ids[: len(known)] == known and _decoded(tokenizer, front.ids + part.ids[len(known) :]) == wanted:
-            shift = text.border - len(lead)
-            offsets = [(a + shift, b + shift) for a, b in part.offsets[len(known) :]]
-            return Encoded(front.ids + part.ids[len(known) :], front.offsets + offsets)
+    for lead in _LEADS:
+        rest = _without(lead, text.text[text.border :], tokenizer)
+        if rest is not None and _decoded(tokenizer, front.ids + rest.ids) == wanted:
+            offsets = [(a + text.border, b + text.border) for a, b in rest.offsets]
+            return Encoded(front.ids + rest.ids, front.offsets + offsets)
     raise TunesmithError(
         f"template '{template.name}': its question ends within a token of the answer (behind "
         f"'{text.text[: text.border][-20:]}'), so training would not see what serving "

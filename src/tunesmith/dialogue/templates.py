@@ -6,7 +6,7 @@ is more than one question. A name: one of ours (`_builtin.py`). A file that ends
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,8 @@ class Template:
     the same tokens."""
     told: str = ""
     """Why this one, in a sentence."""
+    control: bool = False
+    """Whether special tokens that stand in the texts of a row act as such; else they are text (`controls`)."""
 
     @property
     def digest(self) -> str:
@@ -45,8 +47,12 @@ class Span(NamedTuple):
     """Index of the assistant message whose answer this is, end of turn included; None = nobody learns it."""
 
 
-def find_template(name: str, tokenizer: Any) -> Template:
+def find_template(name: str, tokenizer: Any, *, control: bool = False) -> Template:
     """The template of that name for that tokenizer. Raises TunesmithError for an unknown name."""
+    return replace(_named(name, tokenizer), control=control)
+
+
+def _named(name: str, tokenizer: Any) -> Template:
     if name == "auto":
         return _own(tokenizer)
     if name in BUILTIN:

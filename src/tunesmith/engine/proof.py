@@ -7,7 +7,7 @@ rows, and makes an architecture that nobody tried slow at worst, never wrong.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ TOLERANCE = 1e-5
 """Largest relative difference in fp32. Two correct computations differ by about 5e-7."""
 TOKENS = 512
 LOOKED_AT = 100_000
-Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(logits, targets) -> loss of each row."""
+Losses = Callable[[torch.Tensor, Any], torch.Tensor]
+"""(logits, targets if the rows have any) -> loss of each row."""
 
 
 def probe(encoded: Encoded) -> Encoded:
@@ -67,14 +67,15 @@ def disagreement(net: "Network", plain: Way, fast: Way, rows: Encoded, losses: L
     """
     net.eval()
     every = list(range(len(rows)))
-    if losses is None or rows.targets is None or not trainable(net):  # gradual thaws when the first epoch begins
+    if losses is None or not trainable(net):  # gradual thaws when the first epoch begins
         with torch.inference_mode():
             return relative(_each(plain, rows), fast.logits(rows, every))
     found = []
     for way in (plain, fast):
         net.zero_grad(set_to_none=True)
         logits_BC = _each(way, rows) if way is plain else way.logits(rows, every)
-        loss = losses(logits_BC, torch.from_numpy(rows.targets).to(logits_BC.device)).sum()
+        targets = None if rows.targets is None else torch.from_numpy(rows.targets).to(logits_BC.device)
+        loss = losses(logits_BC, targets).sum()
         torch.autograd.backward(loss)
         found.append((logits_BC.detach(), loss.detach(), gradients_of(net)))
     net.zero_grad(set_to_none=True)

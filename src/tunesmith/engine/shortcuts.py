@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from torch.nn.functional import softplus
+
 from tunesmith.bases.family import Family
 from tunesmith.engine import trunk_cache
 from tunesmith.engine.batches import Batches
@@ -23,6 +25,8 @@ from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded, LogitsTask
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tunesmith.engine.network import Network
 
 CACHE_MEMORY = 0.25
@@ -169,14 +173,16 @@ class HeadShortcuts(Shortcuts[Way]):
             return
         self.proven = True
         self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
+        losses = _evenly if rows.inner is not None else cast("LogitsTask", self.plan.task).losses
+        rows = rows.inner or rows
         if why := self._cannot_pack(rows):
             self.refused.append(f"packed rows: {why}")
             return
         few = probe(rows)
-        losses = cast("LogitsTask", self.plan.task).losses if learning else None
         for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
             candidate = self._packed(reads)
-            apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
+            loss = losses if learning else None
+            apart = disagreement(self.net, self.plain, candidate, few, loss) if self.asked.check else 0.0
             if apart <= TOLERANCE:
                 self.way, self.whole = candidate, not candidate.fast.reads
                 return
@@ -208,7 +214,7 @@ class HeadShortcuts(Shortcuts[Way]):
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets, or find that it was done before."""
         cut = self._cut(sets)
-        sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate(e.forms)}
+        sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate((e.inner or e).forms)}
         if isinstance(self.way, Packed) and cut and not self.way.virtual:
             self.keep_trunk(self.way, sets, cut, progress)
 
@@ -223,6 +229,7 @@ class HeadShortcuts(Shortcuts[Way]):
         padding = padding_factor(batches)
         rows = len(train) / max(1, batches.per_epoch)
         lines = [f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long"]
+        train = train.inner or train
         if not self.whole:
             share = sum(self._read(f) for f in train.forms) / max(1, sum(f.ids.size for f in train.forms))
             lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
@@ -247,6 +254,11 @@ class HeadShortcuts(Shortcuts[Way]):
         above = 3 * (max(0, depth - cut - 1) + last) if cut < depth else 0.0
         below = cut * (1 / epochs if cached else 1.0)
         return float(usual / max(above + below, 1e-3))
+
+
+def _evenly(scores_BC: "Tensor", targets: "Tensor | None") -> "Tensor":
+    """A loss of sequences one by one, (B,), where a task's own wants two a row: each against a score of 0."""
+    return softplus(-scores_BC).sum(-1)
 
 
 def padding_factor(batches: Batches, steps: int = 1000) -> float:

@@ -58,7 +58,7 @@ class Packed(Way):
         """By id of the encoded rows, which each cache holds."""
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
+        if (cache := self.caches.get(id(encoded.inner or encoded))) is not None and cache.pooled:
             yield by_length(encoded, rows)  # one vector a row: the whole step is one product
         else:
             yield from by_tokens(encoded, rows, max_tokens, self.virtual)

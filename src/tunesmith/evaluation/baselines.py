@@ -84,6 +84,34 @@ def probe(features_NF: Floats, truth: Truth, predict_MF: Floats, kind: Kind, num
         return _linear(_Table(train, truth, new), kind, num_classes, lambda x, y: _fit_dense(x, y, kind))
 
 
+def compared_words(texts: Sequence[str], new: Sequence[str]) -> Floats:
+    """Scores (M, 2) of both answers of new pairs, by TF-IDF of words and characters: see `_compared`. `texts`, `new`:
+    chosen and rejected answers in turn, 2 N and 2 M."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _compared(*_of_texts(texts, new), 10.0)
+
+
+def compared_states(states_SF: Floats, new_SF: Floats) -> Floats:
+    """Scores (M, 2) of both answers of new pairs, by vectors of chosen and rejected answers in turn."""
+    spread_F = states_SF.std(0)
+    spread_F = np.where(spread_F > 0, spread_F, 1.0)
+    return _compared(states_SF / spread_F, new_SF / spread_F, 0.03)
+
+
+def _compared(train_SF: Any, new_SF: Any, strength: float) -> Floats:
+    """A linear score w x, learnt as Bradley and Terry have it: P(first better) = sigmoid(w (x_first - x_second)). Each
+    pair is learnt from both sides, so that there is nothing in being first."""
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+
+    apart = train_SF[0::2] - train_SF[1::2]
+    both = np.vstack([apart, -apart]) if isinstance(apart, np.ndarray) else sparse.vstack([apart, -apart])
+    model = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000)
+    model.fit(both, np.repeat([1, 0], apart.shape[0]))
+    return np.asarray(new_SF @ model.coef_[0], dtype=np.float64).reshape(-1, 2)
+
+
 def _linear(data: _Table, kind: Kind, num_classes: int, fit: Fit) -> Guesses:
     """One model for classes or numbers, one a label for multilabel."""
     if kind == "numbers":

@@ -15,6 +15,7 @@ from tunesmith.model import Model, untuned
 from tunesmith.plan import Plan
 from tunesmith.prepare import Prepared
 from tunesmith.tasks import Array, Encoded
+from tunesmith.tasks._pairs import answers_in
 
 Found = dict[str, dict[str, Answers]]
 """{baseline: {split: answers}}."""
@@ -47,6 +48,8 @@ def _of(
             base = untuned(model)
             outputs = {s: base.outputs(e) for s, e in held_out.items()}
         return {s: task.answer(found, model.facts) for s, found in outputs.items() if found is not None}
+    if task.kind == "pairs":
+        return _of_pairs(name, prepared, model, encoded)
     truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
     sizes = [len(encoded[s]) for s in splits]
@@ -61,6 +64,24 @@ def _of(
     ends = np.cumsum(sizes)[:-1]
     scores = [None] * len(splits) if made.scores is None else np.split(made.scores, ends)
     return dict(zip(splits, zip(np.split(made.predicted, ends), scores, strict=True), strict=True))
+
+
+def _of_pairs(
+    name: str, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded]
+) -> dict[str, tuple[Array, Array | None]]:
+    """Scores of both answers of each held-out row, by length or by a linear model of the training pairs."""
+    from tunesmith.evaluation import baselines as own
+
+    inner = {s: e.inner for s, e in encoded.items() if e.inner is not None}
+    tokens = {s: e.ids.lengths.reshape(-1, 2).astype(np.float64) for s, e in inner.items()}
+    scores = {s: n for s, n in tokens.items() if s != "train"}
+    if name == "tfidf":
+        texts = {s: [text for r in prepared.splits[s] for text in answers_in(r)] for s in inner}
+        scores = {s: own.compared_words(texts["train"], texts[s]) for s in scores}
+    elif name == "probe":
+        states = frozen_states(model, inner)
+        scores = {s: own.compared_states(states["train"], states[s]) for s in scores}
+    return {s: model.plan.task.answer(np.column_stack([each, tokens[s]]), model.facts) for s, each in scores.items()}
 
 
 def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:

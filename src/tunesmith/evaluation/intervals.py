@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import METRICS, Answers, Floats, Ints, Metric
+from tunesmith.metrics._pairs import UNTOLD
 from tunesmith.metrics._texts import pairs
 
 CELLS = 4_000_000
@@ -110,6 +111,8 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
                              "tokens, their log-probabilities before training, their rewards")  # fmt: skip
     for what in ("scores",) if answers.kind == "text" else ("truth", "predicted", "scores"):
         column = getattr(answers, what)
+        if what == "scores" and answers.kind == "pairs" and np.isnan(column[:, UNTOLD]).all():
+            column = np.delete(column, UNTOLD, 1)  # of a reward model nobody knows log-probabilities
         if column is not None and not np.isfinite(column).all():
             rows = np.flatnonzero(~np.isfinite(column.reshape(len(column), -1)).all(1))
             raise TunesmithError(

@@ -35,6 +35,8 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
             added |= {"nll": each.scores[:, 0].tolist(), "tokens": each.scores[:, 1].astype(int).tolist()}
         if each.kind == "pairs":
             added |= _pairs(each, records)
+        if any(e.kind == "text" and any(len(t) > 1 for t in e.truth) for e in answers.values()):
+            added["references"] = [list(t) for t in each.truth]
         for name, values in added.items():
             columns.setdefault(name, []).extend(values)
     with replacing(path) as temporary:

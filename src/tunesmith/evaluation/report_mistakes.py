@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tunesmith.evaluation.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class
+from tunesmith.evaluation.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class, wilson
 from tunesmith.evaluation.plots import Bars, Frame, columns, number, scatter
 from tunesmith.evaluation.report_blocks import (
     Block,
@@ -22,8 +22,8 @@ from tunesmith.evaluation.report_blocks import (
 )
 from tunesmith.evaluation.report_heat import SHOWN, heat, most_confused
 from tunesmith.evaluation.report_read import Part, Results
-from tunesmith.metrics import Ints
-from tunesmith.metrics._pairs import SECOND_TOKENS, margins
+from tunesmith.metrics import Floats, Ints
+from tunesmith.metrics._pairs import FIRST_TOKENS, SECOND_TOKENS, UNTOLD, margins
 
 MANY = 25
 LONGEST = 400
@@ -99,11 +99,30 @@ def _margins(part: Part) -> list[Block]:
     wins, losses = int((margin_N > 0).sum()), int((margin_N < 0).sum())
     how = (
         f"Right of 0 the better side has the higher reward ({count(wins, 'row')}), left of it the worse one "
-        f"({count(losses, 'row')}). A reward is beta times how much likelier than before training an answer has become "
-        "(for orpo and simpo: times how likely a token of it is); where a row has one answer, it is compared with the "
-        "reward that answers to other questions have on average."
+        f"({count(losses, 'row')}). "
     )
-    return [Figure("Margins", bars, how)]
+    if scored := bool(np.isnan(part.answers.scores[:, UNTOLD]).all()):  # type: ignore[index]
+        how += "A reward is what the model scores an answer with: one higher by 1 wins with odds of e to 1."
+    else:
+        how += (
+            "A reward is beta times how much likelier than before training an answer has become (for orpo and simpo: "
+            "times how likely a token of it is); where a row has one answer, it is compared with the reward that "
+            "answers to other questions have on average."
+        )
+    return [Figure("Margins", bars, how), *([_by_length(part, margin_N)] if scored else [])]
+
+
+def _by_length(part: Part, margin_N: Floats) -> Table:
+    """Does a reward model only count words? Its accuracy where the better answer is the longer one, and where not."""
+    assert part.answers.scores is not None
+    more_N = part.answers.scores[:, FIRST_TOKENS] - part.answers.scores[:, SECOND_TOKENS]
+    sides = (("longer", more_N > 0), ("as long", more_N == 0), ("shorter", more_N < 0))
+    rows = []
+    for name, which_N in sides:
+        wins, total = int((margin_N[which_N] > 0).sum()), int(which_N.sum())
+        rows.append([Cell(name), cell(total), _share(wins / total, wilson(wins, total)) if total else Cell("–")])
+    header = ["The better answer is", "Rows", "Scored higher"]
+    return Table("Does it only count words? By length in tokens, with 95 % intervals", header, rows)
 
 
 def classes(results: Results) -> Section:

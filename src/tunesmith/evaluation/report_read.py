@@ -12,9 +12,13 @@ import yaml
 from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json
 from tunesmith.metrics import Answers, Kind
+from tunesmith.tasks import TASKS
 
-KINDS: dict[str, Kind] = {"multilabel": "multilabel", "regress": "numbers", "generate": "text", "prefer": "pairs"}
-"""Task -> kind of answers; every other task answers classes."""
+
+def kind_of(plan: dict[str, Any]) -> Kind:
+    """Kind of answers of the task of a plan; a task that is not here any more answered classes."""
+    name = named(plan.get("task"))
+    return TASKS.find(name).kind if name in TASKS.names() else "classes"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Results:
     @property
     def kind(self) -> Kind:
         """Kind of answers."""
-        return KINDS.get(named(self.plan.get("task")), "classes")
+        return kind_of(self.plan)
 
     @property
     def split(self) -> str:
@@ -100,7 +104,7 @@ def read(run: Path) -> Results:
         raise TunesmithError(f"{run}: not a run folder (plan.yaml is missing). Give the folder that `train` printed")
     text = (run / "plan.yaml").read_text(encoding="utf-8")
     plan, facts = yaml.safe_load(text), _json(run / "facts.json", {})
-    kind = KINDS.get(named(plan.get("task")), "classes")
+    kind = kind_of(plan)
     return Results(
         run.resolve().name, text, plan, facts, _json(run / "data.json", {}), _history(run / "history.jsonl"),
         _json(run / "metrics.json", {}), _json(run / "learnt.json", []), _json(run / "warnings.json", []),
@@ -162,7 +166,7 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
     if kind == "text":
         known = {"nll", "tokens"} <= set(columns)
         read = np.array([columns["nll"], columns["tokens"]], dtype=np.float64).T if known else None
-        return Answers.of_texts([(text,) for text in truth], predicted, read)
+        return Answers.of_texts(columns.get("references") or [(text,) for text in truth], predicted, read)
     if kind == "pairs":
         return _pairs(columns)
     if kind == "numbers":

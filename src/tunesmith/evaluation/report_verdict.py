@@ -221,6 +221,7 @@ def _baseline(name: str, kind: str = "classes") -> str:
     always = {"numbers": "always giving the same number", "multilabel": "always giving the most frequent labels"}
     return {
         "majority": always.get(kind, "always giving the most frequent answer"),
+        "longer": "always taking the longer answer",
         "tfidf": "a simple word-count model (TF-IDF)",
         "probe": "the base without fine-tuning (a linear model on top of it)",
         "untuned": "the base without fine-tuning",
@@ -228,8 +229,9 @@ def _baseline(name: str, kind: str = "classes") -> str:
 
 
 def _short(name: str) -> str:
-    words = {"majority": "guessing the most frequent answer", "tfidf": "a simple word-count model",
-             "probe": "the base without fine-tuning", "untuned": "the base without fine-tuning"}  # fmt: skip
+    words = {"majority": "guessing the most frequent answer", "longer": "taking the longer answer",
+             "tfidf": "a simple word-count model", "probe": "the base without fine-tuning",
+             "untuned": "the base without fine-tuning"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 

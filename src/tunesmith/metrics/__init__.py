@@ -52,7 +52,7 @@ class Answers:
     first, 0 the second), `predicted` (N,) which has the higher reward (0.5 both alike), `scores` (N, 8) of
     [log-probability in nats of the first and of the second answer, their tokens, their log-probabilities before
     training, their rewards]. Where there is one answer (`loss: kto`), the second has no tokens, and its reward is the
-    point of reference.
+    point of reference. A reward model knows no log-probabilities: NaN in all rows.
 
     Rows with truth -1 count as one further class that is never answered and has probability 0: wrong in accuracy,
     a class with recall 0 in macro averages, "not positive" in two-class metrics. This is what scikit-learn says of

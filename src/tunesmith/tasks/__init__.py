@@ -258,7 +258,7 @@ class Task(Part):
 
     @abstractmethod
     def outputs(self, facts: Facts) -> int:
-        """Number C of outputs of a row."""
+        """Number C of outputs of the network; for label words and for what language models say, of a row."""
 
     @abstractmethod
     def encode(
@@ -306,9 +306,9 @@ class Task(Part):
         return None
 
     def as_plain(self, readings_SK: Array, golden_NC: Array) -> Array:
-        """Outputs of golden rows from (nll, tokens, hits) of each sequence, as other tools read it; what no network
-        says is taken from the stored outputs. Language tasks only."""
-        raise AssertionError("only language models are read so")
+        """Outputs of golden rows from what other tools read of each sequence: logits, or of a language model (nll,
+        tokens, hits). What no network says is taken from the stored outputs."""
+        return readings_SK
 
     def tuned(self, scores_NC: Array, truth: Array, facts: Facts, choose: Any) -> Facts:
         """Facts with the decision thresholds that validation rows suggest; unchanged where none are wanted.
@@ -335,7 +335,7 @@ class LogitsTask(Task):
 
     def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """Each row's loss by its weight."""
-        logits_BC = way.logits(encoded, rows)
+        logits_BC = self.read(way, encoded, rows)
         targets, weights_B = encoded.aims(rows, logits_BC.device)
         return (self.losses(logits_BC, targets) * weights_B).sum()
 

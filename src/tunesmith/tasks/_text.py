@@ -70,7 +70,7 @@ def encode(
     task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick
 ) -> Encoded:
     """Rows -> tokens, side vector and weights, a piece at a time; the task adds its targets."""
-    store, weights = _Tokens(), scratch.room(len(records), np.float32)
+    store, weights = Tokens(), scratch.room(len(records), np.float32)
     side = side_table(task, records, facts)
     for part in pieces(len(records)):
         first, second = written(task, records[part], roles)
@@ -101,7 +101,7 @@ def table(rows: int, columns: int) -> Array:
     return scratch.room(rows * columns, np.float32).reshape(rows, columns)
 
 
-class _Tokens:
+class Tokens:
     """Tokens of many rows in the making. Types of zeros alone say nothing and are kept only if others follow."""
 
     def __init__(self) -> None:

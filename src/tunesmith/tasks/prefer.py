@@ -69,6 +69,9 @@ class Prefer(Task):
     """Which columns mean what; detected unless given."""
     template: str = "auto"
     """How a conversation is written for the base: the tokenizer's own template, or one by name (chatml, llama3 …)."""
+    special_tokens: Literal["text", "control"] = "text"
+    """What special tokens of the tokenizer become in the texts of a row (<|im_end|> in a question): text like any
+    other, or (control) what they are in the template, for texts that bring their own marks."""
     max_tokens: PositiveInt = 512
     """Longest conversation in tokens, each of the two; what is cut off beyond is counted in the ledger."""
 
@@ -138,7 +141,7 @@ class Prefer(Task):
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
-        template = find_template(self.template, tokenizer)
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
         return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})
 
     def outputs(self, facts: Facts) -> int:
@@ -151,7 +154,7 @@ class Prefer(Task):
         inner = _pairs.laid_out(records, facts.template, tokenizer, self.max_tokens, tick, pairs=self.pairs)
         refuse_unlearnable(inner, [r for r in records for _ in range(2)], self.max_tokens)
         wanted = [self.pairs or bool(r.cells[_pairs.WANTED]) for r in records]
-        return _pairs.of_rows(inner, wanted, records)
+        return replace(_pairs.of_rows(inner, records), targets=np.array(wanted, dtype=np.int64))
 
     # losses
 
