@@ -65,8 +65,14 @@ def main() -> int:
         bench = Bench(code, _context(code), tuple(asked.arms or ()), asked.whole_search, asked.again)
         for job in jobs:
             if not asked.epochs or job.kind != "train" or job.epochs in asked.epochs:
-                failed += _all_arms(job, data.prepare(job.data, asked.rows, asked.test), asked.reps, bench)
+                failed += _all_arms(job, _rows(job, asked), asked.reps, bench)
     return int(failed > 0)
+
+
+def _rows(job: Job, asked: argparse.Namespace) -> data.Rows:
+    if job.kind == "sft":
+        return data.for_language(job.data, min(asked.rows, contest.SFT_ROWS))
+    return data.prepare(job.data, asked.rows, asked.test)
 
 
 def _all_arms(job: Job, rows: data.Rows, reps: int, bench: Bench) -> int:
@@ -137,7 +143,7 @@ def _now() -> dict[str, Any]:
 def _missed_steps(job: Job, answer: dict[str, Any], rows: int) -> int | None:
     """How many optimizer steps the arm should have taken, where it took another number of them."""
     steps = job.steps(rows) * max(1, len(job.varied))
-    return steps if "steps" in answer and job.kind in ("train", "search") and answer["steps"] != steps else None
+    return steps if "steps" in answer and job.kind in ("train", "search", "sft") and answer["steps"] != steps else None
 
 
 def _append(file: Path, line: dict[str, Any]) -> None:
@@ -162,13 +168,15 @@ def _summary(line: dict[str, Any]) -> str:
 def _ask(job: Job, arm: Arm, rep: int, rows: data.Rows, whole: bool) -> dict[str, Any]:
     """Everything that the process of an arm needs to know."""
     from tunesmith.bases.find import find
+    from tunesmith.engine.batches import order
 
-    base, rate = find("minilm"), contest.learning_rate(job)
+    base, rate = find(rows.base), contest.learning_rate(job)
     varied = [{"method": each["method"], "lr": rate * each["rate"]} for each in job.varied]
+    first = order(rows.train, rep, 0).tolist() if job.kind == "sft" else []
     plain = [i for i, each in enumerate(job.varied) if each["rate"] == 1.0 and each["method"].get("r", 8) == 8]
     return {
         "kind": job.kind, "side": arm.side, "options": arm.options, "file": str(rows.file), "lr": rate,
-        "plan": job.plan(rep, rows.about["longest"]), "steps": job.steps(rows.train), "base": str(base.folder),
+        "plan": job.plan(rep, rows.about["longest"]) | {"base": rows.base}, "order": first, "steps": job.steps(rows.train), "base": str(base.folder),
         "config": base.config, "varied": varied, "main": plain[0] if plain else 0, "whole": whole,
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import small
+import tongues
 from kit import TinyBases
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.packing import pack
@@ -15,7 +16,9 @@ from tunesmith.engine.ways import Packed
 from tunesmith.model import Model
 from tunesmith.tasks import Encoded
 
-PACKING = ("bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral")
+PACKING = (
+    "bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox",
+)  # fmt: skip
 METHODS: tuple[Any, ...] = (
     "full", "head", "gradual", "lora", "adapter", "bitfit", "ia3", ["lora", "adapter"], {"name": "layers", "top": 1},
     {"name": "adapter", "place": "parallel"}, {"name": "adapter", "place": "houlsby"},
@@ -39,6 +42,7 @@ def compare(model: Model, encoded: Encoded) -> float:
     model.shortcuts.prove(encoded, learning=True)
     assert isinstance(model.shortcuts.way, Packed), model.shortcuts.refused
     model.net.double()
+    tongues.unrounded(model.net)
     return disagreement(model.net, model.shortcuts.plain, model.shortcuts.way, encoded, model.plan.task.losses)
 
 
