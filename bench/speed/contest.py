@@ -78,10 +78,13 @@ TRL = (
 )  # fmt: skip
 """Its defaults are bf16 autocast and gradient checkpointing. Best is what costs least on a CPU without bf16 arithmetic."""
 PLAIN_ENGINE: dict[str, Any] = {"pack": False, "cache": "off", "reads": False}
+_ALONE = {"pack": True}, {"pack": True, "reads": True}, {"pack": True, "cache": "auto"}
 LEVERS = (
     Arm("all on", "ours"), *(Arm(f"{name} off", "ours", {name: value}) for name, value in PLAIN_ENGINE.items()),
     Arm("check off", "ours", {"check": False}), Arm("all off", "ours", {**PLAIN_ENGINE, "check": False}),
+    *(Arm(f"{' and '.join(on)} alone", "ours", {**PLAIN_ENGINE, "check": False, **on}) for on in _ALONE),
 )  # fmt: skip
+"""Every lever off alone, and on alone; the last block at read positions and the cache work on packed rows only."""
 
 LORA: dict[str, Any] = {"name": "lora", "targets": "qv"}
 METHODS: dict[str, dict[str, Any]] = {
@@ -113,7 +116,7 @@ def _searches() -> Iterable[Job]:
 def _others() -> Iterable[Job]:
     pipelines = tuple(Arm(f"pipeline {n}", "pipeline", {"batch_size": n}) for n in (1, 32))
     yield Job("predict", "predict", METHODS["full"], (OURS, *pipelines, FEATURES))
-    for name, epochs in (("full", 1), ("lora", 1), ("layers2", 3), ("head", 3)):
+    for name, epochs in (("full", 1), ("lora", 1), ("layers2", 3), ("lora2", 3), ("head", 3)):
         yield Job(f"ablation-{name}", "train", METHODS[name], LEVERS, epochs)
     for vocabulary in ("152k", "32k"):
         for share in (70, 50, 0):

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tongues
 import torch
 
 import small
-import tongues
 from kit import TinyBases
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.packing import pack
@@ -17,7 +17,8 @@ from tunesmith.model import Model
 from tunesmith.tasks import Encoded
 
 PACKING = (
-    "bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox",
+    "bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2",
+    "gpt_neox",
 )  # fmt: skip
 METHODS: tuple[Any, ...] = (
     "full", "head", "gradual", "lora", "adapter", "bitfit", "ia3", ["lora", "adapter"], {"name": "layers", "top": 1},

@@ -60,4 +60,5 @@ def heads(states: State, width: int) -> State:
 
 
 def drop_share(module: Any, share: float) -> float:
+    """The dropout that a module draws now."""
     return float(share) if module.training else 0.0
