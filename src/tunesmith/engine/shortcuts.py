@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from tunesmith.bases.family import Family
-from tunesmith.engine import trunk_cache
+from tunesmith.engine import savings, trunk_cache
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.language import LanguageWay, PackedLanguage
 from tunesmith.engine.layouts import beyond_window, layout_of
 from tunesmith.engine.proof import TOLERANCE, disagreement, probe
-from tunesmith.engine.savings import (
-    Taken, Work, lengths_of_steps, packed_words, packed_work, padded_work, savings, sizes_of, summed,
-)  # fmt: skip
 from tunesmith.engine.ways import Packed, Plain, Way
 from tunesmith.plan import Plan
 from tunesmith.progress import Progress
@@ -77,7 +74,7 @@ class Shortcuts(ABC, Generic[W]):
         """Lowest blocks that no gradient reaches."""
         return self.plan.method.still(self.net.auto, self.family)
 
-    def with_cache(self, work: Work, epochs: int) -> list[Taken]:
+    def with_cache(self, work: savings.Work, epochs: int) -> list[savings.Taken]:
         """What the trunk cache, where there is one, leaves of some work. It saves no memory: what rests keeps nothing
         for a backward pass."""
         return [(line, replace(work, still=0.0 if self.found else 1 / epochs), 0) for line in self.taken]
@@ -233,13 +230,13 @@ class HeadShortcuts(Shortcuts[Way]):
         several = any(f.slots is not None and f.slots.count > 1 for e in sets.values() for f in e.forms)
         return min(cut, len(self.family.block_list(self.net.auto)) - 1) if several else cut
 
-    def ways(self, train: Encoded, batches: Batches, epochs: int) -> tuple[list[Taken], Work]:
+    def ways(self, train: Encoded, batches: Batches, epochs: int) -> tuple[list[savings.Taken], savings.Work]:
         """What is computed in the first steps with one shortcut after the other, and without any."""
-        lengths = lengths_of_steps(batches, self.plan.method.extra_tokens())
+        lengths = savings.lengths_of_steps(batches, self.plan.method.extra_tokens())
         each = 1 if train.slots is None else train.slots.count
-        plain = padded_work(lengths, each)
-        work = packed_work(lengths, plain)
-        found = [(packed_words(lengths, plain, work), work, self.saved.get("pack", 0))]
+        plain = savings.padded_work(lengths, each)
+        work = savings.packed_work(lengths, plain)
+        found = [(savings.packed_words(lengths, plain, work), work, self.saved.get("pack", 0))]
         if not self.whole:
             work = replace(work, last=(work.heads, each * work.tokens))
             share = work.heads / max(1.0, work.tokens)
@@ -250,8 +247,8 @@ class HeadShortcuts(Shortcuts[Way]):
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """Packed rows, the last block, the cache, each with what it saves; and all together."""
         taken, plain = self.ways(train, batches, epochs)
-        found = savings(sizes_of(self.net.auto, self.family, self.resting()), taken, plain)
-        return [*(line.told() for line in found), *self._words(train), summed(found)]
+        found = savings.savings(savings.sizes_of(self.net.auto, self.family, self.resting()), taken, plain)
+        return [*(line.told() for line in found), *self._words(train), savings.summed(found)]
 
     def _words(self, train: Encoded) -> list[str]:
         if self.net.words is None:
