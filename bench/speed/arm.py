@@ -13,7 +13,7 @@ def main() -> None:
     laps = Laps()
     ask = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     ask["rows"] = json.loads(Path(ask["file"]).read_text(encoding="utf-8"))
-    doers = {"ours": "ours", "gemm": "limit", "sentence_transformers": "features"}
+    doers = {"ours": "ours", "gemm": "limit", "sentence_transformers": "features", "adapters": "adapterhub"}
     doer = import_module(doers.get(ask["side"], "peers"))
     if ask["kind"] == "sft":
         doer = import_module("sft" if ask["side"] == "ours" else "sft_peers")

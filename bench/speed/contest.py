@@ -71,6 +71,8 @@ OURS = Arm("ours", "ours")
 DEFAULTS = Arm("trainer", "trainer")
 BEST = Arm("trainer best", "trainer", {"train_sampling_strategy": "group_by_length"})
 """What a user gains who knows every switch: rows of one length together. Fused AdamW is the default in this version."""
+ADAPTERS = Arm("adapters", "adapters")
+"""AdapterHub, in an environment of its own: `run.py --peer adapters`."""
 FEATURES = Arm("sentence-transformers", "sentence_transformers")
 TRL = (
     Arm("trl", "trl"), Arm("trl packing", "trl", {"packing": True}),
@@ -99,7 +101,7 @@ LORA_RANKS, LORA_RATES = (4, 8, 16, 32), (1.0, 0.5)
 def _training() -> Iterable[Job]:
     for epochs in (1, 3, 10):
         for name, method in METHODS.items():
-            extra = (FEATURES,) if (name, epochs) == ("head", 3) else ()
+            extra = (FEATURES,) if (name, epochs) == ("head", 3) else (ADAPTERS,) * (name in ("full", "adapter"))
             yield Job(f"{name}-{epochs}", "train", method, (OURS, DEFAULTS, BEST, *extra), epochs)
     for data in ("banking77", "mwo"):
         for name in ("head", "layers2", "lora", "full"):

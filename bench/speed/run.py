@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import contest
+import environments
 import rows as data
 from contest import Arm, Job
 from standing import RESULTS, read
@@ -60,6 +61,9 @@ def main() -> int:
     known = list(dict.fromkeys(arm.name for job in jobs for arm in job.arms))
     if strangers := sorted(set(asked.arms or ()) - set(known)):
         raise SystemExit(f"no arm {', '.join(strangers)} in these jobs. Known: {', '.join(known)}")
+    for peer in asked.peer:
+        if reason := environments.make(peer):
+            print(f"peer {peer}: skipped, {reason}", flush=True)
     with TemporaryDirectory(prefix="tunesmith-speed-code-") as folder:
         code = Path(shutil.copytree(ROOT / "src", Path(folder) / "src", ignore=shutil.ignore_patterns("__pycache__")))
         bench = Bench(code, _context(code), tuple(asked.arms or ()), asked.whole_search, asked.again)
@@ -92,6 +96,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--whole-search", action="store_true", help="run the peers' searches in full (else one run x 8)"
     )
+    parser.add_argument("--peer", nargs="+", default=[], help="make the environment of such peers first: adapters")
     parser.add_argument("--again", action="store_true", help="measure also what is known")
     return parser.parse_args()
 
@@ -101,6 +106,8 @@ def _can_run(job: Job, arm: Arm) -> bool:
     from tunesmith.plan import Plan
 
     reason = ""
+    if environments.python(arm.side) is None:
+        reason = f"its environment is not there; --peer {arm.side} makes it"
     if arm.side == "sentence_transformers" and find_spec("sentence_transformers") is None:
         reason = "sentence-transformers is not installed"
     if arm.side == "ours" and arm.options and "engine" not in Plan.model_fields:
@@ -190,7 +197,12 @@ def _run(side: str, ask: dict[str, Any], code: Path) -> dict[str, Any] | None:
     path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
     settings = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": path, "TMPDIR": str(folder)}
     settings["TUNESMITH_CACHE"] = str(cache)
-    words = [sys.executable, str(HERE / "arm.py"), str(folder / "ask.json"), str(folder / "answer.json")]
+    words = [
+        environments.python(side) or sys.executable,
+        str(HERE / "arm.py"),
+        str(folder / "ask.json"),
+        str(folder / "answer.json"),
+    ]
     try:
         done = subprocess.run(words, env=settings, capture_output=True, text=True, check=False)
         if done.returncode:
