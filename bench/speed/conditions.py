@@ -8,6 +8,7 @@ from standing import Line
 BF16 = {"avx512_bf16", "amx_bf16"}
 DATA = {
     "texts": "docstrings of eight packages, openings of natural length (bench/speed/texts.py)",
+    "sft": "random tokens of the lengths of conversations (bench/speed/sft.py)",
     "banking77": "questions to a bank, 77 intents", "mwo": "maintenance work orders, 22 failure modes",
 }  # fmt: skip
 
@@ -103,7 +104,12 @@ def differences(lines: list[Line]) -> str:
 - "best options" groups rows of one length into a batch, so its batches are not random, and it trains another trajectory.
   Ours and the defaults train on random batches.
 - Each side draws its own order of rows and its own dropout; heads start from the same seed.
-- Bottleneck adapters: AdapterHub's `adapters` pins an old transformers, so the peer is Trainer with our own PEFT method.
+- Bottleneck adapters: "defaults" and "best options" are Trainer with our own PEFT method. AdapterHub's `adapters` 1.3.0
+  pins transformers ~= 4.57.6, so it runs in an environment of its own (`run.py --peer adapters`) with the same torch.
+- LLaMA-Factory 0.9.5 is not measured: it pins transformers <= 5.6.0, peft <= 0.18.1, trl <= 0.24.0, accelerate <= 1.11.0
+  and datasets <= 4.0.0, and beside torch 2.13 its solver takes torchaudio 2.11.0, which is built against another torch.
+- Axolotl, Unsloth and Liger need a GPU or Triton, and are not measured.
+- TRL's packing puts rows together anew, so its steps hold other rows than ours.
 - LoRA is r 8, alpha 16, no dropout, on query and value, with pooler and classifier trained beside, by PEFT on both sides.
 - `sentence-transformers` with logistic regression is another method{missing}. SetFit's contrastive training has no counterpart
   with the same steps, and its frozen form is that arm.

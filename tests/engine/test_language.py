@@ -15,7 +15,7 @@ from tunesmith.engine.language import PackedLanguage, PlainLanguage, drops
 from tunesmith.engine.language_proof import Front
 from tunesmith.engine.lessons import Levers, asked, lay
 
-FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
 ALL = list(range(8))
 EXACT = 1e-10
 ALONE = {

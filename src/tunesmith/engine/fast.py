@@ -14,7 +14,7 @@ import torch
 from tunesmith.bases.family import Family, plain
 from tunesmith.engine.checkpointing import rerun
 from tunesmith.engine.dropout import make_cheap
-from tunesmith.engine.layouts import Layout
+from tunesmith.engine.layout import Layout
 from tunesmith.engine.packing import Pack, packed
 
 if TYPE_CHECKING:

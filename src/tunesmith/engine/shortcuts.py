@@ -7,13 +7,14 @@ sees. Where one cannot be used or does not agree with the library's own forward 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from torch.nn.functional import softplus
 
 from tunesmith.bases.family import Family
-from tunesmith.engine import trunk_cache
+from tunesmith.engine import savings, trunk_cache
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.language import LanguageWay, PackedLanguage
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 CACHE_MEMORY = 0.25
 """Share of the free memory that a trunk cache in memory may take."""
-LAST_BLOCK = 1 / 6
-"""Share of a block's work that keys and values are (2 of 12 width x width products a token)."""
-
 
 W = TypeVar("W", Way, LanguageWay)
 PackedWay = Packed | PackedLanguage
@@ -55,6 +53,11 @@ class Shortcuts(ABC, Generic[W]):
         self.proven = False
         self.whole = True
         """Whether the last block still runs at every position."""
+        self.saved: dict[str, int] = {}
+        """Bytes at the peak of a step that packed rows (pack), the head (head) and the last block (reads) save; told by
+        `fitting.fit`."""
+        self.found = False
+        """Whether the trunk cache was there before this run."""
 
     @abstractmethod
     def prove(self, rows: Encoded, *, learning: bool = False) -> None:
@@ -69,7 +72,16 @@ class Shortcuts(ABC, Generic[W]):
 
     @abstractmethod
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
-        """A line for each shortcut taken: what it does, and at the end what all are forecast to save."""
+        """A line for each shortcut taken: what it does and is forecast to save, and at the end what all do."""
+
+    def resting(self) -> int:
+        """Lowest blocks that no gradient reaches."""
+        return self.plan.method.still(self.net.auto, self.family)
+
+    def with_cache(self, work: savings.Work, epochs: int) -> list[savings.Taken]:
+        """What the trunk cache, where there is one, leaves of some work. It saves no memory: what rests keeps nothing
+        for a backward pass."""
+        return [(line, replace(work, still=0.0 if self.found else 1 / epochs), 0) for line in self.taken]
 
     def way_for(self, rows: Encoded) -> W:
         """The way for these rows: the chosen one, unless they are longer than what was proven with may be packed."""
@@ -110,8 +122,8 @@ class Shortcuts(ABC, Generic[W]):
         if (where := self._place(need, missing, sorted(have))) is None:
             return
         folders = {n: trunk_cache.root() / key for n, key in keys.items()} if where == "disk" else {}
-        found = self._build(way, sets, cut, folders, progress)
-        source = "found from an earlier run" if found else "run once"
+        self.found = self._build(way, sets, cut, folders, progress)
+        source = "found from an earlier run" if self.found else "run once"
         place = "on disk" if where == "disk" else "in memory"
         self.taken.append(
             f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB {place}, {kept})"
@@ -224,46 +236,34 @@ class HeadShortcuts(Shortcuts[Way]):
         several = any(f.slots is not None and f.slots.count > 1 for e in sets.values() for f in e.forms)
         return min(cut, len(self.family.block_list(self.net.auto)) - 1) if several else cut
 
-    def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
-        """Packed rows, the last block, the cache; and the forecast."""
-        padding = padding_factor(batches)
-        rows = len(train) / max(1, batches.per_epoch)
-        lines = [f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long"]
-        train = train.inner or train
+    def ways(self, train: Encoded, batches: Batches, epochs: int) -> tuple[list[savings.Taken], savings.Work]:
+        """What is computed in the first steps with one shortcut after the other, and without any."""
+        lengths = savings.lengths_of_steps(batches, self.plan.method.extra_tokens())
+        each = (2 if train.inner is not None else 1) if train.slots is None else train.slots.count
+        plain = savings.padded_work(lengths, each)
+        work = savings.packed_work(lengths, plain)
+        found = [(savings.packed_words(lengths, plain, work), work, self.saved.get("pack", 0))]
         if not self.whole:
-            share = sum(self._read(f) for f in train.forms) / max(1, sum(f.ids.size for f in train.forms))
-            lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
-        if self.net.words is not None:
-            several = f"; {len(train.forms)} forms of each row" if train.others else ""
-            which = "whole vocabulary" if self.net.words.wording.normed else "label words alone"
-            lines.append(f"language head: at the positions that are read, {which}{several}")
-        saving = self._saving(train, padding, epochs)
-        return [*lines, *self.taken, f"forecast: {saving:.1f} times less to compute than padded"]
+            work = replace(work, last=(work.heads, each * work.tokens))
+            share = work.heads / max(1.0, work.tokens)
+            words = f"last block: computed at {share:.0%} of the positions, those that the head reads"
+            found.append((words, work, self.saved.get("reads", 0)))
+        return found + self.with_cache(work, epochs), plain
 
-    @staticmethod
-    def _read(rows: Encoded) -> int:
-        return len(rows) * (1 if rows.slots is None else rows.slots.count)
+    def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
+        """Packed rows, the last block, the cache, each with what it saves; and all together."""
+        taken, plain = self.ways(train, batches, epochs)
+        found = savings.savings(savings.sizes_of(self.net.auto, self.family, self.resting()), taken, plain)
+        return [*(line.told() for line in found), *self._words(train), savings.summed(found)]
 
-    def _saving(self, train: Encoded, padding: float, epochs: int) -> float:
-        """Positions x blocks computed by the padded way over those computed by ours; a backward pass counts double."""
-        depth = len(self.family.block_list(self.net.auto))
-        cut = self.plan.method.still(self.net.auto, self.family)
-        usual = padding * (depth + 2 * (depth - cut))
-        cached = isinstance(self.way, Packed) and bool(self.way.caches)
-        last = 1.0 if self.whole else LAST_BLOCK
-        above = 3 * (max(0, depth - cut - 1) + last) if cut < depth else 0.0
-        below = cut * (1 / epochs if cached else 1.0)
-        return float(usual / max(above + below, 1e-3))
+    def _words(self, train: Encoded) -> list[str]:
+        if self.net.words is None:
+            return []
+        several = f"; {len(train.forms)} forms of each row" if train.others else ""
+        which = "whole vocabulary" if self.net.words.wording.normed else "label words alone"
+        return [f"language head: at the positions that are read, {which}{several}"]
 
 
 def _evenly(scores_BC: "Tensor", targets: "Tensor | None") -> "Tensor":
     """A loss of sequences one by one, (B,), where a task's own wants two a row: each against a score of 0."""
     return softplus(-scores_BC).sum(-1)
-
-
-def padding_factor(batches: Batches, steps: int = 1000) -> float:
-    """Positions of padded batches over tokens, for the batches of the first epoch (at most the first `steps`)."""
-    rows = [batches.rows(s) for s in range(min(steps, batches.per_epoch))]
-    lengths = [batches.ids.lengths_of(r) for r in rows]
-    padded = sum(int(each.max()) * len(each) for each in lengths)
-    return float(padded / max(1, sum(int(each.sum()) for each in lengths)))
