@@ -11,6 +11,7 @@ import numpy as np
 from tunesmith.bases.family import EncoderDecoder, Family, family_of, plain
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
+from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError
 from tunesmith.files import MANIFEST, read_json, verify_folder, write_json
 from tunesmith.plan import Plan
@@ -47,6 +48,11 @@ class Model:
         return family_for(self.plan, self.base)
 
     @property
+    def _places(self) -> bool:
+        """Whether virtual tokens stand within its rows."""
+        return self.facts.template is not None and self.facts.template.virtual is not None
+
+    @property
     def equal_lengths(self) -> bool:
         """Whether rows of different length must not share a forward pass."""
         return self.plan.method.needs_equal_lengths(self.family)
@@ -81,6 +87,8 @@ class Model:
         """What the network says of each row, (N, C) float32: logits, or what the task reads of it."""
         from tunesmith.engine.answers import answer_rows
 
+        if self.plan.task.talks and not self._places:
+            encoded = encoded.worded(int(self.base.config["vocab_size"]))
         self.shortcuts.prove(encoded)
         return answer_rows(self.shortcuts.way_for(encoded), self.plan.task, self.net, encoded, tick=tick)
 
@@ -95,7 +103,7 @@ class Model:
         assert isinstance(task, LanguageTask), "only tasks on conversations write"
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
         reads = self.family.purpose == "seq2seq"  # an encoder is told what is padding
-        together = reads or not (self.equal_lengths or self.plan.method.extra_tokens())
+        together = reads or not (self.equal_lengths or self.plan.method.num_front())
         return write(self.net, self.tokenizer, asked.ids, decode or task.decode, self.facts.end, self.plan.train.seed,
                      together=together, tick=tick, account=account)  # fmt: skip
 
@@ -117,7 +125,7 @@ def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, 
     task, family = plan.task, family_for(plan, base)
     facts = task.drawn(_grown(plan, task.study(records, roles), base), records, roles, plan.train.seed)
     facts = facts.model_copy(update={"encoder_decoder": family.purpose == "seq2seq"})
-    facts = task.meet(facts, tokenizer, family)
+    facts = _placed(task.meet(facts, tokenizer, family), _virtual(plan, base))
     if not (blanks := task.blanks(tokenizer)):
         return facts
     asked = bare(plan, base, tokenizer, facts)
@@ -141,6 +149,20 @@ def _grown(plan: Plan, facts: Facts, base: Found) -> Facts:
     else:
         told = "outputs mean what they meant"
     return grown.model_copy(update={"notes": {**grown.notes, "instalment": f"goes on from {base.name}: {told}"}})
+
+
+def _virtual(plan: Plan, base: Found) -> Virtual | None:
+    """The virtual tokens that stand within rows, if the method has any."""
+    if (place := plan.method.placement()) == "start":
+        return None
+    return Virtual(place, plan.method.extra_tokens(), int(base.config["vocab_size"]))
+
+
+def _placed(facts: Facts, virtual: Virtual | None) -> Facts:
+    """Facts whose template writes these virtual tokens, or none."""
+    if facts.template is None:
+        return facts
+    return facts.model_copy(update={"template": replace(facts.template, virtual=virtual)})
 
 
 def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
@@ -198,6 +220,7 @@ def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) ->
     if facts is None:
         family = family_for(plan, base)
         facts = plan.task.meet(Facts(encoder_decoder=family.purpose == "seq2seq"), tokenizer, family)
+    facts = _placed(facts, None)
     plan = plan.model_copy(update={"method": METHODS.make("full")})
     auto = fresh(plan, facts, base, tokenizer).eval().requires_grad_(False)
     net = Network(auto, 0, plan.task.outputs(facts), words=_words(plan, facts, base))
@@ -240,7 +263,7 @@ def ecosystem(plan: Plan) -> str:
     """plain: other tools open the saved model alone. tunesmith: it needs us, for the method, for side features
     or means, which other tools' classes do not read, or for 8-bit weights, which they multiply with rounded states."""
     ours = plan.base.quant == "int8" or getattr(plan.task, "vector", False) or plan.task.pool == "mean"
-    return "tunesmith" if ours else type(plan.method).ecosystem
+    return "tunesmith" if ours else plan.method.opens_in()
 
 
 def read_card(folder: Path) -> tuple[Plan, Facts, dict[str, Any]]:

@@ -122,7 +122,7 @@ class Replay(Section):
         """Why this section cannot work in that plan; None when it can."""
         if self.file is not None and self.share is None:
             return "replay.file has no effect without replay.share: how much of it shall be learnt from?"
-        if plan.task.talks and (self.share is not None or self.keep):
+        if plan.task.kind not in ("classes", "multilabel", "numbers") and (self.share is not None or self.keep):
             return (
                 f"replay keeps rows with a label, and task {plan.task.name} has none. Mix files in data.train instead"
             )

@@ -7,6 +7,7 @@ The text before the last answer is encoded as serving encodes it, so the tokens 
 those that training saw before the answer. Cutting to a limit is in `_cutting.py`.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -44,7 +45,7 @@ class Encoded(NamedTuple):
 
 
 def lay(dialogue: Dialogue, template: Template, tokenizer: Any, *, learn: Learn, limit: int) -> Laid:
-    """Tokens and labels of a conversation, at most `limit` long.
+    """Tokens and labels of a conversation, at most `limit` long, virtual tokens that stand within included.
 
     `learn`: answers = every assistant message with its end of turn; last = the last one; all = every token. What a tool
     calls is learnt, what it answers is not. Raises TunesmithError where the template refuses the conversation or what
@@ -83,14 +84,47 @@ def ask(dialogue: Dialogue, template: Template, tokenizer: Any, limit: int) -> L
             f"the question needs {len(ids)} tokens even without its text, and there is room for {limit}. Allow more "
             "tokens, or shorten the system text and the tools"
         )
-    return Laid(ids, [IGNORED] * len(ids), [0.0] * len(ids), size - len(ids), 0, 0)
+    return _given(ids)._replace(lost=size - len(ids))
 
 
 def _asked(dialogue: Dialogue, template: Template, tokenizer: Any) -> list[int]:
     if dialogue.plain:
-        return _front(tokenizer)
+        return _with_virtual(_given(_front(tokenizer)), (), 0, template, tokenizer).ids
     dialogue = guarded(dialogue, template, tokenizer)
-    return encoded(prompt(writer(template, tokenizer), dialogue), tokenizer).ids
+    write = writer(template, tokenizer)
+    text = prompt(write, dialogue)
+    parts = encoded(text, tokenizer)
+    border = template.virtual.border(write, dialogue, text, len(text)) if template.virtual else 0
+    return _with_virtual(_given(parts.ids), parts.offsets, border, template, tokenizer).ids
+
+
+def _given(ids: list[int]) -> Laid:
+    """Tokens of which none is learnt."""
+    return Laid(ids, [IGNORED] * len(ids), [0.0] * len(ids), 0, 0, 0)
+
+
+def _with_virtual(
+    laid: Laid, offsets: Sequence[tuple[int, int]], border: int, template: Template, tokenizer: Any
+) -> Laid:
+    """With the template's virtual tokens at the first token behind `border` characters, or behind the beginning."""
+    virtual, begins = template.virtual, laid.ids[:1] == [getattr(tokenizer, "bos_token_id", None)]
+    if virtual is None:
+        return laid
+    if virtual.place == "after_bos" and not begins:
+        raise TunesmithError(
+            "method.place: after_bos: conversations of this base begin with no such token, so that this is the very "
+            "front. Set method.place: start"
+        )
+    at = max(int(begins), sum(first < border for first, _ in offsets))
+    if early := supervised(laid.labels[:at]):
+        raise TunesmithError(
+            f"method.place: {virtual.place}: {early} tokens to be learnt stand before the virtual tokens, which cannot "
+            "change them. Set task.learn: last, or method.place: after_system"
+        )
+    own = laid.labels if at else [IGNORED, *laid.labels[1:]]  # a row's first word is not learnt, wherever they stand
+    labels = [*own[:at], *[IGNORED] * virtual.count, *own[at:]]
+    weights = [*laid.weights[:at], *[0.0] * virtual.count, *laid.weights[at:]]
+    return laid._replace(ids=virtual.put(laid.ids, at), labels=labels, weights=weights, supervised=supervised(labels))
 
 
 def laid_out(dialogue: Dialogue, template: Template, tokenizer: Any, learn: Learn) -> Laid:
@@ -98,8 +132,10 @@ def laid_out(dialogue: Dialogue, template: Template, tokenizer: Any, learn: Lear
     dialogue = guarded(dialogue, template, tokenizer)
     if dialogue.plain:
         ids = _plain(dialogue, tokenizer)
-        return Laid(ids, list(ids), [1.0] * len(ids), 0, 0, supervised(ids))
-    text = found(writer(template, tokenizer), template, dialogue, learn)
+        whole = Laid(ids, list(ids), [1.0] * len(ids), 0, 0, supervised(ids))
+        return _with_virtual(whole, (), 0, template, tokenizer)
+    write = writer(template, tokenizer)
+    text = found(write, template, dialogue, learn)
     parts = _joined(text, template, tokenizer)
     weights = [1.0 if learn == "all" else 0.0] * len(parts.ids)
     end = _end(text, parts, tokenizer)
@@ -110,7 +146,9 @@ def laid_out(dialogue: Dialogue, template: Template, tokenizer: Any, learn: Lear
         parts = Encoded([*parts.ids, end], [*parts.offsets, (len(text.text), len(text.text))])
         weights.append(dialogue.messages[-1].weight)
     labels = [token if weight else IGNORED for token, weight in zip(parts.ids, weights, strict=True)]
-    return Laid(parts.ids, labels, weights, 0, 0, supervised(labels))
+    border = template.virtual.border(write, dialogue, text.text, text.border) if template.virtual else 0
+    laid = Laid(parts.ids, labels, weights, 0, 0, supervised(labels))
+    return _with_virtual(laid, parts.offsets, border, template, tokenizer)
 
 
 def supervised(labels: list[int]) -> int:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tunesmith.dialogue import Dialogue, Message
 from tunesmith.dialogue._builtin import BUILTIN
+from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError, unknown
 
 _DAY_LETTERS = frozenset("%aAbBdjmpUwWyYFeBHMSIfzZcxX ,.:/-")
@@ -32,11 +33,18 @@ class Template:
     """Why this one, in a sentence."""
     control: bool = False
     """Whether special tokens that stand in the texts of a row act as such; else they are text (`controls`)."""
+    virtual: Virtual | None = None
+    """Virtual tokens that stand within what it writes."""
+
+    @property
+    def num_virtual(self) -> int:
+        """How many of them; they come on top of `task.max_tokens`."""
+        return 0 if self.virtual is None else self.virtual.count
 
     @property
     def digest(self) -> str:
         """sha256 over all that decides what is written."""
-        return hashlib.sha256(f"{self.day}\n{self.text}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.day}\n{self.text}{self.virtual or ''}".encode()).hexdigest()
 
 
 class Span(NamedTuple):

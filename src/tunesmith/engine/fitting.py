@@ -111,7 +111,7 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     depth = len(shortcuts.family.block_list(shortcuts.net.auto))
     still = 0 if plan.method.thaws() else plan.method.still(shortcuts.net.auto, shortcuts.family)
     pieces = [
-        (_places(way, train, piece, plan.method.extra_tokens(), packed=packed), piece)
+        (_places(way, train, piece, plan.method.num_front(), packed=packed), piece)
         for number in range(min(STEPS, batches.per_epoch))
         for piece in way.pieces(train, batches.rows(number), plan.train.micro_tokens)
     ]

@@ -37,7 +37,7 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
         assert isinstance(self.plain, PlainLanguage)
         if not type(self.plan.method).packs:
             front = Front(keys=True)
-        elif count := self.plan.method.extra_tokens():
+        elif count := self.plan.method.num_front():
             front = Front(self.plan.method.virtual, count)
         else:
             front = NOTHING

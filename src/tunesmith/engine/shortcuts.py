@@ -219,7 +219,7 @@ class HeadShortcuts(Shortcuts[Way]):
     def _packed(self, reads: bool) -> Packed:
         layout = layout_of(self.family)
         assert layout is not None
-        count = self.plan.method.extra_tokens()
+        count = self.plan.method.num_front()
         virtual = self.plan.method.virtual if count else None
         return Packed(Fast(self.net, self.family, layout, reads=reads, virtual=virtual), count)
 

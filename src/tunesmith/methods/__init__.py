@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith.bases.family import Family
 from tunesmith.catalog import Catalog, Part
+from tunesmith.dialogue.virtual import Place
 from tunesmith.errors import TunesmithError
 
 if TYPE_CHECKING:
@@ -89,12 +90,24 @@ class Method(Part):
         """Whether a batch must hold rows of one length, because padding would change the answer."""
         return False
 
+    def opens_in(self) -> Ecosystem:
+        """What opens the saved model, with these settings."""
+        return type(self).ecosystem
+
     def extra_tokens(self) -> int:
         """How many positions virtual tokens take from the base's limit."""
         return 0
 
+    def placement(self) -> Place:
+        """Where virtual tokens stand."""
+        return "start"
+
+    def num_front(self) -> int:
+        """How many virtual tokens are put before each row while it runs; those of other places are tokens of it."""
+        return self.extra_tokens() if self.placement() == "start" else 0
+
     def virtual(self, net: "nn.Module") -> "Tensor":
-        """The `extra_tokens` embeddings (P, E) that stand before each row, with gradients. Only asked where there are
+        """The `num_front` embeddings (P, E) that stand before each row, with gradients. Only asked where there are
         any."""
         raise AssertionError("a method with extra tokens says what they are")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tunesmith.dialogue.virtual import Place
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS, Ecosystem, Learnt, Method, _peft, _weights
 
@@ -127,6 +128,9 @@ class Mixed(Method):
 
     def extra_tokens(self) -> int:
         return sum(part.extra_tokens() for part in self.parts)
+
+    def placement(self) -> Place:
+        return next((place for part in self.parts if (place := part.placement()) != "start"), "start")
 
     def before_step(self, net: "nn.Module", step: int, total: int) -> None:
         for part in self.parts:

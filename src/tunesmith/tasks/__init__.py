@@ -6,7 +6,7 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -145,6 +145,19 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def worded(self, vocabulary: int) -> "Encoded":
+        """Without virtual tokens, which have numbers from `vocabulary` on: as a network reads them that has none."""
+        if self.inner is not None:
+            inner = self.inner.worded(vocabulary)
+            return self if inner is self.inner else replace(self, ids=inner.ids.by_twos(), inner=inner)
+        if self.apart or not self.ids.size or int(self.ids.flat.max()) < vocabulary:
+            return self
+        words_T = self.ids.flat < vocabulary
+        return replace(
+            self, ids=self.ids.only(words_T), labels=None if self.labels is None else self.labels.only(words_T),
+            token_weights=None if self.token_weights is None else self.token_weights[words_T],
+        )  # fmt: skip
 
     @property
     def forms(self) -> "tuple[Encoded, ...]":

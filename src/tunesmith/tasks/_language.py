@@ -191,10 +191,11 @@ class LanguageTask(Task):
         assert facts.template is not None, "the task has met its tokenizer"
         making, layer = Making(apart=facts.encoder_decoder), pair if facts.encoder_decoder else lay
         learn: Learn = "last" if facts.encoder_decoder else self.learn
+        limit = self.max_tokens + facts.template.num_virtual
         for record in records:
             dialogue = dialogue_in(record)
             with at(record):
-                made = layer(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
+                made = layer(dialogue, facts.template, tokenizer, learn=self.learn, limit=limit)
             making.add(made, learnt_bytes(dialogue, learn))
             tick(1)
         references = [(dialogue_in(r).answer(), *cast("list[str]", r.cells.get(REFERENCES, []))) for r in records]
@@ -204,10 +205,10 @@ class LanguageTask(Task):
 
     def _questions(self, records: Sequence[Record], tokenizer: Any, facts: Facts, tick: Tick) -> Encoded:
         assert facts.template is not None, "the task has met its tokenizer"
-        ids = Growing()
+        ids, limit = Growing(), self.max_tokens + facts.template.num_virtual
         for record in records:
             with at(record):
-                asked = (dialogue_in(record), facts.template, tokenizer, self.max_tokens)
+                asked = (dialogue_in(record), facts.template, tokenizer, limit)
                 ids.extend([source(*asked).ids if facts.encoder_decoder else question(*asked)])
             tick(1)
         weights = scratch.filled((r.weight for r in records), len(records), np.float32)

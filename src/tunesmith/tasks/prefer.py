@@ -151,7 +151,8 @@ class Prefer(Task):
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
         assert facts.template is not None, "the task has met its tokenizer"
-        inner = _pairs.laid_out(records, facts.template, tokenizer, self.max_tokens, tick, pairs=self.pairs)
+        limit = self.max_tokens + facts.template.num_virtual
+        inner = _pairs.laid_out(records, facts.template, tokenizer, limit, tick, pairs=self.pairs)
         refuse_unlearnable(inner, [r for r in records for _ in range(2)], self.max_tokens)
         wanted = [self.pairs or bool(r.cells[_pairs.WANTED]) for r in records]
         return replace(_pairs.of_rows(inner, records), targets=np.array(wanted, dtype=np.int64))
