@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tunesmith.engine import memory
+from tunesmith.engine import memory, statistics
 from tunesmith.engine.batches import Batches, step_rows
 from tunesmith.engine.checkpointing import switch
 from tunesmith.engine.fitting import fit
@@ -44,7 +44,7 @@ class Loop:
         self.net = self.precision.place(self.model.net)
         if self.asked.neftune is not None:
             self.net.noise = Noise(self.net.auto, self.asked.neftune)
-        self.moving = weights(self.model)
+        self.moving, self.statistics = weights(self.model), statistics.note(self.net)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
         self.batches = Batches(job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
@@ -60,6 +60,8 @@ class Loop:
                 f"warm-up ({self.asked.warmup}) takes all {self.total} steps of the run: the rate never reaches its "
                 "course after it. Shorten train.warmup, or train longer"
             )
+        if text := statistics.warning(self.net):
+            self.state.warnings.append(text)
         self.average = Average(self.asked.ema, self.moving) if self.asked.ema else None
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
