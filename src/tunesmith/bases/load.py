@@ -89,11 +89,15 @@ def load_net(
         try:
             net, info = getattr(transformers, auto).from_pretrained(
                 found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
-                use_safetensors=True, dtype="float32", **how, **config,
+                use_safetensors=True, dtype="float32", ignore_mismatched_sizes=purpose == "image", **how, **config,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise TunesmithError(f"base: {found.name} does not load: {error}") from error
-    _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
+    lost = [
+        *info["missing_keys"],
+        *(key for key, *_ in info["mismatched_keys"]),
+    ]
+    _refuse_missing(found, family, lost, tied=getattr(net.config, "tie_word_embeddings", False))
     if found.quant is not None:
         quant.settle(net)
     if pad_token_id is not None:
@@ -117,6 +121,7 @@ def auto_class(purpose: Purpose) -> str:
     return {
         "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
+        "image": "AutoModelForImageClassification",
     }[purpose]  # fmt: skip
 
 

@@ -45,6 +45,9 @@ class Prompt(Method):
             return f"prompt: init {self.init} makes no use of text; remove text or set init: text"
         return None
 
+    def base_objection(self, family: "Family") -> str | None:
+        return _prompt.unseen("prompt", family)
+
     def keeps_base(self) -> bool:
         return True
 

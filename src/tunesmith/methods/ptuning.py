@@ -38,6 +38,9 @@ class PTuning(Method):
     prefer: ClassVar[str] = "prompt tuning is unstable on your base: the encoder ties the tokens together"
     source: ClassVar[str] = "Liu et al. 2021, https://arxiv.org/abs/2103.10385"
 
+    def base_objection(self, family: "Family") -> str | None:
+        return _prompt.unseen("ptuning", family)
+
     def keeps_base(self) -> bool:
         return True
 

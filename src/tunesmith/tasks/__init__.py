@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from tunesmith.bases.family import Family, Purpose
+from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
 from tunesmith.dialogue.templates import Template
@@ -140,6 +142,8 @@ class Encoded:
     with every second offset, so that batches and budgets count rows; a language model reads these."""
     reference: NDArray[np.float64] | None = None
     """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
+    pixels: Pixels | None = None
+    """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 
@@ -201,6 +205,8 @@ class Task(Part):
     """Whether rows are conversations, of which a language model says how likely they are."""
     writes: ClassVar[bool] = False
     """Whether answers are texts that the model writes, token by token."""
+    sees: ClassVar[bool] = False
+    """Whether rows are images."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -217,6 +223,12 @@ class Task(Part):
     def purpose(self, model_type: str) -> Purpose:
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
+
+    def processor(self, base: Found) -> Any:
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
+        from tunesmith.bases.load import load_tokenizer
+
+        return load_tokenizer(base)
 
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""
