@@ -87,6 +87,9 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
+    for note in facts.notes.values():
+        work.warnings.append(note)
+        work.progress.say(f"warning: {note}")
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)

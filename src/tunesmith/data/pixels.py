@@ -7,7 +7,7 @@ Shape letters: N rows, B rows of a batch, C channels, H height, W width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Pixels:
     bytes_NCHW: NDArray[np.uint8]
     scale_C: NDArray[np.float32]
     shift_C: NDArray[np.float32]
+    augment: tuple[Any, ...] = ()
+    """How they are changed when they are learnt from, by the task; nothing is changed here."""
     changed_NCHW: "Tensor | None" = None
     """Values that take the place of the images, for the rows of a step: augmented ones, in the order of `at`."""
     at: "dict[int, int] | None" = None

@@ -56,7 +56,8 @@ class VisionShortcuts(Shortcuts[Way]):
         cut = self.plan.method.still(self.net.auto, self.family)
         if not cut:
             return
-        if getattr(self.plan.task, "augment", ()):
+        train = sets["train"].pixels
+        if train is not None and train.augment:
             self.refused.append("trunk cache: task.augment shows other pixels in every epoch")
             return
         self.way = self.kept

@@ -87,6 +87,8 @@ class Facts(BaseModel):
     """Language tasks: what writing stops at."""
     wording: Wording | None = None
     """Classification by label words: the question as this base reads it."""
+    augment: tuple[Any, ...] = ()
+    """Images: how those to learn from are changed each time they are shown."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
     notes: dict[str, str] = {}
@@ -142,6 +144,8 @@ class Encoded:
     with every second offset, so that batches and budgets count rows; a language model reads these."""
     reference: NDArray[np.float64] | None = None
     """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
+    mix: Any = None
+    """What the images of a step were mixed with (`_augment.Mix`)."""
     pixels: Pixels | None = None
     """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
     drift: float | None = None

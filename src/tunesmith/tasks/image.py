@@ -7,6 +7,7 @@ normalised when a batch is made, so that ten thousand images of 96 x 96 take 276
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -25,10 +26,12 @@ from tunesmith.data.record import DIGEST
 from tunesmith.data.roles import find_column, infer_label
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Encoded, Facts, Tick, no_tick
+from tunesmith.tasks import Encoded, Facts, Tick, _augment, no_tick
 from tunesmith.tasks._classes import ClassTask, class_numbers
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tunesmith.bases.processor import ImageProcessor
 
 
@@ -44,6 +47,10 @@ class Image(ClassTask):
     resolution: Annotated[int, Field(ge=16, le=2048)] | None = None
     """Images are so many pixels a side; the base's own unless named. Smaller is faster by the square of it. Saved with
     the model, in its preprocessor_config.json."""
+
+    augment: Literal["auto"] | tuple[_augment.Name, ...] = ()
+    """How training images are changed each time they are shown; held-out ones never are. auto: flip, crop and colour,
+    without what may break labels by their names (digits, letters, left and right, colours). Costs the trunk cache."""
 
     sees: ClassVar[bool] = True
     usual_steps: ClassVar[tuple[str, ...]] = ("pictures", "dedup")
@@ -61,7 +68,37 @@ class Image(ClassTask):
             return f"{odd[0]} is for bases that read text. Remove it"
         if plan.train.checkpointing == "on":
             return "train.checkpointing: on is for bases that read text. A smaller train.micro_tokens saves memory, too"
+        if {"mixup", "cutmix"} <= set(self.augment):
+            return "augment: mixup and cutmix both mix images in pairs. Choose one"
         return None
+
+    def study(self, records: Sequence[Record], roles: Roles) -> Facts:
+        facts = super().study(records, roles)
+        augment, told = _augment.chosen(self.augment, facts.labels)
+        return facts.model_copy(update={"augment": augment, "notes": {f"augment {i}": t for i, t in enumerate(told)}})
+
+    def faced(self, way: Any, encoded: Encoded, rows: Sequence[int], max_tokens: int) -> Encoded:
+        """The step's images as they are shown in it: drawn from the seed of the step, which is torch's by now."""
+        import torch
+
+        assert encoded.pixels is not None, "images"
+        if not encoded.pixels.augment:
+            return encoded
+        pixels, mix = _augment.shown(
+            encoded.pixels, [int(r) for r in rows], encoded.pixels.augment, torch.initial_seed()
+        )
+        return replace(encoded, pixels=pixels, mix=mix)
+
+    def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """Each row's loss by its weight; of mixed images that of both labels, by their shares."""
+        logits_BC = way.logits(encoded, rows)
+        targets, weights_B = encoded.aims(rows, logits_BC.device)
+        losses_B = self.losses(logits_BC, targets)
+        if encoded.mix is not None:
+            partner_B, share_B = (t.to(logits_BC.device) for t in encoded.mix.of(rows))
+            others, _ = encoded.aims(partner_B.tolist(), logits_BC.device)
+            losses_B = share_B * losses_B + (1 - share_B) * self.losses(logits_BC, others)
+        return (losses_B * weights_B).sum()
 
     @property
     def usual_baselines(self) -> tuple[str, ...]:
@@ -103,7 +140,7 @@ class Image(ClassTask):
             bytes_NCHW[row] = tokenizer(_opened(record, roles.image or "image"))
             weights[row] = record.weight
             tick(1)
-        pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C)
+        pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
         offsets = np.arange(len(records) + 1, dtype=np.int64) * pixels.places
         return Encoded(
             ids=Ragged(np.broadcast_to(np.int32(0), int(offsets[-1])), offsets), types=None,
