@@ -254,6 +254,12 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
     write_golden(run.file("golden"), model, encoded[split], chosen, records)
     write_predictions(run.file("predictions.parquet"), model, work.prepared, results["answers"])
     write_json(run.file("metrics.json"), results["tables"])
+    if work.plan.task.sees:
+        from tunesmith.evaluation.pictures import drawn
+
+        shown = "test" if "test" in results["answers"] else "validation"
+        rows, seen = work.prepared.splits[shown], encoded[shown]
+        write_json(run.file("pictures.json"), drawn(model, rows, seen, encoded["train"], results["answers"][shown]))
     write_json(run.file("facts.json"), model.facts.model_dump(mode="json"))
     learnt = [asdict(each) for each in model.plan.method.learnt(model.net.auto, model.family, model.tokenizer)]
     write_json(run.file("learnt.json"), learnt)

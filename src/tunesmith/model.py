@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CARD = "tunesmith.json"
 SIDE = "side.safetensors"
 FORMAT = 1
+CHANNELS = 172
+"""The width that learning rates take convolutional bases for: full tuning gets 1e-3. MobileNetV1 on 540 digits, five
+epochs: accuracy .50 with the 5e-5 of a transformer and .88 with 1e-3."""
 
 
 @dataclass
@@ -74,6 +77,8 @@ class Model:
         rate = self.plan.learning_rate
         if self.plan.train.lr != "auto":
             return rate
+        if isinstance(self.family, VisionFamily) and not self.family.attends:
+            return rate * (768 / CHANNELS) ** type(self.plan.method).width_power
         width = int(self.base.config.get("hidden_size") or self.base.config.get("dim") or 768)
         return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power)
 

@@ -37,11 +37,25 @@ class ImageProcessor:
             raise TunesmithError(
                 f"base: the image processor of {name} leaves images of different shapes different. Set task.resolution"
             )
+        self._prove()
 
     def __call__(self, image: "Image") -> NDArray[np.uint8]:
         """An RGB image, resized and cropped, (C, H, W)."""
-        made = self.library(images=[image], return_tensors="np", do_normalize=False, do_rescale=False)
+        off = {"do_normalize": False, "do_rescale": False}
+        if hasattr(self.library, "include_top"):  # EfficientNet's second normalisation
+            off["include_top"] = False
+        made = self.library(images=[image], return_tensors="np", **off)
         return np.asarray(made["pixel_values"][0]).round().clip(0, 255).astype(np.uint8)
+
+    def _prove(self) -> None:
+        """Our two steps must give what the library gives in one."""
+        picture = _ramp(300, 200)
+        whole = np.asarray(self.library(images=[picture], return_tensors="np")["pixel_values"][0])
+        ours = self(picture) * self.scale_C[:, None, None] + self.shift_C[:, None, None]
+        if np.abs(ours - whole).max() > TOLERANCE * max(1.0, float(np.abs(whole).max())):
+            raise TunesmithError(
+                f"base: the image processor of {self.name} cannot be run in two steps, first sizes, then values: refused"
+            )
 
     def save_pretrained(self, folder: Path) -> None:
         """preprocessor_config.json, which transformers reads alone."""

@@ -31,7 +31,7 @@ class Pictures(Step):
     prefer: ClassVar[str] = "Always, with images. It runs at prediction time too."
 
     def objection(self, plan: Any) -> str | None:
-        if plan.task.roles(labelled=False).image is None:
+        if not plan.task.sees:
             return "pictures opens images, and this task reads none. Remove the step"
         return None
 
