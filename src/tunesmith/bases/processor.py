@@ -54,7 +54,7 @@ class ImageProcessor:
         ours = self(picture) * self.scale_C[:, None, None] + self.shift_C[:, None, None]
         if np.abs(ours - whole).max() > TOLERANCE * max(1.0, float(np.abs(whole).max())):
             raise TunesmithError(
-                f"base: the image processor of {self.name} cannot be run in two steps, first sizes, then values: refused"
+                f"base: the image processor of {self.name} cannot be run in two steps, sizes and values: refused"
             )
 
     def save_pretrained(self, folder: Path) -> None:
