@@ -27,6 +27,12 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     ledger = Ledger()
     records = ledger.add(table)
     roles = plan.task.resolved(table).roles() if plan else _guessed(table)
+    if roles.image:
+        from tunesmith.prepare import run_steps
+
+        assert plan is not None, "images are a matter of the plan"
+        records = run_steps(plan, "every_row", records, roles, ledger)
+        found = None  # an image processor has no words to miss
     findings = [asdict(f) for f in check(records, roles)]
     tokens = None
     if found is not None:

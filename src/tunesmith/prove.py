@@ -8,11 +8,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data import Record
 from tunesmith.errors import GateRefused, TunesmithError
 from tunesmith.files import read_json
 from tunesmith.run import Run
@@ -70,11 +72,26 @@ def prove(run: Run) -> dict[str, Any]:
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,
     }  # fmt: skip
+    if "pixel_values" in tensors:
+        _same_pixels(run.model, records, model.plan.task.roles().shown[0], tensors["pixel_values"].numpy())
     if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
         proof |= {"plain": True, "plain_max_error": require_equal(plain, golden, "the model opened without Tunesmith")}
     return proof
+
+
+def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: np.ndarray) -> None:
+    """The saved image processor, opened with transformers alone, must make of each golden file what was learnt from."""
+    from transformers import AutoImageProcessor
+
+    from tunesmith.data.images import look
+    from tunesmith.golden import require_equal
+
+    library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
+    images = [look(Path(str(record.cells[column]))).image for record in records]
+    made = library(images=images, return_tensors="np")["pixel_values"]
+    require_equal(np.asarray(made), golden, "the saved image processor, opened without Tunesmith,")
 
 
 def _refuse_changed(run: Run, digests: list[str]) -> None:
