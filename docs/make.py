@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import cli
-from tunesmith.bases.family import FAMILIES, family_of
+from tunesmith.bases.family import FAMILIES, VisionFamily, family_of
 from tunesmith.bases.load import auto_class, quiet
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
@@ -27,6 +27,7 @@ EXAMPLES = {
     "classify": "task: {name: classify, text: text, label: failure, max_tokens: 128}",
     "multilabel": "task: {name: multilabel, text: text, label: emotions, separator: ';'}",
     "regress": "task: {name: regress, text: text, label: downtime_hours, loss: huber, delta: 1.0}",
+    "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
     "full": "method: full",
@@ -49,6 +50,7 @@ EXAMPLES = {
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
+    "pictures": "task: image\nsteps: [{name: pictures, on_bad: drop}, dedup]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
@@ -151,8 +153,12 @@ def index(kind: str) -> str:
 def ecosystem() -> str:
     """Method by family: plain, tunesmith or refused."""
     names = CATALOGS["methods"].names()
-    rows = [[name, *(opens(name, family) for family in FAMILIES.values())] for name in names]
-    return "## What opens the saved model, by family of the base\n\n" + table(["method", *FAMILIES], rows)
+    parts = ["## What opens the saved model, by family of the base"]
+    for seen, title in ((False, ""), (True, "Families that see, for the task [image](../tasks/image.md):")):
+        families = [family for family in FAMILIES.values() if isinstance(family, VisionFamily) == seen]
+        rows = [[name, *(opens(name, family) for family in families)] for name in names]
+        parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
+    return "\n\n".join(parts)
 
 
 def opens(name: str, family: Any) -> str:
@@ -164,7 +170,8 @@ def opens(name: str, family: Any) -> str:
     method = kind(parts=("lora", "adapter")) if name == "mixed" else kind()
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
-        config = transformers.AutoConfig.for_model(family.name, **sizes)
+        seen = isinstance(family, VisionFamily)
+        config = transformers.AutoConfig.for_model(family.name, **({} if seen else sizes))
         if family.purpose == "seq2seq":
             family = family_of(family.name, "language", config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)
@@ -172,7 +179,8 @@ def opens(name: str, family: Any) -> str:
             refused = method.base_objection(family) or (method.apply(net, family) is None)
         except TunesmithError:
             refused = True
-    return "refused" if refused else str(kind.ecosystem)
+    ours = seen and family.asks_strides and method.keeps_base()  # as `model.ecosystem` has it
+    return "refused" if refused else "tunesmith" if ours else str(kind.ecosystem)
 
 
 def head(kind: str, part: type[Part]) -> str:

@@ -29,7 +29,11 @@ def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     ledger = Ledger()
     roles = model.plan.task.roles(labelled=labelled)
     records = model.plan.task.taken_in(ledger.add(table), labelled=labelled)
-    return run_steps(model.plan, "every_row", records, roles, ledger)
+    made = run_steps(model.plan, "every_row", records, roles, ledger)
+    if len(made) < len(records):  # an answer is owed to every row, and a number to all of them
+        why = ", ".join(f"{reason} ({count})" for reason, count in ledger.summary()["reasons"].items())
+        raise TunesmithError(f"{table.source}: {len(records) - len(made)} rows cannot be read: {why}")
+    return made
 
 
 def answers_for(model: Model, table: Table) -> dict[str, list[Any]]:

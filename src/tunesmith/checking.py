@@ -34,6 +34,12 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     task = plan.task.resolved(table) if plan else None
     roles = task.roles() if task else _guessed(table)
     records = task.taken_in(records) if task else records
+    if roles.image:
+        from tunesmith.prepare import run_steps
+
+        assert plan is not None, "images are a matter of the plan"
+        records = run_steps(plan, "every_row", records, roles, ledger)
+        found = None  # an image processor has no words to miss
     findings = findings_in(records, roles, task)
     tokens = None
     if found is not None:

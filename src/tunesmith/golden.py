@@ -82,6 +82,7 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         slots=None if encoded.slots is None else Slots(encoded.slots.first[index], encoded.slots.count),
         others=tuple(pick(form, rows) for form in encoded.others),
         inner=inner,
+        pixels=None if encoded.pixels is None else encoded.pixels.pick(index),
         reference=None if encoded.reference is None else encoded.reference[index],
     )
 

@@ -26,7 +26,7 @@ from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
 from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
-from tunesmith.model import Model, build, ecosystem, facts_for, rows_for_golden, save, untuned, weights
+from tunesmith.model import Model, build, ecosystem, facts_for, kept, rows_for_golden, save, untuned
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
@@ -86,15 +86,16 @@ def carry_out(
 
 def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     """Facts, tokens and a fresh network; everything known of the data is written down before training."""
-    from tunesmith.bases.load import load_tokenizer
-
     plan, prepared = work.plan, work.prepared
-    tokenizer = load_tokenizer(work.found)
+    tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     if told := facts.notes.get("instalment"):
         work.progress.say(told)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
+    for note in facts.notes.values():
+        work.warnings.append(note)
+        work.progress.say(f"warning: {note}")
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
@@ -111,7 +112,9 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress) -> dict[str, Encoded]:
     """All splits as tokens; what is cut off goes into the ledger."""
     encoded, task = {}, prepared.plan.task
-    with progress.long("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
+    with progress.long(
+        "reading images" if task.sees else "tokenising", sum(map(len, prepared.splits.values())), "rows"
+    ) as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
             if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
@@ -128,7 +131,8 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    fits = fit(tokenizer, [text_of(r, prepared.roles.texts[0]) for r in some])
+    texts = [] if prepared.roles.image else [text_of(r, prepared.roles.texts[0]) for r in some]
+    fits = fit(tokenizer, texts)
     if warning := fits.warning(work.plan.base.name):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
@@ -261,6 +265,12 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
     write_golden(run.file("golden"), model, encoded[split], chosen, records)
     write_predictions(run.file("predictions.parquet"), model, work.prepared, results["answers"])
     write_json(run.file("metrics.json"), results["tables"])
+    if work.plan.task.sees:
+        from tunesmith.evaluation.pictures import drawn
+
+        shown = "test" if "test" in results["answers"] else "validation"
+        rows, seen = work.prepared.splits[shown], encoded[shown]
+        write_json(run.file("pictures.json"), drawn(model, rows, seen, encoded["train"], results["answers"][shown]))
     write_json(run.file("facts.json"), model.facts.model_dump(mode="json"))
     learnt = [asdict(each) for each in model.plan.method.learnt(model.net.auto, model.family, model.tokenizer)]
     write_json(run.file("learnt.json"), learnt)
@@ -306,7 +316,7 @@ def _reply(
 
 def digest_weights(model: Model) -> str:
     """sha256 over names and bytes of everything that was trained."""
-    raw = {name: p.detach().cpu().contiguous().numpy().tobytes() for name, p in weights(model).items()}
+    raw = {name: p.detach().cpu().contiguous().numpy().tobytes() for name, p in kept(model).items()}
     parts = [f"{name}:{digest_bytes(content)}" for name, content in sorted(raw.items())]
     return digest_bytes("\n".join(parts).encode())
 
@@ -344,7 +354,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "best_step": state.best_step,
             "steps": state.step,
             "reason": state.reason,
-            "ecosystem": ecosystem(work.plan),
+            "ecosystem": ecosystem(work.plan, model.family),
             "proof": proof,
         },
     )

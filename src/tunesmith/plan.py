@@ -202,6 +202,9 @@ class Train(Section):
     """What `step` and `plateau` multiply the rate by."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Override of every dropout of the base that is trained."""
+    batch_norm: Literal["fixed", "moving"] = "fixed"
+    """Running statistics of batch norms, in bases for images. fixed: as they were pretrained, while their weights may
+    learn. moving: those of layers that learn follow the batches; for large batches that look unlike the pretraining."""
     neftune: Rate | None = None
     """Noise on the embeddings of words while training, uniform within alpha / sqrt(tokens x width); 5 to 15 are usual
     (NEFTune). It costs the trunk cache and shared beginnings: what they keep would be noisy."""
@@ -262,10 +265,10 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: tuple[Literal["majority", "longer", "tfidf", "probe", "untuned"], ...] | None = None
+    baselines: tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "untuned"], ...] | None = None
     """What stands beside the result; the task's own unless named. majority: the most frequent answer. longer: the
-    answer with more tokens, for reward. tfidf: word counts with a linear model. probe: the frozen base with one.
-    untuned: the base as it was, for tasks that write."""
+    answer with more tokens, for reward. tfidf: word counts with a linear model. pixels: small images with one. probe:
+    the frozen base with one. untuned: the base as it was, for tasks that write."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True
@@ -397,7 +400,19 @@ def objections(plan: Plan) -> list[str]:
     if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
         found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "
                      "would put them there twice. Leave it on auto, or use prompt")  # fmt: skip
+    if plan.train.batch_norm == "moving" and (text := _statistics_objection(plan)):
+        found.append(f"train.batch_norm: {text}")
     return found + _metric_objections(plan) + _train_objections(plan.train)
+
+
+def _statistics_objection(plan: Plan) -> str | None:
+    if not plan.task.sees:
+        return "moving has no effect on a base that reads text: it has no batch norms. Remove it"
+    if not type(plan.method).whole:
+        return f"{plan.method.name} saves what it added to the base, and moved statistics would be lost. Use fixed"
+    if plan.train.ema is not None:
+        return "moving statistics belong to the last weights, and train.ema keeps an average. Remove one of the two"
+    return None
 
 
 def _metric_objections(plan: Plan) -> list[str]:

@@ -8,11 +8,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data import Record
 from tunesmith.errors import GateRefused, TunesmithError
 from tunesmith.files import read_json
 from tunesmith.run import Run
@@ -71,11 +73,26 @@ def prove(run: Run) -> dict[str, Any]:
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,
     }  # fmt: skip
-    if ecosystem(model.plan) == "plain":
+    if "pixel_values" in tensors:
+        _same_pixels(run.model, records, model.plan.task.roles().shown[0], tensors["pixel_values"].numpy())
+    if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
         proof |= {"plain": True, "plain_max_error": require_equal(plain, golden, "the model opened without Tunesmith")}
     return proof
+
+
+def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: np.ndarray) -> None:
+    """The saved image processor, opened with transformers alone, must make of each golden file what was learnt from."""
+    from transformers import AutoImageProcessor
+
+    from tunesmith.data.images import look
+    from tunesmith.golden import require_equal
+
+    library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
+    images = [look(Path(str(record.cells[column]))).image for record in records]
+    made = library(images=images, return_tensors="np")["pixel_values"]
+    require_equal(np.asarray(made), golden, "the saved image processor, opened without Tunesmith,")
 
 
 def _refuse_changed(run: Run, digests: list[str]) -> None:
@@ -115,8 +132,10 @@ def plain_network(folder: Path, model: Any) -> Any:
             layers = model.plan.base.layers
             cut: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
             cut |= taken(model.base, model.family)
-            if purpose == "classify":
+            if model.family.headed:
                 cut["num_labels"] = task.outputs(model.facts)
+            if task.sees:
+                cut["ignore_mismatched_sizes"] = True  # the head of the classes it was pretrained on
             base = auto.from_pretrained(model.base.folder, **cut)
             if model.base.quant is not None:
                 quant.settle(base)  # bitsandbytes' kernel for processors with bf16 arithmetic rounds
@@ -135,6 +154,8 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
     """What the golden rows say, one at a time: what padding does is no matter here."""
+    if "pixel_values" in tensors:
+        return np.concatenate([net(pixel_values=row[None]).logits.float().numpy() for row in tensors["pixel_values"]])
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
     mask = tensors["attention_mask"]
     rows = []

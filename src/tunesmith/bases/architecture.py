@@ -2,7 +2,7 @@
 
 A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
 causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. The rows are in
-`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`.
+`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`; networks that see, in `vision.py`.
 """
 
 import re
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "language", "masked", "seq2seq"]
-"""Which Auto class: one with a new head; the causal or the masked language model, or the encoder-decoder, as it was
-pretrained. Tasks ask for one of the first three, and the architecture decides whether the second is the last."""
+Purpose = Literal["classify", "language", "masked", "seq2seq", "image"]
+"""Which Auto class: one with a new head for texts or for images; the causal or the masked language model, or the
+encoder-decoder, as it was pretrained. No task asks for the last: the architecture decides what "language" is."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Family:
     purpose: Purpose = "classify"
 
     @property
+    def headed(self) -> bool:
+        """Whether the Auto class of this purpose gets a new head."""
+        return self.purpose in ("classify", "image")
+
+    @property
     def linears(self) -> tuple[str, ...]:
         """Every linear layer of a block."""
         attention = (self.query, self.key, self.value, self.attention_out)
@@ -72,7 +77,7 @@ class Family:
         """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
         if self.purpose == "masked":
             return self.masked_head
-        return () if self.purpose == "classify" else (self.language_head,)
+        return () if self.headed else (self.language_head,)
 
     def is_word_head(self, parameter: str) -> bool:
         """Whether a parameter belongs to the pretrained head over the vocabulary."""
@@ -154,7 +159,9 @@ def bare_name(parameter: str) -> str:
     return re.sub(r"\.(modules_to_save\.[^.]+|original_module|base_layer)(?=\.)", "", name)
 
 
-_CLASSES: dict[str, Purpose] = {"ForSequenceClassification": "classify", "ForMaskedLM": "masked"}
+_CLASSES: dict[str, Purpose] = {
+    "ForSequenceClassification": "classify", "ForMaskedLM": "masked", "ForImageClassification": "image",
+}  # fmt: skip
 
 
 def purpose_of(net: "nn.Module") -> Purpose:

@@ -15,7 +15,7 @@ HUB_ID = r"^[A-Za-z0-9][\w.-]*/[\w.-]+$"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json",
-    "added_tokens.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "added_tokens.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "preprocessor_config.json",
 )  # fmt: skip
 
 

@@ -24,6 +24,10 @@ _VOCABULARIES = (
 )
 
 
+NEW_HEADS = ("classify", "image")
+"""Purposes for which a network gets a head of its own."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the load reports and progress bars of transformers; what matters of them we check ourselves."""
@@ -85,7 +89,7 @@ def load_net(
     _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
     if strange := [k for k, *_ in info.get("mismatched_keys", ()) if not family.is_head(bare_name(k))]:
         raise TunesmithError(f"base: {found.name} has weights of other shapes than its config.json says: {strange[:3]}")
-    if family.purpose == "classify" and "id2label" in config:
+    if family.purpose in NEW_HEADS and "id2label" in config:
         heads.carry_over(net, found, family)
     if found.quant is not None:
         quant.settle(net)
@@ -100,7 +104,7 @@ def _read(found: Found, family: Family, config: dict[str, Any]) -> tuple[Any, di
     import transformers
     from safetensors import SafetensorError
 
-    fresh_head = family.purpose == "classify"  # one for other labels has another shape
+    fresh_head = family.purpose in NEW_HEADS  # one for other labels has another shape
     with quiet():
         try:
             net, info = getattr(transformers, auto_class(family.purpose)).from_pretrained(
@@ -127,6 +131,7 @@ def auto_class(purpose: Purpose) -> str:
     return {
         "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
+        "image": "AutoModelForImageClassification",
     }[purpose]  # fmt: skip
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from tunesmith.bases.family import VisionFamily
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.network import Network
+from tunesmith.engine.skipping import Skipping
 from tunesmith.engine.ways import Way
 from tunesmith.tasks import Array, Encoded, Task
 
@@ -28,6 +30,20 @@ def answer_rows(
                 out = np.empty((len(encoded), found.shape[1]), dtype=np.float32)
             out[rows] = found
             tick(len(rows))
+    return out if out is not None else np.empty((0, 1), dtype=np.float32)
+
+
+def seen_states(net: Network, family: VisionFamily, encoded: Encoded) -> Array:
+    """What the head of a network for images would be given, (N, H)."""
+    net.eval()
+    lower, cut = Skipping(net, family), len(family.block_list(net.auto))
+    out: Array | None = None
+    with torch.inference_mode():
+        for rows in pieces(range(len(encoded)), encoded.lengths, MAX_TOKENS):
+            found = lower.lower(encoded, rows, cut)[1].float().cpu().numpy()
+            if out is None:
+                out = np.empty((len(encoded), found.shape[1]), dtype=np.float32)
+            out[rows] = found
     return out if out is not None else np.empty((0, 1), dtype=np.float32)
 
 

@@ -28,7 +28,7 @@ class Batch:
 
     rows: list[int]
     inputs: "dict[str, torch.Tensor]"
-    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64."""
+    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W) float32."""
     side: "torch.Tensor | None"
     """(B, S) float32."""
     targets: "torch.Tensor | None"
@@ -127,6 +127,8 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     """The rows as right-padded tensors on the CPU."""
     import torch
 
+    if encoded.pixels is not None:
+        return _batch(encoded, rows, {"pixel_values": encoded.pixels.values(rows)})
     width = max(len(encoded.ids[r]) for r in rows)
     ids_BT = np.full((len(rows), width), pad_id, dtype=np.int64)
     mask_BT = np.zeros((len(rows), width), dtype=np.int64)
@@ -140,6 +142,12 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     inputs = {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
     if encoded.types is not None:
         inputs["token_type_ids"] = torch.from_numpy(types_BT)
+    return _batch(encoded, rows, inputs)
+
+
+def _batch(encoded: Encoded, rows: Sequence[int], inputs: "dict[str, torch.Tensor]") -> Batch:
+    import torch
+
     return Batch(
         rows=list(rows),
         inputs=inputs,

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from tunesmith.bases.family import plain
+from tunesmith.bases.family import VisionFamily, plain
 from tunesmith.bases.quant import is_quantised, num_bytes, numel
 from tunesmith.engine import memory
 from tunesmith.engine.checkpointing import switch
 from tunesmith.engine.forecast import Forecast, Held, Shape, Step, check_bytes, forecast, shape_of, size
 from tunesmith.engine.language import PackedLanguage, PlainLanguage
 from tunesmith.engine.lessons import UNREAD
+from tunesmith.engine.measured import measured
 from tunesmith.engine.ways import Packed
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def fit(
 ) -> Fitted:  # fmt: skip
     """Forecast the largest step, and switch checkpointing as the plan asks, or as memory needs."""
     net, family, plan = shortcuts.net, shortcuts.family, shortcuts.plan
+    if isinstance(family, VisionFamily):
+        seen, room = measured(shortcuts, train, batches, moving, device)
+        return Fitted(seen, room, _told(seen, seen, room, on=False, asked="off"))
     blocks = family.block_list(net.auto)
     base: Any = plain(net.auto)
     shape = shape_of(base.config, family, len(blocks))

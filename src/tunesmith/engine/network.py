@@ -14,6 +14,7 @@ from torch import nn
 
 from tunesmith.bases.family import Family, plain
 from tunesmith.bases.quant import numel
+from tunesmith.engine import statistics
 from tunesmith.engine.words import LabelWords
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.auto, self.mean, self.words = auto, mean, words
+        self.statistics_move = False
+        """Whether batch norms follow the batches they see (`statistics`)."""
         self.noise: Noise | None = None
         """On the embeddings of words, in training alone."""
         self.checkpointing = False
@@ -83,6 +86,7 @@ def training_mode(net: Network, method: "Method", family: Family) -> None:
     if still and not any(p.requires_grad for n, p in net.auto.named_parameters() if family.is_embedding(n)):
         for path in family.embeddings:
             plain(net.auto).get_submodule(path).eval()
+    statistics.rest(net)
 
 
 def override_dropout(net: nn.Module, share: float) -> int:

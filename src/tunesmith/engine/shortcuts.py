@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from torch.nn.functional import softplus
 
@@ -17,7 +17,7 @@ from tunesmith.bases.family import Family
 from tunesmith.engine import savings, trunk_cache
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.language import LanguageWay, PackedLanguage
+from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.layouts import beyond_window, layout_of
 from tunesmith.engine.proof import TOLERANCE, disagreement, probe
 from tunesmith.engine.ways import Packed, Plain, Way
@@ -34,7 +34,18 @@ CACHE_MEMORY = 0.25
 """Share of the free memory that a trunk cache in memory may take."""
 
 W = TypeVar("W", Way, LanguageWay)
-PackedWay = Packed | PackedLanguage
+
+
+class Keeping(Protocol):
+    """A way that can go on from what a trunk cache holds."""
+
+    @property
+    def fast(self) -> trunk_cache.Lower:
+        """What runs the blocks below the cut."""
+
+    @property
+    def caches(self) -> dict[int, trunk_cache.Cache]:
+        """By id of the encoded rows."""
 
 
 class Shortcuts(ABC, Generic[W]):
@@ -99,7 +110,7 @@ class Shortcuts(ABC, Generic[W]):
 
     # the trunk cache
 
-    def keep_trunk(self, way: PackedWay, sets: dict[str, Encoded], cut: int, progress: Progress) -> None:
+    def keep_trunk(self, way: Keeping, sets: dict[str, Encoded], cut: int, progress: Progress) -> None:
         """Give the way a cache of the lowest `cut` blocks over these sets, or say why not."""
         if self.asked.cache == "off":
             self.refused.append("trunk cache: switched off (engine.cache)")
@@ -111,9 +122,12 @@ class Shortcuts(ABC, Generic[W]):
             self.refused.append("trunk cache: something below the blocks moves")
             return
         depth, kept = len(self.family.block_list(self.net.auto)), self.asked.cache_dtype
-        width = int(way.fast.trunk.config.hidden_size)
+        lower = way.fast
         sets = {name: e for name, e in sets.items() if self.way_for(e) is self.way}
-        needs = {name: trunk_cache.forecast(e, width, kept, pooled=cut == depth) for name, e in sets.items()}
+        needs = {
+            name: trunk_cache.forecast(e, lower.width(e, cut), kept, pooled=lower.by_row(cut))
+            for name, e in sets.items()
+        }
         mean = self.net.mean and cut == depth
         keys = {n: trunk_cache.key(self.net.auto, self.family, e, cut, kept, mean=mean) for n, e in sets.items()}
         have = {f.name for f in trunk_cache.kept_caches()} & set(keys.values())
@@ -131,7 +145,7 @@ class Shortcuts(ABC, Generic[W]):
 
     def _build(
         self,
-        way: Packed | PackedLanguage,
+        way: Keeping,
         sets: dict[str, Encoded],
         cut: int,
         folders: dict[str, Path],

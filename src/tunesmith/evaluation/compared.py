@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.bases.family import VisionFamily
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import text_of
 from tunesmith.evaluation.judge import Judge
@@ -55,6 +56,9 @@ def _of(
     sizes = [len(encoded[s]) for s in splits]
     if name == "majority":
         made = own.majority(truth, sum(sizes), task.kind, num)
+    elif name == "pixels":
+        small = {s: small_pixels(e) for s, e in encoded.items()}
+        made = own.probe(small["train"], truth, np.concatenate([small[s] for s in splits]), task.kind, num)
     elif name == "tfidf":
         texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
         made = own.tfidf(texts["train"], truth, [t for s in splits for t in texts[s]], task.kind, num)
@@ -96,13 +100,29 @@ def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:
     return list(zip(first, [text_of(r, roles.texts[1]) for r in records], strict=True))
 
 
+def small_pixels(encoded: Encoded, side: int = 16) -> Array:
+    """Images as means over side x side squares, (N, C * side * side) float32 in [0, 1]."""
+    import torch
+    from torch.nn import functional
+
+    assert encoded.pixels is not None, "images"
+    out = np.empty((len(encoded), encoded.pixels.bytes_NCHW.shape[1] * side * side), np.float32)
+    for start in range(0, len(encoded), 256):
+        rows = np.arange(start, min(start + 256, len(encoded)))
+        with torch.inference_mode():
+            out[rows] = functional.adaptive_avg_pool2d(encoded.pixels.raw(rows), side).flatten(1).numpy()
+    return out
+
+
 def frozen_states(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
     """Mean last states of the untuned base: a fresh copy, so that no method is in the way. (N, H) by split."""
-    from tunesmith.engine.answers import pooled_states
+    from tunesmith.engine.answers import pooled_states, seen_states
     from tunesmith.engine.network import Network
     from tunesmith.model import fresh
 
     net = Network(fresh(model.plan, model.facts, model.base, model.tokenizer), 0, 1)
+    if isinstance(model.family, VisionFamily):
+        return {s: seen_states(net, model.family, e) for s, e in encoded.items()}
     trunk = net.auto.get_submodule(model.family.trunk)
     return {s: pooled_states(net, e, model.tokenizer.pad_token_id, trunk) for s, e in encoded.items()}
 

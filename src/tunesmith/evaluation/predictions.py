@@ -28,7 +28,7 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
         columns["source"] += [r.source for r in records]
         columns["row"] += [r.row for r in records]
         columns["line"] += [r.line for r in records]
-        columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.texts) for r in records]
+        columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.shown) for r in records]
         columns["truth"] += _truth(each, [r.cells.get(prepared.roles.label or "") for r in records])
         added = model.plan.task.columns(each.predicted, each.scores, model.facts)
         if each.kind == "text" and each.scores is not None:

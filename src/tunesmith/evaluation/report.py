@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tunesmith.evaluation import report_data, report_training
+from tunesmith.evaluation import report_data, report_pictures, report_training
 from tunesmith.evaluation.report_blocks import Section
 from tunesmith.evaluation.report_confidence import confidence
 from tunesmith.evaluation.report_forgetting import forgetting
@@ -43,6 +43,8 @@ def sections(results: Results) -> list[Section]:
         classes(results),
         confidence(results),
         mistakes(results),
+        report_pictures.pictures(results),
+        report_pictures.augmented(results),
         slices(results),
         forgetting(results),
         instalments(results),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Results:
     provenance: dict[str, Any]
     parts: dict[str, Part]
     """By split."""
+    pictures: dict[str, Any] = field(default_factory=dict)
+    """pictures.json, of runs on images."""
 
     @property
     def kind(self) -> Kind:
@@ -109,6 +111,7 @@ def read(run: Path) -> Results:
         run.resolve().name, text, plan, facts, _json(run / "data.json", {}), _history(run / "history.jsonl"),
         _json(run / "metrics.json", {}), _json(run / "learnt.json", []), _json(run / "warnings.json", []),
         _json(run / "provenance.json", {}), _predictions(run / "predictions.parquet", kind, plan, facts),
+        _json(run / "pictures.json", {}),
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Method(Part):
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
+    whole: ClassVar[bool] = False
+    """Whether the whole model is what is saved, with everything in it that moved."""
     packs: ClassVar[bool] = True
     """Whether rows can run end to end: all it adds is inside the modules it found, or `virtual` tokens. Otherwise
     its rows run padded, those of similar length together."""

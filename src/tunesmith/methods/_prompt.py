@@ -27,6 +27,13 @@ def vocabulary(net: "nn.Module") -> "Tensor":
     return cast("Tensor", plain(net).get_input_embeddings().weight.detach())  # type: ignore[operator]
 
 
+def unseen(method: str, family: Family) -> str | None:
+    """Why virtual tokens cannot stand before an image."""
+    if family.purpose != "image":
+        return None
+    return f"{method} puts virtual tokens before a text, and {family.name} reads images. Use lora or adapter"
+
+
 def sizes(net: "nn.Module", tokens: int) -> dict[str, int]:
     """What PEFT wants to know of a base for virtual tokens. Raises TunesmithError when they do not fit."""
     config = _weights.config(net)

@@ -49,6 +49,8 @@ class Prefix(Method):
     def base_objection(self, family: "Family") -> str | None:
         if family.prefix:
             return None
+        if fault := _prompt.unseen("prefix", family):
+            return fault
         if family.purpose == "seq2seq":
             return (
                 f"prefix: PEFT 0.21 gives block i of the decoder of an encoder-decoder ({family.name}) the keys and "

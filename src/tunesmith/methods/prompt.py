@@ -51,7 +51,7 @@ class Prompt(Method):
         return _prompt.place_objection(self, plan)
 
     def base_objection(self, family: "Family") -> str | None:
-        return _prompt.place_refusal(self, family)
+        return _prompt.unseen("prompt", family) or _prompt.place_refusal(self, family)
 
     def keeps_base(self) -> bool:
         return True

@@ -47,7 +47,7 @@ class PTuning(Method):
         return _prompt.place_objection(self, plan)
 
     def base_objection(self, family: "Family") -> str | None:
-        return _prompt.place_refusal(self, family)
+        return _prompt.unseen("ptuning", family) or _prompt.place_refusal(self, family)
 
     def keeps_base(self) -> bool:
         return True

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from tunesmith.bases.family import Family, Purpose
+from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
 from tunesmith.dialogue.templates import Template
@@ -85,6 +87,8 @@ class Facts(BaseModel):
     """Language tasks: what writing stops at."""
     wording: Wording | None = None
     """Classification by label words: the question as this base reads it."""
+    augment: tuple[Any, ...] = ()
+    """Images: how those to learn from are changed each time they are shown."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
     notes: dict[str, str] = {}
@@ -140,6 +144,10 @@ class Encoded:
     with every second offset, so that batches and budgets count rows; a language model reads these."""
     reference: NDArray[np.float64] | None = None
     """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
+    mix: Any = None
+    """What the images of a step were mixed with (`_augment.Mix`)."""
+    pixels: Pixels | None = None
+    """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 
@@ -214,6 +222,8 @@ class Task(Part):
     """Whether rows are conversations, of which a language model says how likely they are."""
     writes: ClassVar[bool] = False
     """Whether answers are texts that the model writes, token by token."""
+    sees: ClassVar[bool] = False
+    """Whether rows are images."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -230,6 +240,12 @@ class Task(Part):
     def purpose(self, model_type: str) -> Purpose:
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
+
+    def processor(self, base: Found) -> Any:
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
+        from tunesmith.bases.load import load_tokenizer
+
+        return load_tokenizer(base)
 
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""
