@@ -43,6 +43,7 @@ EXAMPLES = {
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
+    "chunk": "steps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
@@ -59,6 +60,7 @@ SECTIONS = {"tasks": "task", "methods": "method", "steps": "steps"}
 SCOPES = {
     "every_row": "every row, held-out ones too, and again at prediction time",
     "pool": "the rows of the training file, before they are split",
+    "split": "each split after splitting, and labelled files that are judged",
     "train": "the training split alone",
 }
 

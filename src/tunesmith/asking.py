@@ -29,7 +29,8 @@ def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     ledger = Ledger()
     roles = model.plan.task.roles(labelled=labelled)
     records = model.plan.task.taken_in(ledger.add(table), labelled=labelled)
-    return run_steps(model.plan, "every_row", records, roles, ledger)
+    records = run_steps(model.plan, "every_row", records, roles, ledger)
+    return run_steps(model.plan, "split", records, roles, ledger) if labelled else records
 
 
 def answers_for(model: Model, table: Table) -> dict[str, list[Any]]:
