@@ -43,7 +43,7 @@ EXAMPLES = {
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
-    "chunk": "steps: [dedup, {name: chunk, overlap: 32}]",
+    "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
