@@ -51,6 +51,7 @@ EXAMPLES = {
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
     "pictures": "task: image\nsteps: [{name: pictures, on_bad: drop}, dedup]",
+    "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
@@ -69,6 +70,7 @@ TOGETHER = ("penalties", "steps")
 SCOPES = {
     "every_row": "every row, held-out ones too, and again at prediction time",
     "pool": "the rows of the training file, before they are split",
+    "split": "each split after splitting, and labelled files that are judged",
     "train": "the training split alone",
 }
 

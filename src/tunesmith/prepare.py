@@ -1,6 +1,7 @@
 """Prepare: a plan's files -> rows in splits, each input row accounted for.
 
-Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps on the training split.
+Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps on every split, steps
+on the training split.
 """
 
 from collections import Counter
@@ -121,6 +122,7 @@ def _divide(
             ledger.place(rows, name)  # type: ignore[arg-type]
     ledger.place(splits["train"], "train")
     _tell_strangers(plan, splits, roles, notes)
+    splits = {name: run_steps(plan, "split", rows, roles, ledger) for name, rows in splits.items()}
     splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     return splits
 
@@ -184,7 +186,8 @@ def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, l
     """The plan's steps of one scope, in order."""
     for step in plan.steps:
         if step.scope == scope:
-            records = step.run(records, roles, ledger, plan.train.seed)
+            told: dict[str, Any] = {"plan": plan} if scope == "split" else {}
+            records = step.run(records, roles, ledger, plan.train.seed, **told)
     return records
 
 

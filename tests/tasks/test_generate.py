@@ -210,3 +210,13 @@ def test_references_of_plain_texts_are_refused(tiny_bases: TinyBases, tmp_path: 
     file.write_text('{"text": "a", "other": "b"}\n' * 12, encoding="utf-8")
     with pytest.raises(TunesmithError, match="plain texts answer nothing"):
         prepare(make_plan(tree(tiny_bases["llama language"], file, references=["other"])))
+
+
+def test_plain_texts_are_compared_by_what_they_say(tmp_path: Path) -> None:
+    """They ask nothing, and to ask the same nothing makes no repeats: all rows once left the training split."""
+    file = tmp_path / "texts.jsonl"
+    lines = [json.dumps({"text": f"document {i} says {i * 7}"}) + "\n" for i in range(30)]
+    file.write_text("".join([*lines, lines[0]]), encoding="utf-8")
+    prepared = prepare(make_plan({"task": "generate", "base": "unused", "data": str(file)}))
+    assert {name: len(rows) for name, rows in prepared.splits.items()} == {"train": 24, "validation": 3, "test": 3}
+    assert prepared.ledger.summary()["fates"]["duplicate"] == 1

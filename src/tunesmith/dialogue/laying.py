@@ -272,7 +272,7 @@ def _front(tokenizer: Any) -> list[int]:
 
 def _plain(dialogue: Dialogue, tokenizer: Any) -> list[int]:
     """A text between the tokenizer's beginning and end."""
-    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    end = [] if tokenizer.eos_token_id is None or dialogue.goes_on else [int(tokenizer.eos_token_id)]
     return _front(tokenizer) + encoded(dialogue.answer(), tokenizer).ids + end
 
 

@@ -25,8 +25,10 @@ from tunesmith.data.roles import find_column
 from tunesmith.data.table import Table
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._spans import Learn
+from tunesmith.dialogue.chunking import chunks
+from tunesmith.dialogue.controls import GUARD, guarded_text
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of, references_of
-from tunesmith.dialogue.laying import lay, question, stops
+from tunesmith.dialogue.laying import encoded, laid_out, lay, question, stops
 from tunesmith.dialogue.pairing import pair, source
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
@@ -164,6 +166,29 @@ class LanguageTask(Task):
         return replace(
             record, cells=record.cells | cells_of(dialogue, references_of(record, self.mapping, self.references))
         )
+
+    def pieces(self, record: Record, tokenizer: Any, overlap: int) -> tuple[list[Record], int, int]:
+        """(rows that a plain text is cut into, its tokens, theirs); the row itself where it fits."""
+        dialogue = dialogue_in(record)
+        if not dialogue.plain or self.mapping is None:
+            raise TunesmithError(
+                f"steps.chunk: {record.source}:{record.line} is a conversation, and chunk cuts plain texts "
+                "(task.format: text). Take it out of steps; task.max_tokens says how long conversations may be"
+            )
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
+        text, nothing = guarded_text(dialogue.answer(), template, tokenizer), (Message("assistant", ""),)
+        room = self.max_tokens - len(laid_out(replace(dialogue, messages=nothing), template, tokenizer, "all").ids)
+        before = len(encoded(text, tokenizer).ids)
+        if before <= room:
+            return [record], before, before
+        made, after, spans = [], 0, chunks(text, max(1, room), overlap, tokenizer)
+        for number, (start, end) in enumerate(spans, 1):
+            said = text[start:end].replace(GUARD, "")
+            part = replace(dialogue, messages=(Message("assistant", said),), goes_on=number < len(spans))
+            cells = record.cells | {self.mapping.prompt: said} | cells_of(part)
+            made.append(replace(record, cells=cells))
+            after += len(encoded(text[start:end], tokenizer).ids)
+        return made, before, after
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         return Facts()
@@ -334,7 +359,7 @@ def learnt_bytes(dialogue: Dialogue, learn: str) -> int:
 
 def cells_of(dialogue: Dialogue, references: Sequence[str] = ()) -> dict[str, Any]:
     """A conversation as cells: whole, and as question and answer to compare rows by; with further right answers."""
-    asked = dialogue.asked()
+    asked = dialogue if dialogue.plain else dialogue.asked()  # a text alone is compared by itself
     answer = dialogue.messages[-1] if dialogue.answered else None
     said = None if answer is None else asdict(answer)
     more = {REFERENCES: list(references)} if references else {}
@@ -359,7 +384,7 @@ def dialogue_from(text: str) -> Dialogue:
     """A conversation from a cell."""
     found = json.loads(text)
     messages = tuple(Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"])
-    return Dialogue(messages, tuple(found["tools"]), found["plain"])
+    return Dialogue(messages, tuple(found["tools"]), found["plain"], found.get("goes_on", False))
 
 
 def _pair(dialogue: Dialogue) -> tuple[str, str]:
