@@ -20,6 +20,7 @@ SHARED = ROOT.parent / "shared"
 BASE = SHARED / "models" / "mobilenet_v1_025_imagenet" / "hf"
 DIGITS = SHARED / "data" / "mnist_t10k"
 TRAIN, TEST = 2000, 1000
+METRICS = ("accuracy", "macro_f1", "log_loss")
 RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "head": ("head", {}),
     "full": ("full", {}),
@@ -62,22 +63,33 @@ def main() -> None:
                 evaluate={} if name == "head" else {"baselines": []},
                 run=out / name.replace(" ", "-").replace(",", "").replace(":", ""), progress=Progress(silent=True),
             )  # fmt: skip
-            found[name] = {k: done.reply[k] for k in ("metrics", "baselines", "parameters", "seconds", "warnings")}
+            found[name] = measured(done.reply)
             (out / "images.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            print(name, shown(found[name]["metrics"]["test"]["accuracy"]), flush=True)
+            print(name, shown(found[name]["test"]["accuracy"]), flush=True)
     print(table(found))
+
+
+def measured(reply: dict[str, Any]) -> dict[str, Any]:
+    """What the table is made of."""
+
+    def few(splits: dict[str, Any]) -> dict[str, Any]:
+        return {m: {k: round(v, 4) for k, v in splits["test"][m].items()} for m in METRICS}
+
+    return {
+        "test": few(reply["metrics"]), "baselines": {n: few(b) for n, b in reply["baselines"].items()},
+        "trained": reply["parameters"]["trainable"], "cpu_seconds": round(reply["seconds"]["train_cpu"], 1),
+        "warnings": reply["warnings"],
+    }  # fmt: skip
 
 
 def table(found: dict[str, Any]) -> str:
     """Accuracy and macro F1 with intervals, trained parameters and CPU seconds, by run; baselines below."""
     lines = ["| method | accuracy | macro F1 | log loss | trained | CPU s |", "| --- | --- | --- | --- | --- | --- |"]
     for name, run in found.items():
-        tests = run["metrics"]["test"]
-        values = " | ".join(shown(tests[m]) for m in ("accuracy", "macro_f1", "log_loss"))
-        trained, cpu = run["parameters"]["trainable"], run["seconds"]["train_cpu"]
-        lines.append(f"| {name} | {values} | {trained:,} | {cpu:.0f} |")
-    for name, splits in found["head"]["baselines"].items():
-        values = " | ".join(shown(splits["test"][m]) for m in ("accuracy", "macro_f1", "log_loss"))
+        values = " | ".join(shown(run["test"][m]) for m in METRICS)
+        lines.append(f"| {name} | {values} | {run['trained']:,} | {run['cpu_seconds']:.0f} |")
+    for name, tests in found["head"]["baselines"].items():
+        values = " | ".join(shown(tests[m]) for m in METRICS)
         lines.append(f"| *{name}* | {values} | | |")
     return "\n".join(lines)
 
