@@ -66,12 +66,14 @@ def _devices(lines: list[Line]) -> str:
 
 
 def _precision(lines: list[Line]) -> str:
-    used = " and ".join(_distinct(line["precision"] for line in lines))
+    others = _distinct(f"{line['arm']} ({line['precision']})" for line in lines if line["precision"] != "fp32")
+    used = " and ".join(_distinct(line["precision"] for line in lines if line["precision"] == "fp32")) or "no fp32"
+    used += f", but for {', '.join(others)}," * bool(others)
     if any(BF16 & set(line["machine"]["features"]) for line in lines):
         return f"Computed in {used} on both sides. This CPU has bf16 arithmetic."
     return (
         f"Computed in {used} on both sides. This CPU has no bf16 arithmetic (no {' or '.join(sorted(BF16))}), so bf16 would "
-        "be emulated: no bf16 figures."
+        "be emulated" + (": no bf16 figures." if not others else ", as it is in those arms.")
     )
 
 

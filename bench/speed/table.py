@@ -223,8 +223,9 @@ def _agreement(each: Measured, arm: str) -> str:
 
 
 LEVERS = """CPU seconds of training with levers switched / with all on, which is the plan's default; below 1 a lever costs. "x off"
-is all but one, "x alone" one and nothing else (the last block at read positions and the cache need packed rows). The
-limit is the time that the fastest product of the same process needs for what is left to multiply when every shortcut is
+is all but one, "x alone" one and nothing else (the last block at read positions and the cache need packed rows), without
+the self-check; "all off" is our own plain way, which pads rows of similar length together. The self-check costs the same
+in every run and weighs much in these short ones. The limit is the time that the fastest product of the same process needs for what is left to multiply when every shortcut is
 taken (`engine/savings.py`); share is how much of an arm's time that is. All arms ran in one process, in turn
 (`python bench/speed/ablation.py`), so memory and accuracy are only given where `run.py` measured the job.
 | job | epochs | rows | switched | CPU s | switched / all on | memory | accuracy | best product, GFLOP/s | share of the limit | runs |"""
