@@ -97,7 +97,7 @@ def special_tokens(records: Sequence[Record], roles: Roles, tokenizer: Any, task
     """A finding where special tokens of the tokenizer stand in the texts that are read, with what becomes of them."""
     from tunesmith.dialogue.controls import count_in
 
-    if not records:
+    if not records or roles.image:  # a picture is read without words
         return None
     texts = [c for c in (*CONVERSATIONS, *roles.texts) if c in records[0].cells]
     rows, tokens = count_in(([r.cells.get(c) for c in texts] for r in records), tokenizer)
