@@ -206,22 +206,9 @@ def merge(  # noqa: PLR0913 - a recipe and where it goes
     """One run folded into its base, or several of one base merged into one model folder; with `data` all are judged."""
     from tunesmith import merging
     from tunesmith.model import load as load_model
-    from tunesmith.model import saved
 
-    if how and len(paths) == 1:
-        raise TunesmithError("merge: --how is for several runs. One run is folded into its base, without it")
-    if not how and len(paths) > 1:
-        raise TunesmithError(f"merge: how shall {len(paths)} runs become one? Pass --how {' | '.join(merging.HOWS)}")
-    if len(paths) == 1 and (weights or density is not None):
-        raise TunesmithError("merge: --weights and --density have no effect on a single run: remove them")
-    if weights is not None and len(weights) != len(paths):
-        raise TunesmithError(f"--weights: {len(weights)} weights for {len(paths)} runs. Give one a run")
-    shares = weights or [1 / len(paths)] * len(paths)
-    parts: list[merging.Part] = []
-    for path, weight in zip(paths, shares, strict=True):
-        folder, name = saved(path), _short_name(path)
-        twice = f"-{len(parts) + 1}" if name in {p.name for p in parts} else ""
-        parts.append(merging.Part(name + twice, folder, merging.find_golden(name, folder), weight))
+    _refuse_recipe(paths, how, weights, density)
+    parts = _parts(paths, weights or [1 / len(paths)] * len(paths))
 
     def open_(folder: Path) -> Any:
         return load_model(folder, online=online)
@@ -236,6 +223,35 @@ def merge(  # noqa: PLR0913 - a recipe and where it goes
         reply = merging.merge_runs(parts, recipe, target, kind, open_, bar)
     judged = None if data is None else merging.compare(parts, target, Path(data), open_, bar)
     return reply | {"compared": judged}
+
+
+def _refuse_recipe(
+    paths: Sequence[str | Path], how: str | None, weights: Sequence[float] | None, density: float | None
+) -> None:
+    """A recipe is for several runs, and has a weight for each."""
+    from tunesmith.merging import HOWS
+
+    if how and len(paths) == 1:
+        raise TunesmithError("merge: --how is for several runs. One run is folded into its base, without it")
+    if not how and len(paths) > 1:
+        raise TunesmithError(f"merge: how shall {len(paths)} runs become one? Pass --how {' | '.join(HOWS)}")
+    if len(paths) == 1 and (weights or density is not None):
+        raise TunesmithError("merge: --weights and --density have no effect on a single run: remove them")
+    if weights is not None and len(weights) != len(paths):
+        raise TunesmithError(f"--weights: {len(weights)} weights for {len(paths)} runs. Give one a run")
+
+
+def _parts(paths: Sequence[str | Path], shares: Sequence[float]) -> list[Any]:
+    """What is merged, each under a name of its own, with the golden batch beside it."""
+    from tunesmith.merging import Part, find_golden
+    from tunesmith.model import saved
+
+    parts: list[Part] = []
+    for path, weight in zip(paths, shares, strict=True):
+        folder, name = saved(path), _short_name(path)
+        twice = f"-{len(parts) + 1}" if name in {p.name for p in parts} else ""
+        parts.append(Part(name + twice, folder, find_golden(name, folder), weight))
+    return parts
 
 
 def _short_name(path: str | Path) -> str:
