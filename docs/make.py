@@ -40,6 +40,7 @@ EXAMPLES = {
     "ptuning": "method: {name: ptuning, tokens: 20, encoder: lstm}",
     "prompt": "method: {name: prompt, tokens: 20, init: text, text: what failed in this machine}",
     "bitfit": "method: bitfit",
+    "expand": "method: {name: expand, blocks: 8}",
     "ia3": "method: {name: ia3, top: 4}",
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
     "adversarial": "penalties: [{name: adversarial, where: weights}]",

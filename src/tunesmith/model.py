@@ -79,14 +79,18 @@ class Model:
 
     @property
     def learning_rate(self) -> float:
-        """Peak learning rate: the plan's, or the method's default fitted to the width of the base."""
+        """Peak learning rate: the plan's, or the method's default fitted to the base."""
         rate = self.plan.learning_rate
         if self.plan.train.lr != "auto":
             return rate
         if isinstance(self.family, VisionFamily) and not self.family.attends:
             return rate * (768 / CHANNELS) ** type(self.plan.method).width_power
         width = int(self.base.config.get("hidden_size") or self.base.config.get("dim") or 768)
-        return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power)
+        return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power) * self._rate_scale
+
+    @cached_property
+    def _rate_scale(self) -> float:
+        return self.plan.method.rate_scale(self.net.auto)
 
     def encode(self, records: Sequence[Record], roles: Roles, tick: Tick = no_tick) -> Encoded:
         """Rows as this network reads them."""

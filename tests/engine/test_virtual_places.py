@@ -246,16 +246,21 @@ def test_an_encoder_decoder_has_one_place(name: str) -> None:
     assert METHODS.make(name).base_objection(family_of("t5", "seq2seq")) is None
 
 
-def test_an_embedding_that_is_more_than_a_table_is_refused(base: Path) -> None:
-    from transformers import AutoModelForCausalLM
+def test_an_embedding_that_is_more_than_a_table_is_refused(tmp_path: Path) -> None:
+    gemma = preferring.write_base("gemma", tmp_path, 512)
+    with pytest.raises(TunesmithError, match="base are GemmaTextScaledWordEmbedding and no plain table.*place: start"):
+        model_of(gemma, spec("prompt", "after_bos"))
 
-    class Scaled(torch.nn.Embedding):
-        """As Gemma has it."""
 
-    net: Any = AutoModelForCausalLM.from_pretrained(base)
-    net.set_input_embeddings(Scaled(300, net.config.hidden_size))
-    with pytest.raises(TunesmithError, match="word embeddings of this base are Scaled and no plain table"):
-        METHODS.find("prompt").model_validate(spec("prompt", "after_bos")).apply(net, family_of("llama", "language"))
+@pytest.mark.parametrize("family", ["qwen3", "mistral", "phi", "gpt2", "gpt_neox"])
+def test_every_family_finds_them_within_its_rows(family: str, tmp_path: Path) -> None:
+    model = model_of(preferring.write_base(family, tmp_path, 512), spec("prompt", "before_answer"))
+    net = model.net.eval()
+    ids = model.encode(records(model), model.plan.task.roles()).ids[1].tolist()
+    with torch.no_grad():
+        found = net.auto(input_ids=torch.tensor([ids])).logits
+        wanted = net.auto(inputs_embeds=embedded(net, ids, _prompt.made(net.auto))[None]).logits
+    assert torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize("penalty", [1.3, 0.7])

@@ -72,6 +72,10 @@ class Method(Part):
         """What `train.lr: auto` means with these settings."""
         return self.rate
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        """What that is multiplied by for this network."""
+        return 1.0
+
     def can_fold(self) -> bool:
         """Whether `fold` works with these settings."""
         return self.mergeable

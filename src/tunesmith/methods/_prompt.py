@@ -34,6 +34,23 @@ def unseen(method: str, family: Family) -> str | None:
     return f"{method} puts virtual tokens before a text, and {family.name} reads images. Use lora or adapter"
 
 
+def spread(net: "nn.Module") -> float:
+    """How far words differ: the mean standard deviation of the places of their embeddings, over about 4,096 of them."""
+    words = vocabulary(net)
+    return float(words[:: max(1, len(words) // 4096)].float().std(dim=0).mean())
+
+
+def rate_scale(net: "nn.Module") -> float:
+    """What a rate is multiplied by for a decoder, where it is meant for words with a spread of 0.023; encoders keep it.
+
+    A decoder whose words and states are all some times as large says the same (it normalises before each part), and
+    AdamW's steps then have to be larger by as much. At most 10: 0.3 for `prompt`, as in its paper.
+    """
+    if on_meta(net) or not _weights.family_in(net).decoder:
+        return 1.0
+    return min(10.0, spread(net) / 0.023)
+
+
 def sizes(net: "nn.Module", tokens: int) -> dict[str, int]:
     """What PEFT wants to know of a base for virtual tokens. Raises TunesmithError when they do not fit."""
     config = _weights.config(net)

@@ -99,8 +99,11 @@ class Prompt(Method):
     def virtual(self, net: "nn.Module") -> "Tensor":
         return _prompt.made(net)
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        return _prompt.rate_scale(net)
+
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
-        return _peft.head_factor(net, self.rate)
+        return _peft.head_factor(net, self.rate * self.rate_scale(net))
 
     def save(self, net: "nn.Module", folder: Path) -> None:
         _prompt.save(net, folder)

@@ -92,8 +92,11 @@ class PTuning(Method):
     def virtual(self, net: "nn.Module") -> "Tensor":
         return _prompt.made(net)
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        return min(4.0, _prompt.rate_scale(net))  # beyond, the network that makes the tokens becomes unsteady
+
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
-        return _peft.head_factor(net, self.rate)
+        return _peft.head_factor(net, self.rate * self.rate_scale(net))
 
     def save(self, net: "nn.Module", folder: Path) -> None:
         _prompt.save(net, folder)
