@@ -158,7 +158,7 @@ def ask(path: str | Path, rows: Sequence[dict[str, Any]], *, online: bool = Fals
     from tunesmith.asking import answers_for
 
     model = load(path, online=online)
-    column = model.plan.task.text
+    column = getattr(model.plan.task, "text", None) or "text"
     rows = [{column: r["text"]} if column not in r and set(r) == {"text"} else r for r in rows]
     columns = tuple(dict.fromkeys(k for r in rows for k in r))
     table = Table("rows", columns, [(0, dict(r)) for r in rows], (), "")

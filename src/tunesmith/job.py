@@ -22,8 +22,9 @@ from tunesmith.evaluation import compared
 from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
-from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
+from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
+from tunesmith.mining import mine, told
 from tunesmith.model import Model, build, ecosystem, facts_for, rows_for_golden, save, untuned, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
@@ -89,6 +90,8 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
+    if plan.task.kind == "vectors":  # how the file was understood
+        prepared.notes += [f"{what}: {text}" for what, text in facts.notes.items()]
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
@@ -99,6 +102,9 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 
         override_dropout(model.net, plan.train.dropout)
     refer(model, encoded, work.progress)
+    if (found := mine(model, encoded["train"], work.progress)) is not None:
+        about = read_json(file := work.run.file("data.json"))
+        write_json(file, about | {"mined": found, "notes": [*about["notes"], told(found)]})
     return model, encoded
 
 

@@ -82,7 +82,12 @@ class Model:
         from tunesmith.engine.answers import answer_rows
 
         self.shortcuts.prove(encoded)
-        return answer_rows(self.shortcuts.way_for(encoded), self.plan.task, self.net, encoded, tick=tick)
+        task = self.plan.task
+
+        def read(rows: Encoded) -> Array:
+            return answer_rows(self.shortcuts.way_for(rows), task, self.net, rows, tick=tick)
+
+        return task.settled(read(encoded), encoded, read)
 
     def write(
         self, records: Sequence[Record], tick: Tick = no_tick, *, decode: Any = None, account: Any = None
@@ -138,12 +143,15 @@ def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
     from tunesmith.engine.network import Network
     from tunesmith.engine.pooling import read_mean, rest_pooler
 
-    mean = plan.task.pool == "mean"
+    family, mean = family_for(plan, base), plan.task.pool == "mean"
+    reads: Any = None if family.purpose != "embed" else "first" if mean else family.reads
     if mean:
-        read_mean(auto, family_of(base.model_type))
-        rest_pooler(auto, family_of(base.model_type))
+        read_mean(auto, family)
+    if mean or reads:
+        rest_pooler(auto, family)
     width = facts.side.width if facts.side else 0
-    return Network(auto, width, plan.task.outputs(facts), mean=mean, words=_words(plan, facts, base))
+    words = _words(plan, facts, base)
+    return Network(auto, width, plan.task.outputs(facts), mean=mean, words=words, reads=reads)
 
 
 def _words(plan: Plan, facts: Facts, base: Found) -> "LabelWords | None":
@@ -173,7 +181,6 @@ def untuned(model: Model) -> Model:
 def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) -> Model:
     """The task answered by a base as it is; facts are those of its tokenizer unless given. Side vectors, which are
     learnt, count nothing there."""
-    from tunesmith.engine.network import Network
     from tunesmith.methods import METHODS
 
     if facts is None:
@@ -181,7 +188,7 @@ def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) ->
         facts = plan.task.meet(Facts(encoder_decoder=family.purpose == "seq2seq"), tokenizer, family)
     plan = plan.model_copy(update={"method": METHODS.make("full")})
     auto = fresh(plan, facts, base, tokenizer).eval().requires_grad_(False)
-    net = Network(auto, 0, plan.task.outputs(facts), words=_words(plan, facts, base))
+    net = _network(plan, facts.model_copy(update={"side": None}), base, auto)
     return Model(plan, facts, base, net, tokenizer)
 
 
@@ -195,6 +202,7 @@ def save(model: Model, folder: Path) -> None:
     with quiet():
         model.plan.method.save(model.net.auto, folder)
         model.tokenizer.save_pretrained(folder)
+    model.plan.task.lay_beside(model.net.auto, folder)
     if model.net.side is not None:
         save_file({"weight": model.net.side.weight.detach().contiguous()}, str(folder / SIDE))
     write_json(folder / CARD, _card(model))
@@ -220,7 +228,8 @@ def _card(model: Model) -> dict[str, Any]:
 def ecosystem(plan: Plan) -> str:
     """plain: other tools open the saved model alone. tunesmith: it needs us, for the method, for side features
     or means, which other tools' classes do not read, or for 8-bit weights, which they multiply with rounded states."""
-    ours = plan.base.quant == "int8" or getattr(plan.task, "vector", False) or plan.task.pool == "mean"
+    means = plan.task.pool == "mean" and plan.task.kind != "vectors"  # of which sentence-transformers knows
+    ours = plan.base.quant == "int8" or getattr(plan.task, "vector", False) or means
     return "tunesmith" if ours else type(plan.method).ecosystem
 
 

@@ -35,7 +35,7 @@ _SILENT = Progress(silent=True)
 def refer(model: Model, sets: Mapping[str, Encoded], progress: Progress = _SILENT) -> None:
     """Fill in `reference` of these rows, if they have two sequences each: read from the cache, or computed and kept."""
     missing = {name: e for name, e in sets.items() if e.inner is not None and e.reference is None and len(e)}
-    if not missing:
+    if not missing or model.plan.task.kind != "pairs":
         return
     first = _Start(model)
     folders = {name: trunk_cache.root() / _key(model, first, e) for name, e in missing.items()}

@@ -71,6 +71,10 @@ class Ragged:
         assert len(self) % 2 == 0, "an odd number of rows makes no pairs"
         return Ragged(self.flat, self.offsets[::2])
 
+    def grouped(self, bounds: NDArray[np.int64]) -> "Ragged":
+        """Neighbours bounds[i] to bounds[i + 1] as one row each, over the same numbers."""
+        return Ragged(self.flat, self.offsets[bounds])
+
     def pick(self, rows: Sequence[int]) -> "Ragged":
         """Some rows, in the order asked for."""
         return Ragged.of([self[r].tolist() for r in rows])

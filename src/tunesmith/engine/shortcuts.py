@@ -8,7 +8,9 @@ sees. Where one cannot be used or does not agree with the library's own forward 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import torch
 
 from tunesmith.bases.family import Family
 from tunesmith.engine import trunk_cache
@@ -167,13 +169,14 @@ class HeadShortcuts(Shortcuts[Way]):
         """
         if self.proven and not learning:
             return
-        self.proven = True
+        self.proven, rows = True, rows.inner or rows
         self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
         if why := self._cannot_pack(rows):
             self.refused.append(f"packed rows: {why}")
             return
         few = probe(rows)
-        losses = cast("LogitsTask", self.plan.task).losses if learning else None
+        task = self.plan.task
+        losses = (task.losses if isinstance(task, LogitsTask) else _lengths) if learning else None
         for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
             candidate = self._packed(reads)
             apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
@@ -207,6 +210,7 @@ class HeadShortcuts(Shortcuts[Way]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets, or find that it was done before."""
+        sets = {name: e.inner or e for name, e in sets.items()}
         cut = self._cut(sets)
         sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate(e.forms)}
         if isinstance(self.way, Packed) and cut and not self.way.virtual:
@@ -221,7 +225,7 @@ class HeadShortcuts(Shortcuts[Way]):
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """Packed rows, the last block, the cache; and the forecast."""
         padding = padding_factor(batches)
-        rows = len(train) / max(1, batches.per_epoch)
+        rows, train = len(train) / max(1, batches.per_epoch), train.inner or train
         lines = [f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long"]
         if not self.whole:
             share = sum(self._read(f) for f in train.forms) / max(1, sum(f.ids.size for f in train.forms))
@@ -247,6 +251,11 @@ class HeadShortcuts(Shortcuts[Way]):
         above = 3 * (max(0, depth - cut - 1) + last) if cut < depth else 0.0
         below = cut * (1 / epochs if cached else 1.0)
         return float(usual / max(above + below, 1e-3))
+
+
+def _lengths(states_BH: torch.Tensor, targets_B: torch.Tensor) -> torch.Tensor:
+    """A loss of each row for networks whose states are compared with other rows' alone: enough to prove gradients."""
+    return states_BH.square().sum(1)
 
 
 def padding_factor(batches: Batches, steps: int = 1000) -> float:

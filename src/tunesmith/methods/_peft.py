@@ -48,7 +48,7 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
 
 
 _TASK_TYPES = {
-    "classify": "SEQ_CLS", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
+    "classify": "SEQ_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
 }  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network and changes nothing."""
 
@@ -60,6 +60,7 @@ def _wrapper(net: "nn.Module") -> Any:
     return {
         "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM,
+        "embed": peft.PeftModelForFeatureExtraction,
     }[purpose_of(net)]  # fmt: skip
 
 
