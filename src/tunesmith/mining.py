@@ -16,6 +16,7 @@ from tunesmith.engine.answers import answer_rows
 from tunesmith.model import Model, load, untuned
 from tunesmith.progress import Progress
 from tunesmith.tasks import Array, Encoded, _relations
+from tunesmith.tasks._embed_loss import unit
 
 
 def mine(model: Model, train: Encoded, progress: Progress) -> dict[str, Any] | None:
@@ -29,18 +30,19 @@ def mine(model: Model, train: Encoded, progress: Progress) -> dict[str, Any] | N
     asked.shortcuts.prove(train)
     anchors_QH, passages_DH = _vectors(asked, train)
     related = train.relations
-    own_N = related.own_N(train)
+    own_N = related.own(train)
     found = _relations.hard(
         lambda query: anchors_QH[query] @ passages_DH.T, related, own_N, task.mine, task.mine_skip, task.mine_margin
     )
     with_wrong(train, found)
     counts = [len(each) for each in found]
-    found_all = {
-        "asked": task.mine, "found": sum(counts), "rows_without": sum(not n for n in counts), "passages": len(passages_DH),
+    outcome = {
+        "asked": task.mine, "found": sum(counts), "rows_without": sum(not n for n in counts),
+        "passages": len(passages_DH),
         "with": task.mine_with or "untuned", "margin": task.mine_margin, "skipped": task.mine_skip,
     }  # fmt: skip
-    progress.say(told(found_all))
-    return found_all
+    progress.say(told(outcome))
+    return outcome
 
 
 def told(found: dict[str, Any]) -> str:
@@ -57,11 +59,10 @@ def _vectors(model: Model, train: Encoded) -> tuple[Array, Array]:
     related = train.relations
 
     def of(rows: Encoded) -> Array:
-        vectors = answer_rows(model.shortcuts.way_for(rows), model.plan.task, model.net, rows)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return unit(answer_rows(model.shortcuts.way_for(rows), model.plan.task, model.net, rows))
 
-    asking = of(_some(train.inner, train.bounds[related.row_Q]))
-    return asking, of(_some(train.inner, related.first_D) if related.corpus is None else related.corpus)
+    asking = of(_some(train.inner, train.bounds[related.first_asked]))
+    return asking, of(_some(train.inner, related.first_seen) if related.corpus is None else related.corpus)
 
 
 def _some(texts: Encoded, which: Array) -> Encoded:
@@ -77,7 +78,7 @@ def with_wrong(train: Encoded, found: list[Array]) -> None:
     assert train.inner is not None and train.relations is not None and train.bounds is not None
     related, inner, bounds = train.relations, train.inner, train.bounds
     source = inner.ids if related.corpus is None else related.corpus.ids
-    place_D = related.first_D if related.corpus is None else np.arange(related.passages)
+    place_D = related.first_seen if related.corpus is None else np.arange(related.passages)
     texts, numbers, sizes = [], [], []
     for row, wrong in enumerate(found):
         own = range(int(bounds[row]), int(bounds[row + 1]))

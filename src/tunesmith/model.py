@@ -147,7 +147,7 @@ def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
     reads: Any = None if family.purpose != "embed" else "first" if mean else family.reads
     if mean:
         read_mean(auto, family)
-    if mean or reads:
+    if mean:
         rest_pooler(auto, family)
     width = facts.side.width if facts.side else 0
     words = _words(plan, facts, base)
@@ -170,7 +170,12 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
         head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
-    return load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
+    net = load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
+    if purpose == "embed":
+        from tunesmith.engine.pooling import shelve_pooler
+
+        shelve_pooler(net)
+    return net
 
 
 def untuned(model: Model) -> Model:

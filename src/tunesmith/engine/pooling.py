@@ -52,6 +52,16 @@ def read_mean(net: "nn.Module", family: Family) -> None:
     trunk.register_forward_hook(replace)
 
 
+def shelve_pooler(net: "nn.Module") -> None:
+    """Make the pooler of a headless model, of which states are read, something that is saved and that nobody trains:
+    its weights become buffers."""
+    pooler: Any = getattr(net, "pooler", None)
+    for module in () if pooler is None else pooler.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach())
+
+
 def rest_pooler(net: "nn.Module", family: Family) -> None:
     """Freeze a pooler inside the trunk, which mean pooling passes by."""
     pooler: Any = getattr(plain(net).get_submodule(family.trunk), "pooler", None)

@@ -210,7 +210,8 @@ class HeadShortcuts(Shortcuts[Way]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets, or find that it was done before."""
-        sets = {name: e.inner or e for name, e in sets.items()}
+        corpora = {f"{n} corpus": e.relations.corpus for n, e in sets.items() if e.relations is not None}
+        sets = {name: e.inner or e for name, e in sets.items()} | {n: e for n, e in corpora.items() if e is not None}
         cut = self._cut(sets)
         sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate(e.forms)}
         if isinstance(self.way, Packed) and cut and not self.way.virtual:

@@ -159,8 +159,8 @@ def mistakes(results: Results) -> Section:
         "multilabel": "The rows with the clearest wrong label, surest first. Some are wrong labels in the file.",
         "numbers": "The answers that lie farthest from the truth. Some are typing errors in the file.",
         "text": "The rows whose true answer surprised the model most, token by token, and what it wrote instead.",
-        "vectors": "Of rankings, the passages that answer a query and stand farthest down; of pairs with a score, those "
-        "whose likeness is farthest from it, both counted by their order. Some are judged wrongly in the file.",
+        "vectors": "Of rankings, the passages that answer a query and stand farthest down; of pairs with a score, "
+        "those whose likeness is farthest from it, both counted by their order. Some are judged wrongly in the file.",
         "pairs": "The comparisons that came out most clearly the wrong way round. Some are judged wrongly in the file.",
     }[results.kind]
     shown = [_mistake(part, int(row)) for row in rows]

@@ -48,7 +48,8 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
 
 
 _TASK_TYPES = {
-    "classify": "SEQ_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
+    "classify": "SEQ_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM",
+    "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
 }  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network and changes nothing."""
 

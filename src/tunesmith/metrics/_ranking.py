@@ -40,7 +40,7 @@ def _of_each(answers: Answers, measure: PerQuery) -> tuple[Ints, Floats]:
 
 def per_query(query_A: Ints, value_A: Floats) -> Floats:
     """Sums over the answers of each query, (Q,)."""
-    return np.bincount(query_A, value_A)
+    return np.bincount(query_A, value_A).astype(np.float64)
 
 
 def nth(query_A: Ints) -> Floats:
@@ -51,7 +51,8 @@ def nth(query_A: Ints) -> Floats:
 
 def recall(query_A: Ints, place_A: Floats, k: int) -> Floats:
     """Share of the answers among the first k."""
-    return per_query(query_A, (place_A <= k).astype(np.float64)) / np.bincount(query_A)
+    found_Q: Floats = per_query(query_A, (place_A <= k).astype(np.float64)) / np.bincount(query_A)
+    return found_Q
 
 
 def ndcg(query_A: Ints, place_A: Floats, gain_A: Floats, k: int) -> Floats:

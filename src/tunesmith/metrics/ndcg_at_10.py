@@ -11,7 +11,9 @@ class NdcgAt10(Metric):
 
     name: Literal["ndcg_at_10"] = "ndcg_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
-    prefer: ClassVar[str] = "prefer ndcg_at_10 when answers are more or less good and the first places matter most; BEIR's main measure"
+    prefer: ClassVar[str] = (
+        "prefer ndcg_at_10 when answers are more or less good and the first places matter most; BEIR's main measure"
+    )
     source: ClassVar[str] = "Järvelin & Kekäläinen 2002, https://doi.org/10.1145/582415.582418"
 
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:

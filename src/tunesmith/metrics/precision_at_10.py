@@ -17,4 +17,6 @@ class PrecisionAt10(Metric):
     source: ClassVar[str] = "trec_eval, P"
 
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
-        return over_queries(answers, weight_RN, self.name, lambda query, place, _: recall(query, place, 10) * np.bincount(query) / 10)
+        return over_queries(
+            answers, weight_RN, self.name, lambda query, place, _: recall(query, place, 10) * np.bincount(query) / 10
+        )

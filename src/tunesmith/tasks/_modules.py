@@ -23,7 +23,8 @@ NORMALIZE = "2_Normalize"
 
 def write_modules(task: "Embed", net: Any, folder: Path) -> None:
     """Write it for a saved trunk."""
-    config = plain(net).config
+    base: Any = plain(net)
+    config = base.config
     modes = {"first": "cls", "last": "lasttoken"}
     mode = "mean" if task.pool == "mean" else modes[family_of(config.model_type).reads]
     steps = [("", "Transformer"), ("1_Pooling", "Pooling"), *([(NORMALIZE, "Normalize")] if task.normalize else [])]

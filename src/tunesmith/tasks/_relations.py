@@ -39,24 +39,26 @@ class Relations:
     """All passages, where they have a file of their own; else they are those of the rows."""
 
     @property
-    def first_D(self) -> Ints:
+    def first_seen(self) -> Ints:
         """The first sequence that holds each passage, where they are those of the rows."""
         numbers, first = np.unique(self.passage_S, return_index=True)
         return first[numbers >= 0]
 
     @property
-    def row_Q(self) -> Ints:
+    def first_asked(self) -> Ints:
         """The first row that asks each query."""
         return np.unique(self.query_N, return_index=True)[1]
 
     def right(self, query_B: Ints, passage_C: Ints) -> NDArray[np.bool_]:
         """(B, C): whether a passage is known to answer a query."""
         codes_BC = query_B[:, None] * self.passages + passage_C
-        place_BC = np.searchsorted(self.known, codes_BC).clip(max=max(0, len(self.known) - 1))
+        if not len(self.known):
+            return np.zeros(codes_BC.shape, dtype=bool)
+        place_BC = np.searchsorted(self.known, codes_BC).clip(max=len(self.known) - 1)
         found: NDArray[np.bool_] = self.known[place_BC] == codes_BC
         return found
 
-    def own_N(self, encoded: Encoded) -> Ints:
+    def own(self, encoded: Encoded) -> Ints:
         """Number of each row's positive passage."""
         assert encoded.bounds is not None
         return self.passage_S[encoded.bounds[:-1] + 1]
@@ -103,7 +105,7 @@ def standings(relations: Relations, own_N: Ints, score: Callable[[Ints], Array])
     """(N,): the place, from 1, of each row's passage in the ranking of its query. `score` gives the scores (some, D) of
     some queries, by number. Among equal scores the lower passage number stands first."""
     out = np.empty(len(own_N), dtype=np.float64)
-    queries = len(relations.row_Q)
+    queries = len(relations.first_asked)
     step = max(1, CELLS // max(1, relations.passages))
     for start in range(0, queries, step):
         some = np.arange(start, min(start + step, queries))
@@ -127,7 +129,7 @@ def hard(
     for row in np.argsort(relations.query_N, kind="stable"):
         query = relations.query_N[row : row + 1]
         near_D = similarity(query)[0].astype(np.float64)
-        limit = near_D[own_N[row]] * (1 - margin)
+        limit = near_D[own_N[row]] - abs(near_D[own_N[row]]) * margin
         near_D = np.where(relations.right(query, every)[0], -np.inf, near_D)
         reach = min(len(near_D), skip + count + int((near_D > limit).sum()))
         first = np.sort(np.argpartition(-near_D, reach - 1)[:reach])

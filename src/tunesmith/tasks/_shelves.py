@@ -1,8 +1,8 @@
 """Files of retrieval: which columns hold what, and the BEIR layout, where texts lie in files of their own.
 
-    corpus.jsonl    {"_id": "d1", "title": "…", "text": "…"}        (title may be missing)
-    queries.jsonl   {"_id": "q1", "text": "…"}
-    qrels/train.tsv query-id, corpus-id, score                      (what `data.train` names; TREC's four columns, too)
+corpus.jsonl    {"_id": "d1", "title": "…", "text": "…"}        (title may be missing)
+queries.jsonl   {"_id": "q1", "text": "…"}
+qrels/train.tsv query-id, corpus-id, score                      (what `data.train` names; TREC's four columns, too)
 """
 
 from collections.abc import Sequence
@@ -69,9 +69,18 @@ def beside(given: str | None, name: str, source: str) -> str:
                          f"{places[1].parent}. Name it: task.{name}=FILE")  # fmt: skip
 
 
-@lru_cache(maxsize=4)
 def shelf(path: str) -> dict[str, tuple[int, str]]:
     """Id -> (place in the file from 0, text with its title before it). Raises TunesmithError for an id given twice."""
+    return _read(path, stamp(path))
+
+
+def stamp(path: str) -> int:
+    """What changes when a file does."""
+    return Path(path).stat().st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, _: int) -> dict[str, tuple[int, str]]:
     table = read(path)
     key = next((c for c in table.columns if _plain(c) in ("_id", "id", "docid", "doc_id", "qid")), None)
     text = next((c for c in table.columns if _plain(c) in ("text", "contents", "body", "query")), None)

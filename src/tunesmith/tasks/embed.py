@@ -15,7 +15,6 @@ Shape letters: N rows, B rows of a piece, S sequences (texts), K texts of a row,
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -24,27 +23,35 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles
-from tunesmith.data.ragged import Growing
-from tunesmith.data.roles import number_of, text_of
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Rows, Task, Tick, _embedding, _relations, _shelves, _text, no_tick
+from tunesmith.tasks import (
+    Array,
+    Encoded,
+    Facts,
+    Rows,
+    Task,
+    Tick,
+    _embed_loss,
+    _embed_rows,
+    _embedding,
+    _relations,
+    _shelves,
+    no_tick,
+)
+from tunesmith.tasks._embed_rows import GRADE, PASSAGE, TEXT
 from tunesmith.tasks._embedding import OF_SCORES, WHOLE, Loss
-from tunesmith.tasks._relations import Pull, Relations
+from tunesmith.tasks._relations import Pull
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TEXT, PASSAGE, WRONG, GRADE, PLACE = (
-    f"tunesmith:{name}" for name in ("text", "passage", "wrong", "grade", "place")
-)
-"""Columns that are added: the text asked for, its positive, its negatives, its score, its place in the corpus."""
 READ = ("standing", "similarity", "loss")
 """Outputs of a row among all rows: its positive's place in the ranking (of scored pairs: the similarity), the
 similarity of the two, and the loss of its block."""
-BLOCK = 32
-"""Rows in whose company the loss of held-out rows is computed."""
 NO_LIMIT = 1 << 40
+Scores = Callable[[list[str], list[str]], Array]
+"""(texts of queries, texts of passages) -> (Q, D)."""
 RANKING = ("ndcg_at_10", "mrr_at_10", "map", "recall_at_1", "recall_at_10", "recall_at_100", "precision_at_10")
 SIMILARITY = ("spearman", "pearson")
 _LAYOUTS: dict[Loss, tuple[_shelves.Layout, ...]] = {
@@ -75,7 +82,7 @@ class Embed(Task):
     margin: PositiveFloat = 0.5
     """triplet, contrastive: how far apart (1 - cosine) is far enough."""
     matryoshka: tuple[PositiveInt, ...] = ()
-    """Widths at which vectors are compared, so that cut ones serve, too: [256, 128, 64]; the full one if you want it."""
+    """Widths at which vectors are compared, so that cut ones serve, too: [256, 128, 64]; with the full one."""
     width: Annotated[int, Field(ge=8)] | None = None
     """Numbers kept of each vector (the first ones), in answers, in judging and in the saved model."""
     normalize: bool = True
@@ -165,7 +172,9 @@ class Embed(Task):
         layout = self._layout(table)
         found: dict[str, Any] = {"layout": layout}
         if layout == "qrels":
-            found |= {field: _shelves.wanted(field, getattr(self, field), table) for field in ("query_id", "passage_id")}
+            found |= {
+                field: _shelves.wanted(field, getattr(self, field), table) for field in ("query_id", "passage_id")
+            }
             for name in ("corpus", "queries"):
                 found[name] = str(Path(_shelves.beside(getattr(self, name), name, table.source)).absolute())
         else:
@@ -200,37 +209,13 @@ class Embed(Task):
 
     def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
         """Rows with their texts in columns of our own. Rows to predict need one text: the anchor, or else a passage."""
-        return [replace(r, cells=r.cells | (self._pair(r) if labelled else self._single(r))) for r in records]
-
-    def _single(self, record: Record) -> dict[str, Any]:
-        first, second = (self.anchor, self.positive) if self.layout != "qrels" else ("query", "passage")
-        for column in (first, "text", second):
-            if column in record.cells:
-                return {TEXT: self._marked(text_of(record, column), passage=column == second and column != first)}
-        raise TunesmithError(f"{record.source}:{record.line}: no column '{first}', 'text' or '{second}' to make a vector "
-                             f"of. Columns: {', '.join(record.cells)}")  # fmt: skip
-
-    def _marked(self, text: str, *, passage: bool) -> str:
-        return (self.passage_prefix if passage else self.query_prefix) + text
-
-    def _pair(self, record: Record) -> dict[str, Any]:
-        if self.layout == "qrels":
-            assert self.queries and self.corpus and self.query_id and self.passage_id, "the task is not resolved"
-            query = _shelves.text_in(_shelves.shelf(self.queries), self.queries, record, self.query_id)[1]
-            place, passage = _shelves.text_in(_shelves.shelf(self.corpus), self.corpus, record, self.passage_id)
-            wrong: list[str] = []
-        else:
-            assert self.anchor and self.positive, "the task is not resolved"
-            place, query, passage = -1, text_of(record, self.anchor), text_of(record, self.positive)
-            wrong = [text for column in self.negatives for text in _texts(record, column)]
-        grade = number_of(record, self.score) if self.score else 1.0
-        return {
-            TEXT: self._marked(query, passage=False), PASSAGE: self._marked(passage, passage=True), GRADE: grade,
-            WRONG: [self._marked(text, passage=True) for text in wrong], PLACE: place,
-        }  # fmt: skip
+        added = _embed_rows.pair if labelled else _embed_rows.single
+        return [replace(r, cells=r.cells | added(self, r)) for r in records]
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
-        notes = {"rows": f"{self.layout}: {self._told()}"}
+        fields = ("anchor", "positive", "negatives", "query_id", "passage_id", "score", "corpus", "queries")
+        told = ", ".join(f"{f} {getattr(self, f)}" for f in fields if getattr(self, f))
+        notes = {"rows": f"{self.layout}: {told}"}
         grades = np.array([r.cells[GRADE] for r in records], dtype=np.float64)
         if self.layout != "scored":
             alike = len(records) - len({str(r.cells[PASSAGE]) for r in records})
@@ -246,10 +231,6 @@ class Embed(Task):
             raise TunesmithError(f"task.loss: {self.loss} compares rows with each other and knows no weights of single "
                                  "ones. Use cosine, or give all rows one weight")  # fmt: skip
         return Facts(center=low, scale=high - low, notes=notes)
-
-    def _told(self) -> str:
-        fields = ("anchor", "positive", "negatives", "query_id", "passage_id", "score", "corpus", "queries")
-        return ", ".join(f"{f} {getattr(self, f)}" for f in fields if getattr(self, f))
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With a note where the base was made with another pooling."""
@@ -271,52 +252,9 @@ class Embed(Task):
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
-        if PASSAGE not in roles.texts:
-            return self._read_texts([text_of(r, TEXT) for r in records], tokenizer, tick)
-        rows = [[str(r.cells[TEXT]), str(r.cells[PASSAGE]), *map(str, _list(r.cells[WRONG]))] for r in records]
-        inner = self._read_texts([text for row in rows for text in row], tokenizer, no_tick)
-        bounds = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-        tick(len(records))
-        grades = np.array([r.cells[GRADE] for r in records], dtype=np.float32)
-        shift = facts.center if self.layout == "scored" else 0.0
-        weights = np.array([r.weight for r in records], dtype=np.float32)
-        return Encoded(
-            ids=inner.ids.grouped(bounds), types=None, targets=(grades - np.float32(shift)) / np.float32(facts.scale),
-            lost=np.add.reduceat(inner.lost, bounds[:-1]).astype(np.int32) if rows else inner.lost,
-            # a line that says "not relevant" is no row to learn from, and its passage is a wrong one for the others
-            side=None, weights=weights * (grades > 0) if self.layout == "qrels" else weights, inner=inner,
-            bounds=bounds, relations=self._relate(records, rows, tokenizer),
-        )  # fmt: skip
-
-    def _read_texts(self, texts: list[str], tokenizer: Any, tick: Tick) -> Encoded:
-        """Single texts, each a row."""
-        growing, lost = Growing(), []
-        for part in _text.pieces(len(texts)):
-            ids, _, gone = _text.tokens(texts[part], None, tokenizer, self.max_tokens)
-            growing.extend(ids)
-            lost += gone
-            tick(len(ids))
-        size = len(texts)
-        return Encoded(growing.done(), None, np.array(lost, dtype=np.int32), np.zeros(size, dtype=np.float32), None,
-                       np.ones(size, dtype=np.float32))  # fmt: skip
-
-    def _relate(self, records: Sequence[Record], rows: list[list[str]], tokenizer: Any) -> Relations:
-        query_N = _relations.number([row[0] for row in rows])
-        passages = [text for row in rows for text in row[1:]]
-        corpus = None
-        if self.layout == "qrels":
-            assert self.corpus is not None
-            corpus = _corpus(self, tokenizer)
-            number_P = np.array([r.cells[PLACE] for r in records], dtype=np.int64)
-        else:
-            number_P = _relations.number(passages)
-        passage_S = np.full(len(rows) + len(passages), -1, dtype=np.int64)
-        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)[:-1]
-        passage_S[np.setdiff1d(np.arange(len(passage_S)), starts)] = number_P
-        total = len(corpus) if corpus is not None else int(number_P.max(initial=-1)) + 1
-        right = np.array([float(str(r.cells[GRADE])) > 0 for r in records], dtype=bool)
-        known = np.unique((query_N * total + passage_S[starts + 1])[right])
-        return Relations(query_N, passage_S, total, known, corpus)
+        if PASSAGE in roles.texts:
+            return _embed_rows.laid_out(self, records, tokenizer, facts, tick)
+        return _embed_rows.read_texts(self, [str(r.cells[TEXT]) for r in records], tokenizer, tick)
 
     # losses
 
@@ -351,7 +289,7 @@ class Embed(Task):
         states_SH = torch.cat(found).requires_grad_()
         loss = self.whole_loss(states_SH, encoded, order)
         (pull_SH,) = torch.autograd.grad(loss, states_SH)
-        parts = pull_SH.split([len(encoded.sequences([row])) for row in order])
+        parts = torch.split(pull_SH, [len(encoded.sequences([row])) for row in order])
         return replace(encoded, pull=Pull(seed, dict(zip(order, parts, strict=True)), loss.item() / len(order)))
 
     def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
@@ -368,52 +306,11 @@ class Embed(Task):
         the sum over widths where several are asked for."""
         import torch
 
-        parts = [self._loss(unit, encoded, list(rows)) for unit in _embedding.shrunk(states_SH, self.matryoshka)]
+        parts = [
+            _embed_loss.loss_of(self, unit, encoded, list(rows))
+            for unit in _embedding.shrunk(states_SH, self.matryoshka)
+        ]
         return torch.stack(parts).sum()
-
-    def _loss(self, unit_SH: "Tensor", encoded: Encoded, rows: list[int]) -> "Tensor":
-        import torch
-
-        assert encoded.bounds is not None and encoded.targets is not None
-        sizes = np.diff(encoded.bounds)[rows]
-        starts = np.cumsum(sizes) - sizes
-        weights_B = torch.from_numpy(encoded.weights[rows]).to(unit_SH)
-        anchors_BH, positives_BH = unit_SH[starts], unit_SH[starts + 1]
-        if self.loss == "in_batch":
-            return (self._in_batch(unit_SH, encoded, rows, starts) * weights_B).sum()
-        near_B = (anchors_BH * positives_BH).sum(1)
-        if self.loss == "triplet":
-            if (sizes < 3).any():
-                raise TunesmithError("task.loss: triplet wants a negative in every row. Leave such rows out, or use "
-                                     "in_batch")  # fmt: skip
-            wrong_B = torch.stack([(unit_SH[s + 2 : s + n] @ unit_SH[s]).max() for s, n in zip(starts, sizes, strict=True)])
-            return (_embedding.triplet(near_B, wrong_B, self.margin) * weights_B).sum()
-        scores_B = torch.from_numpy(encoded.targets[rows]).to(unit_SH)
-        if self.loss == "cosine":
-            return ((near_B - scores_B) ** 2 * weights_B).sum()
-        if self.loss == "contrastive":
-            return (_embedding.contrastive(near_B, scores_B, self.margin) * weights_B).sum()
-        if self.loss == "online_contrastive":
-            return _embedding.online_contrastive(near_B, scores_B, self.margin)
-        return _embedding.cosent(near_B / self.temperature, scores_B) * weights_B.sum()
-
-    def _in_batch(self, unit_SH: "Tensor", encoded: Encoded, rows: list[int], starts: Array) -> "Tensor":
-        import torch
-
-        assert encoded.relations is not None
-        related, device = encoded.relations, unit_SH.device
-        passages = np.setdiff1d(np.arange(len(unit_SH)), starts)
-        own_B = np.searchsorted(passages, starts + 1)
-        number_C = related.passage_S[encoded.sequences(rows)][passages]
-        hidden_BC = related.right(related.query_N[rows], number_C)
-        # the same text twice in a step is one answer, and its own row's is the one that counts
-        hidden_BC |= number_C == number_C[own_B][:, None]
-        hidden_BC[np.arange(len(rows)), own_B] = False
-        logits_BC = unit_SH[starts] @ unit_SH[passages].T / self.temperature
-        return _embedding.in_batch(
-            logits_BC, torch.from_numpy(own_B).to(device), torch.from_numpy(hidden_BC).to(device),
-            symmetric=self.symmetric,
-        )  # fmt: skip
 
     # what is read and answered
 
@@ -425,12 +322,15 @@ class Embed(Task):
         return normalize(cut, dim=1) if self.normalize else cut
 
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
-        """The vector of each row, (B, H); of rows of several texts theirs side by side, (B, K H), zeros for none."""
+        """The vector of each row, (B, H); of rows of several texts theirs side by side, (B, K H), zeros for none;
+        where passages have a file of their own, of the query alone."""
         import torch
 
         if encoded.inner is None:
             return self.finished(self.states(way, encoded, rows))
-        assert encoded.bounds is not None
+        assert encoded.bounds is not None and encoded.relations is not None
+        if encoded.relations.corpus is not None:  # passages are read there, each once
+            return self.finished(self.states(way, encoded.inner, encoded.bounds[:-1][list(rows)].tolist()))
         vectors_SH = self.finished(self.states(way, encoded.inner, encoded.sequences(rows)))
         sizes = np.diff(encoded.bounds)
         out = vectors_SH.new_zeros(len(rows), int(sizes.max()), vectors_SH.shape[1])
@@ -443,31 +343,24 @@ class Embed(Task):
         """`READ` of each row: rows are ranked among all passages of the split, or of the corpus where there is one."""
         if encoded.relations is None or encoded.bounds is None or not len(encoded):
             return outputs_NC
-        vectors_SH = _flat(outputs_NC, encoded)
-        unit_SH = vectors_SH / np.maximum(np.linalg.norm(vectors_SH, axis=1, keepdims=True), 1e-12)
+        related = encoded.relations
+        if related.corpus is None:
+            unit_SH = _embed_loss.unit(_embed_loss.flat(outputs_NC, encoded))
+            found_DH = unit_SH[related.first_seen]
+        else:
+            found_DH = _embed_loss.unit(read(related.corpus))
+            unit_SH = found_DH[related.passage_S]  # queries, which have no number, come next
+            unit_SH[encoded.bounds[:-1]] = _embed_loss.unit(outputs_NC)
         anchors_NH, positives_NH = unit_SH[encoded.bounds[:-1]], unit_SH[encoded.bounds[:-1] + 1]
         similarity_N = (anchors_NH.astype(np.float64) * positives_NH).sum(1)
         standing_N = similarity_N
         if self.layout != "scored":
-            related = encoded.relations
-            found_DH = unit_SH[related.first_D] if related.corpus is None else _unit(read(related.corpus))
-            asking_QH = anchors_NH[related.row_Q]
-            standing_N = _relations.standings(related, related.own_N(encoded), lambda q: asking_QH[q] @ found_DH.T)
-        return np.column_stack([standing_N, similarity_N, self._losses(unit_SH, encoded)])
-
-    def _losses(self, unit_SH: Array, encoded: Encoded) -> Array:
-        """(N,): the loss of the block that each row is in."""
-        import torch
-
-        out = np.empty(len(encoded))
-        for start in range(0, len(encoded), BLOCK):
-            rows = list(range(start, min(start + BLOCK, len(encoded))))
-            states = torch.from_numpy(unit_SH[encoded.sequences(rows)])
-            out[rows] = float(self.whole_loss(states, encoded, rows)) / self.weigh(encoded, rows)
-        return out
+            asking_QH = anchors_NH[related.first_asked]
+            standing_N = _relations.standings(related, related.own(encoded), lambda q: asking_QH[q] @ found_DH.T)
+        return np.column_stack([standing_N, similarity_N, _embed_loss.in_blocks(self, unit_SH, encoded)])
 
     def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
-        """Mean over blocks of `BLOCK` rows in their order."""
+        """Mean over blocks of 32 rows in their order."""
         return float(outputs_NC[:, 2].mean()) if len(outputs_NC) else float("nan")
 
     def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
@@ -486,56 +379,17 @@ class Embed(Task):
         found: dict[str, list[Any]] = {"prediction": predicted.astype(np.float64).tolist()}
         return found if scores is None else found | {"similarity": scores[:, 0].tolist()}
 
-    def ranked_by(self, encoded: Encoded, records: Sequence[Record], score: Callable[[list[str], list[str]], Array]) -> Array:
+    def ranked_by(self, encoded: Encoded, records: Sequence[Record], score: Scores) -> Array:
         """Outputs as of `settled` for another way to score passages: `score` makes (Q, D) of texts of queries and of
         passages."""
-        related = encoded.relations
-        assert related is not None and encoded.bounds is not None
-        asked = [str(records[row].cells[TEXT]) for row in related.row_Q]
-        if related.corpus is not None and self.corpus is not None:
-            found = [text for _, text in _shelves.shelf(self.corpus).values()]
-        else:
-            row_S = np.repeat(np.arange(len(encoded)), np.diff(encoded.bounds))
-            texts = [[records[r].cells[PASSAGE], *_list(records[r].cells[WRONG])] for r in range(len(encoded))]
-            found = [str(texts[row_S[s]][s - encoded.bounds[row_S[s]] - 1]) for s in related.first_D]
-        score_QD, own_N = score(asked, found), related.own_N(encoded)
-        standing_N = _relations.standings(related, own_N, lambda q: score_QD[q])
-        return np.column_stack([standing_N, score_QD[related.query_N, own_N], np.zeros(len(own_N))])
+        assert encoded.relations is not None
+        score_QD = score(*_embed_rows.search_texts(self, encoded, records))
+        query_N, own_N = encoded.relations.query_N, encoded.relations.own(encoded)
+        standing_N = _relations.standings(encoded.relations, own_N, lambda q: score_QD[q])
+        return np.column_stack([standing_N, score_QD[query_N, own_N], np.zeros(len(own_N))])
 
     def lay_beside(self, net: Any, folder: Path) -> None:
         """modules.json and what it names, as sentence-transformers reads them."""
         from tunesmith.tasks._modules import write_modules
 
         write_modules(self, net, folder)
-
-
-def _flat(outputs_NC: Array, encoded: Encoded) -> Array:
-    """Vectors (S, H) of all sequences from those of rows side by side."""
-    assert encoded.bounds is not None
-    sizes = np.diff(encoded.bounds)
-    table = outputs_NC.reshape(len(encoded), int(sizes.max()), -1)
-    return table[np.arange(table.shape[1]) < sizes[:, None]]
-
-
-def _unit(vectors_DH: Array) -> Array:
-    return vectors_DH / np.maximum(np.linalg.norm(vectors_DH, axis=1, keepdims=True), 1e-12)
-
-
-def _texts(record: Record, column: str) -> list[str]:
-    """Texts of a cell: one, a list of them, or none."""
-    cell = record.cells.get(column)
-    if isinstance(cell, list):
-        return [str(text) for text in cell]
-    return [] if cell in (None, "") else [text_of(record, column)]
-
-
-def _list(cell: Any) -> list[Any]:
-    return cell if isinstance(cell, list) else []
-
-
-@lru_cache(maxsize=2)
-def _corpus(task: Embed, tokenizer: Any) -> Encoded:
-    """All passages, tokenised once for all splits."""
-    assert task.corpus is not None
-    texts = [task._marked(text, passage=True) for _, text in _shelves.shelf(task.corpus).values()]
-    return task._read_texts(texts, tokenizer, no_tick)
