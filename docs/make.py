@@ -28,6 +28,7 @@ EXAMPLES = {
     "multilabel": "task: {name: multilabel, text: text, label: emotions, separator: ';'}",
     "regress": "task: {name: regress, text: text, label: downtime_hours, loss: huber, delta: 1.0}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
+    "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
     "full": "method: full",
     "head": "method: {name: head, pooler: true}",
     "layers": "method: {name: layers, top: 2}",

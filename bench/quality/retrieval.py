@@ -45,9 +45,10 @@ def measured(name: str, method: str, data: dict[str, str]) -> dict[str, Any]:
     """A whole run."""
     from tunesmith.flows import train_plan
     from tunesmith.plan_text import make_plan
+    from tunesmith.progress import Progress
 
     plan = PLANS[name] | {"base": "minilm", "method": method, "data": data, "run": "run"}
-    reply = train_plan(make_plan(plan)).reply
+    reply = train_plan(make_plan(plan), progress=Progress(silent=True)).reply
     return {
         "set": name, "method": method, "split": "own", "rows": counted(data["train"]), "metrics": reply["metrics"]["test"],
         "baselines": {b: found["test"] for b, found in reply["baselines"].items()}, "paired": reply["paired"],

@@ -99,8 +99,9 @@ class Embed(Task):
     score: str | None = None
     """Column of the score: how alike, or whether (0, 1), or of a relevance file how relevant (0: not)."""
     query_id: str | None = None
+    """Column of a relevance file that names the query (query-id, qid …)."""
     passage_id: str | None = None
-    """Columns of a relevance file."""
+    """Column of a relevance file that names the passage (corpus-id, docid …)."""
     corpus: str | None = None
     """File of all passages (_id, title, text); corpus.jsonl beside the relevance file or above it unless given."""
     queries: str | None = None
