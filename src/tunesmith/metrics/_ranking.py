@@ -46,7 +46,7 @@ def per_query(query_A: Ints, value_A: Floats) -> Floats:
 def nth(query_A: Ints) -> Floats:
     """Which answer of its query each one is, from 1, in the order of places."""
     first = np.searchsorted(query_A, query_A)
-    return np.arange(len(query_A)) - first + 1.0
+    return np.asarray(np.arange(len(query_A)) - first + 1.0, dtype=np.float64)
 
 
 def recall(query_A: Ints, place_A: Floats, k: int) -> Floats:
@@ -61,4 +61,5 @@ def ndcg(query_A: Ints, place_A: Floats, gain_A: Floats, k: int) -> Floats:
     found = per_query(query_A, np.where(place_A <= k, gain_A / np.log2(place_A + 1), 0.0))
     best = np.lexsort((-gain_A, query_A))
     ideal_A = np.where(nth(query_A) <= k, gain_A[best] / np.log2(nth(query_A) + 1), 0.0)
-    return found / per_query(query_A, ideal_A)
+    reached_Q: Floats = found / per_query(query_A, ideal_A)
+    return reached_Q

@@ -269,6 +269,7 @@ class Embed(Task):
 
         parts = list(way.pieces(encoded, which, NO_LIMIT))  # one, unless lengths must not be mixed
         states_SH = torch.cat([way.logits(encoded, part) for part in parts])
+        self._refuse_wider(states_SH.shape[1])
         place = {number: i for i, number in enumerate(s for part in parts for s in part)}
         return states_SH[torch.tensor([place[int(s)] for s in which], device=states_SH.device)]
 
@@ -321,6 +322,13 @@ class Embed(Task):
 
         cut = states_SH[:, : self.width].float()
         return normalize(cut, dim=1) if self.normalize else cut
+
+    def _refuse_wider(self, width: int) -> None:
+        """Raise TunesmithError where more numbers are asked for than the base says of a text."""
+        for field, asked in (("width", self.width or 0), ("matryoshka", max(self.matryoshka, default=0))):
+            if asked > width:
+                raise TunesmithError(f"task.{field}: {asked} is more than the {width} numbers that this base says of a "
+                                     f"text. Set it to {width} at most")  # fmt: skip
 
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """The vector of each row, (B, H); of rows of several texts theirs side by side, (B, K H), zeros for none;
