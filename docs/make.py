@@ -30,6 +30,7 @@ EXAMPLES = {
     "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
+    "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
     "full": "method: full",
     "head": "method: {name: head, pooler: true}",
     "layers": "method: {name: layers, top: 2}",

@@ -32,6 +32,14 @@ TITLES = {
     "sts": ("STS", "similarity of sentence pairs: learnt from SemEval 2012 to 2014, tested on 2015 and 2016"),
 }
 MAIN = {"goemotions": ("macro_f1", "micro_f1"), "sts": ("spearman", "pearson")}
+VECTORS = {
+    "cranfield": ("Cranfield, retrieval", "1,400 abstracts of aerodynamics; three fifths of 225 queries with their "
+                  "relevance to learn from, a tenth to pick the epoch, the rest to judge on, over all abstracts",
+                  ("ndcg_at_10", "map", "mrr_at_10", "recall_at_10")),
+    "sts_embed": ("STS, vectors", "cosine of vectors (task `embed`, loss cosent) against scores: learnt from SemEval 2012 "
+                  "to 2014, tested on 2015 and 2016", ("spearman", "pearson")),
+}  # fmt: skip
+"""Whole runs of `retrieval.py`."""
 FOLDED = ("mwo", "mwo_mean", "mwo_chosen")
 """Sets without a test file worth the name: their lines are folds."""
 
@@ -43,6 +51,10 @@ def main() -> None:
         file = HERE / "results" / f"{name}.jsonl"
         if file.is_file():
             parts.append(section(name, [json.loads(line) for line in file.read_text().splitlines()]))
+    for name in VECTORS:
+        file = HERE / "results" / f"{name}.jsonl"
+        if file.is_file():
+            parts.append(vectors(name, [json.loads(line) for line in file.read_text().splitlines()]))
     PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     print(f"{PAGE.name}: {len(parts) - 2} data sets")
 
@@ -102,6 +114,28 @@ def overview() -> str:
         cost = f"{step['mb']:.0f} | {step['seconds']:.2f}" if step else "not measured | not measured"
         rows.append(f"| {name} | {share} | {quality} | {cost} | {METHODS.find(name).prefer} |")
     return "\n".join(rows)
+
+
+def vectors(name: str, lines: list[dict[str, Any]]) -> str:
+    """One data set of whole runs: each method, and what stood beside it, with paired tests."""
+    title, told, metrics = VECTORS[name]
+    out = [f"\n## {title}\n\n{told[0].upper()}{told[1:]}. Intervals over queries or pairs; paired bootstrap.\n",
+           f"| what | {' | '.join(metrics)} | tuned minus this | p | trained | CPU s |", "|" + " --- |" * (len(metrics) + 5)]  # fmt: skip
+
+    def cells(found: dict[str, Any]) -> str:
+        shown = ("{value:.3f} [{low:.3f}, {high:.3f}]".format(**found[m]) for m in metrics)
+        return " | ".join(shown)
+
+    for line in lines:
+        share = line["parameters"]["trainable"] / line["parameters"]["total"]
+        out.append(
+            f"| {line['method']}, {line['rows']} rows | {cells(line['metrics'])} | | | {share:.1%} | {line['seconds']:.0f} |"
+        )
+        for baseline, found in line["baselines"].items():
+            test = line["paired"][baseline]
+            apart = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**test["difference"])
+            out.append(f"| {baseline} | {cells(found)} | {apart} | {test['p']:.3f} | | |")
+    return "\n".join(out)
 
 
 def section(name: str, lines: list[dict[str, Any]]) -> str:

@@ -151,6 +151,17 @@ def _write_json(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> No
     write_json(out, [{c: row[c] for c in columns} for row in rows])
 
 
+def _write_npy(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    import numpy as np
+
+    vectors = [row[columns[-1]] for row in rows]
+    if not all(isinstance(each, list) for each in vectors):
+        raise TunesmithError("--out: .npy files hold vectors, and this model answers otherwise. Use .jsonl or .csv")
+    stream = io.BytesIO()
+    np.save(stream, np.array(vectors, dtype=np.float32))
+    write_bytes(out, stream.getvalue())
+
+
 def _write_parquet(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -163,4 +174,5 @@ def _write_parquet(out: Path, columns: list[str], rows: list[dict[str, Any]]) ->
 
 _WRITERS = {
     ".csv": _write_csv, ".tsv": _write_csv, ".jsonl": _write_jsonl, ".json": _write_json, ".parquet": _write_parquet,
+    ".npy": _write_npy,
 }  # fmt: skip

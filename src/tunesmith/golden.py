@@ -29,6 +29,8 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     from tunesmith.engine.batches import collate
 
     part = pick(encoded, rows)
+    if encoded.relations is not None:  # what anybody asks for is the vector of a text
+        part = model.encode(records, model.plan.task.roles(labelled=False))
     read = part.inner or part
     batch = collate(read, range(len(read)), model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
@@ -65,7 +67,7 @@ def beside(labels: Ragged) -> Array:
 def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     """Some rows of encoded data."""
     index = list(rows)
-    inner = None if encoded.inner is None else pick(encoded.inner, [s for r in index for s in (2 * r, 2 * r + 1)])
+    inner = None if encoded.inner is None else pick(encoded.inner, encoded.sequences(index))
     return Encoded(
         ids=encoded.ids.pick(index) if inner is None else inner.ids.by_twos(),
         types=None if encoded.types is None else encoded.types.pick(index),

@@ -24,8 +24,9 @@ from tunesmith.evaluation import compared
 from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
-from tunesmith.files import digest_bytes, digest_file, write_folder, write_json, write_text
+from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
+from tunesmith.mining import mine
 from tunesmith.model import Model, build, ecosystem, facts_for, kept, rows_for_golden, save, untuned
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
@@ -89,13 +90,9 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     plan, prepared = work.plan, work.prepared
     tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
-    if told := facts.notes.get("instalment"):
-        work.progress.say(told)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
-    for note in facts.notes.values():
-        work.warnings.append(note)
-        work.progress.say(f"warning: {note}")
+    _tell(work, facts)
     encoded = encode(prepared, tokenizer, facts, work.progress)
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
@@ -106,7 +103,21 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
 
         override_dropout(model.net, plan.train.dropout)
     refer(model, encoded, work.progress)
+    if (found := mine(model, encoded["train"], work.progress)) is not None:
+        about = read_json(file := work.run.file("data.json"))
+        write_json(file, about | {"mined": found, "notes": [*about["notes"], told(found)]})
     return model, encoded
+
+
+def _tell(work: Work, facts: Facts) -> None:
+    """What was noticed while the data were studied: how they were understood, and, of images, what is left out."""
+    for what, note in facts.notes.items():
+        if what.startswith("augment"):
+            work.warnings.append(note)
+            work.progress.say(f"warning: {note}")
+        elif work.plan.task.kind == "vectors" or what == "instalment":
+            work.prepared.notes.append(f"{what}: {note}")
+            work.progress.say(note)
 
 
 def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress) -> dict[str, Encoded]:

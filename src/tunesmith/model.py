@@ -103,7 +103,12 @@ class Model:
         if self.plan.task.talks and not self._places:
             encoded = encoded.worded(int(self.base.config["vocab_size"]))
         self.shortcuts.prove(encoded)
-        return answer_rows(self.shortcuts.way_for(encoded), self.plan.task, self.net, encoded, tick=tick)
+        task = self.plan.task
+
+        def read(rows: Encoded) -> Array:
+            return answer_rows(self.shortcuts.way_for(rows), task, self.net, rows, tick=tick)
+
+        return task.settled(read(encoded), encoded, read)
 
     def write(
         self, records: Sequence[Record], tick: Tick = no_tick, *, decode: Any = None, account: Any = None
@@ -195,12 +200,15 @@ def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
     from tunesmith.engine.network import Network
     from tunesmith.engine.pooling import read_mean, rest_pooler
 
-    mean = plan.task.pool == "mean"
+    family, mean = family_for(plan, base), plan.task.pool == "mean"
+    reads: Any = None if family.purpose != "embed" else "first" if mean else family.reads
     if mean:
-        read_mean(auto, family_of(base.model_type))
-        rest_pooler(auto, family_of(base.model_type))
+        read_mean(auto, family)
+    if mean:
+        rest_pooler(auto, family)
     width = facts.side.width if facts.side else 0
-    net = Network(auto, width, plan.task.outputs(facts), mean=mean, words=_words(plan, facts, base))
+    words = _words(plan, facts, base)
+    net = Network(auto, width, plan.task.outputs(facts), mean=mean, words=words, reads=reads)
     net.statistics_move = plan.train.batch_norm == "moving"
     return net
 
@@ -221,7 +229,12 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
         head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
-    return load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
+    net = load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
+    if purpose == "embed":
+        from tunesmith.engine.pooling import shelve_pooler
+
+        shelve_pooler(net)
+    return net
 
 
 def untuned(model: Model) -> Model:
@@ -232,7 +245,6 @@ def untuned(model: Model) -> Model:
 def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) -> Model:
     """The task answered by a base as it is; facts are those of its tokenizer unless given. Side vectors, which are
     learnt, count nothing there."""
-    from tunesmith.engine.network import Network
     from tunesmith.methods import METHODS
 
     if facts is None:
@@ -241,7 +253,7 @@ def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) ->
     facts = _placed(facts, None)
     plan = plan.model_copy(update={"method": METHODS.make("full")})
     auto = fresh(plan, facts, base, tokenizer).eval().requires_grad_(False)
-    net = Network(auto, 0, plan.task.outputs(facts), words=_words(plan, facts, base))
+    net = _network(plan, facts.model_copy(update={"side": None}), base, auto)
     return Model(plan, facts, base, net, tokenizer)
 
 
@@ -255,6 +267,7 @@ def save(model: Model, folder: Path) -> None:
     with quiet():
         model.plan.method.save(model.net.auto, folder)
         model.tokenizer.save_pretrained(folder)
+    model.plan.task.lay_beside(model.net.auto, folder)
     if model.net.side is not None:
         save_file({"weight": model.net.side.weight.detach().contiguous()}, str(folder / SIDE))
     write_json(folder / CARD, _card(model))
@@ -282,7 +295,8 @@ def ecosystem(plan: Plan, family: Family | None = None) -> str:
     or means, which other tools' classes do not read, or for 8-bit weights, which they multiply with rounded states; or
     because the base asks its convolutions what PEFT's layers around them do not tell."""
     ours = isinstance(family, VisionFamily) and family.asks_strides and plan.method.keeps_base()
-    ours = ours or plan.base.quant == "int8" or getattr(plan.task, "vector", False) or plan.task.pool == "mean"
+    means = plan.task.pool == "mean" and plan.task.kind != "vectors"  # of which sentence-transformers knows
+    ours = ours or plan.base.quant == "int8" or getattr(plan.task, "vector", False) or means
     return "tunesmith" if ours else plan.method.opens_in()
 
 

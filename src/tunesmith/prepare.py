@@ -83,7 +83,11 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     if plan.replay.rows:
         tables.append(_old_rows(plan, before, progress))
         pools["replay"] = ledger.add(tables[-1])
-    roles = replace(plan.task.roles(), group=plan.data.group)
+    tables += [read(name, progress=progress) for name in plan.task.files()]
+    if text := plan.task.objection(plan):  # of what is known now that the columns are
+        raise TunesmithError(f"task: {text}")
+    roles = plan.task.roles()
+    roles = replace(roles, group=plan.data.group or roles.group)
     pools = {name: plan.task.taken_in(records) for name, records in pools.items()}
     notes: list[str] = []
     if len(ledger) >= LONG:
@@ -235,7 +239,7 @@ def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: lis
 
 def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Roles, notes: list[str]) -> None:
     """Labels that stand in a held-out split alone cannot be answered, and that must not be silent."""
-    if plan.task.kind in ("numbers", "text", "pairs") or roles.label is None:
+    if plan.task.kind in ("numbers", "text", "pairs", "vectors") or roles.label is None:
         return
 
     def names(record: Record) -> list[str]:

@@ -148,8 +148,22 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
     """What such a network says of the golden tokens: its logits, or what is read of them at the labels."""
     if model.facts.wording is not None:
         return by_words(net, model.facts.wording, tensors)
+    if model.family.purpose == "embed":
+        return _vectors(net, model, tensors)
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
     return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy()))
+
+
+def _vectors(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
+    """Vectors (N, H) of the golden rows, one at a time, as anybody would pool the last states of a row."""
+    import torch
+
+    mean, reads, rows = model.plan.task.pool == "mean", model.family.reads, []
+    for ids_T, mask_T in zip(tensors["input_ids"], tensors["attention_mask"], strict=True):
+        length = int(mask_T.sum())
+        states_TH = net(input_ids=ids_T[None, :length], attention_mask=mask_T[None, :length]).last_hidden_state[0]
+        rows.append(states_TH.mean(0) if mean else states_TH[0 if reads == "first" else -1])
+    return np.asarray(model.plan.task.finished(torch.stack(rows)))
 
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:

@@ -7,15 +7,16 @@ causal or masked, have the same trunk, and for a head the pretrained one, which 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "language", "masked", "seq2seq", "image"]
-"""Which Auto class: one with a new head for texts or for images; the causal or the masked language model, or the
-encoder-decoder, as it was pretrained. No task asks for the last: the architecture decides what "language" is."""
+Purpose = Literal["classify", "embed", "language", "masked", "seq2seq", "image"]
+"""Which Auto class: one with a new head for texts or for images; the headless model; the causal or the masked language
+model, or the encoder-decoder, as it was pretrained. No task asks for the last: the architecture decides what "language"
+is."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Family:
     name: str
     """`config.model_type`."""
     trunk: str
-    """Attribute of the Auto class that holds the headless model."""
+    """Attribute of the Auto class that holds the headless model; empty where it is the headless model itself."""
     blocks: str
     """Path from the Auto class to its list of blocks."""
     embeddings: tuple[str, ...]
@@ -77,12 +78,20 @@ class Family:
         """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
         if self.purpose == "masked":
             return self.masked_head
-        return () if self.headed else (self.language_head,)
+        return () if self.headed or self.purpose == "embed" else (self.language_head,)
 
     def is_word_head(self, parameter: str) -> bool:
         """Whether a parameter belongs to the pretrained head over the vocabulary."""
         name = self.bare(parameter)
         return any(name.startswith(f"{path}.") for path in self.word_heads)
+
+    def headless(self) -> "Family":
+        """This family as its headless model alone, whose paths begin at the trunk."""
+        embeddings = tuple(path.removeprefix(f"{self.trunk}.") for path in self.embeddings)
+        return replace(
+            self, trunk="", blocks=self.blocks.removeprefix(f"{self.trunk}."), embeddings=embeddings, head=(),
+            purpose="embed",
+        )  # fmt: skip
 
     def pattern(self, layers: Sequence[str], blocks: Iterable[int]) -> str:
         """A regular expression for PEFT's `target_modules`: these layers in these blocks, and nothing else.
@@ -161,7 +170,9 @@ def bare_name(parameter: str) -> str:
 
 _CLASSES: dict[str, Purpose] = {
     "ForSequenceClassification": "classify", "ForMaskedLM": "masked", "ForImageClassification": "image",
+    "LMHeadModel": "language", "Model": "embed",
 }  # fmt: skip
+"""By the end of a class name, the longer ones first."""
 
 
 def purpose_of(net: "nn.Module") -> Purpose:

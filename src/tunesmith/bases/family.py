@@ -117,15 +117,15 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if isinstance(family, VisionFamily):
         return family
     if isinstance(family, EncoderDecoder):
-        if purpose == "classify":
+        if purpose in ("classify", "embed"):
             able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
             raise TunesmithError(
                 f"base: {model_type} writes an answer to what it reads, and has no head that classifies. Use task "
                 f"generate, or a base of another family: {able}"
             )
         return family if config is None else family.sized(config)
-    if purpose == "classify":
-        return family
+    if purpose in ("classify", "embed"):
+        return family if purpose == "classify" else family.headless()
     made = replace(family, head=(), purpose=purpose)
     if not any(made.word_heads):
         able = ", ".join(n for n, f in FAMILIES.items() if any(replace(f, purpose=purpose).word_heads))

@@ -129,7 +129,7 @@ def taken(found: Found, family: Family) -> dict[str, Any]:
 def auto_class(purpose: Purpose) -> str:
     """Name of transformers' Auto class."""
     return {
-        "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
+        "classify": "AutoModelForSequenceClassification", "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
         "image": "AutoModelForImageClassification",
     }[purpose]  # fmt: skip
@@ -149,7 +149,10 @@ def _check_layers(found: Found, family: Family, layers: int | None) -> None:
 def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: bool) -> None:
     # what is the word table under another name is in no file, and no loss
     own = f"{family.language_head}.weight" if tied and family.purpose != "masked" else None
-    missing = sorted(k for k in keys if not family.is_head(bare_name(k)) and bare_name(k) != own)
+    spare = "pooler." if family.purpose == "embed" else "\0"  # of the headless model states are read, not its pooler
+    missing = sorted(
+        k for k in keys if not family.is_head(bare_name(k)) and bare_name(k) != own and not k.startswith(spare)
+    )
     if lost := [k for k in missing if family.is_word_head(k)]:
         purpose = "fill gaps" if family.purpose == "masked" else "write"
         raise TunesmithError(

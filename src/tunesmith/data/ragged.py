@@ -75,6 +75,10 @@ class Ragged:
         """The same rows with some of their numbers: those that are `wanted`, (M,), of the flat array."""
         return Ragged(self.flat[wanted], np.append(0, np.cumsum(wanted))[self.offsets])
 
+    def grouped(self, bounds: NDArray[np.int64]) -> "Ragged":
+        """Neighbours bounds[i] to bounds[i + 1] as one row each, over the same numbers."""
+        return Ragged(self.flat, self.offsets[bounds])
+
     def pick(self, rows: Sequence[int]) -> "Ragged":
         """Some rows, in the order asked for."""
         return Ragged.of([self[r].tolist() for r in rows])

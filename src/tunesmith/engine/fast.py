@@ -80,6 +80,8 @@ class Fast:
     def head(self, read_QH: torch.Tensor, form: int = 0) -> torch.Tensor:
         """Logits (B, C) without the side path, or scores of words (B, W), from the states that the head reads."""
         words = self.net.words
+        if self.net.reads is not None:  # a headless model says what it read
+            return read_QH
         if words is None:
             return self.layout.head(self.auto, self.trunk, read_QH, mean=self.net.mean)
         states_BnH = read_QH.reshape(-1, words.wording.reads(form), read_QH.shape[-1])

@@ -7,7 +7,7 @@ changing a module that other tools know.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch import nn
 from tunesmith.bases.family import Family, plain
 from tunesmith.bases.quant import numel
 from tunesmith.engine import statistics
+from tunesmith.engine.pooling import state_at
 from tunesmith.engine.words import LabelWords
 
 if TYPE_CHECKING:
@@ -27,12 +28,15 @@ class Network(nn.Module):
     """Auto class (maybe inside PEFT wrappers) + side path. A language model answers with its label words."""
 
     def __init__(
-        self, auto: nn.Module, side_width: int, outputs: int, *, mean: bool = False, words: LabelWords | None = None
-    ) -> None:
+        self, auto: nn.Module, side_width: int, outputs: int, *, mean: bool = False, words: LabelWords | None = None,
+        reads: Literal["first", "last"] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.auto, self.mean, self.words = auto, mean, words
         self.statistics_move = False
         """Whether batch norms follow the batches they see (`statistics`)."""
+        self.reads = reads
+        """Of a headless model: which position is what it says of a row."""
         self.noise: Noise | None = None
         """On the embeddings of words, in training alone."""
         self.checkpointing = False
@@ -51,6 +55,8 @@ class Network(nn.Module):
         """What the library's own forward pass says of rows in one form: logits (B, C), or scores of words (B, W)."""
         device = next(self.parameters()).device
         inputs = {k: v.to(device) for k, v in batch.inputs.items()}
+        if self.reads is not None:
+            return state_at(self.auto(**inputs).last_hidden_state, inputs["attention_mask"], self.reads)
         if self.words is None:
             return cast("torch.Tensor", self.auto(**inputs).logits)
         assert batch.places is not None, "label words are read somewhere"

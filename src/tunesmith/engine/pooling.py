@@ -7,7 +7,7 @@ head picks is the mean; where the trunk holds a pooler (BERT), the mean takes th
 Shape letters: B rows, T tokens, H width.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,6 +21,15 @@ def mean_of(states_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
     """Mean over the real tokens of each row, (B, H)."""
     weights_BT1 = mask_BT[:, -states_BTH.shape[1] :].unsqueeze(-1).to(states_BTH.dtype)  # prefix keys have no states
     return (states_BTH * weights_BT1).sum(1) / weights_BT1.sum(1)
+
+
+def state_at(states_BTH: torch.Tensor, mask_BT: torch.Tensor, reads: Literal["first", "last"]) -> torch.Tensor:
+    """State of the first position of each right-padded row, or of its last token, (B, H). Virtual tokens stand before
+    a row and are part of it."""
+    if reads == "first":
+        return states_BTH[:, 0]
+    last_B = mask_BT.sum(1) - 1 + states_BTH.shape[1] - mask_BT.shape[1]
+    return states_BTH[torch.arange(len(states_BTH), device=states_BTH.device), last_B]
 
 
 def read_mean(net: "nn.Module", family: Family) -> None:
@@ -41,6 +50,16 @@ def read_mean(net: "nn.Module", family: Family) -> None:
 
     trunk.register_forward_pre_hook(remember, with_kwargs=True)
     trunk.register_forward_hook(replace)
+
+
+def shelve_pooler(net: "nn.Module") -> None:
+    """Make the pooler of a headless model, of which states are read, something that is saved and that nobody trains:
+    its weights become buffers."""
+    pooler: Any = getattr(net, "pooler", None)
+    for module in () if pooler is None else pooler.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach())
 
 
 def rest_pooler(net: "nn.Module", family: Family) -> None:

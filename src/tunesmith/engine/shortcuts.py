@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from torch.nn.functional import softplus
 
@@ -197,9 +197,9 @@ class HeadShortcuts(Shortcuts[Way]):
         """
         if self.proven and not learning:
             return
-        self.proven = True
+        task, self.proven = self.plan.task, True
         self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
-        losses = _evenly if rows.inner is not None else cast("LogitsTask", self.plan.task).losses
+        losses = task.losses if isinstance(task, LogitsTask) and rows.inner is None else _evenly
         rows = rows.inner or rows
         if why := self._cannot_pack(rows):
             self.refused.append(f"packed rows: {why}")
@@ -239,6 +239,8 @@ class HeadShortcuts(Shortcuts[Way]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets, or find that it was done before."""
+        corpora = {f"{n} corpus": e.relations.corpus for n, e in sets.items() if e.relations is not None}
+        sets = {name: e.inner or e for name, e in sets.items()} | {n: e for n, e in corpora.items() if e is not None}
         cut = self._cut(sets)
         sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate((e.inner or e).forms)}
         if isinstance(self.way, Packed) and cut and not self.way.virtual:
@@ -279,5 +281,5 @@ class HeadShortcuts(Shortcuts[Way]):
 
 
 def _evenly(scores_BC: "Tensor", targets: "Tensor | None") -> "Tensor":
-    """A loss of sequences one by one, (B,), where a task's own wants two a row: each against a score of 0."""
+    """A loss of sequences one by one, (B,), where a task's own compares several: each output against 0."""
     return softplus(-scores_BC).sum(-1)

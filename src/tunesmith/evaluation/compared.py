@@ -51,6 +51,14 @@ def _of(
         return {s: task.answer(found, model.facts) for s, found in outputs.items() if found is not None}
     if task.kind == "pairs":
         return _of_pairs(name, prepared, model, encoded)
+    if name == "bm25":
+        from tunesmith.evaluation.bm25 import bm25
+
+        ranking: Any = task
+        return {
+            s: task.answer(ranking.ranked_by(e, prepared.splits[s], bm25), model.facts)
+            for s, e in encoded.items() if s != "train"
+        }  # fmt: skip
     truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
     sizes = [len(encoded[s]) for s in splits]
@@ -136,7 +144,7 @@ def paired(by: Judge, mine: Answers, others: Mapping[str, Answers], split: str) 
         found = asdict(
             paired_bootstrap(
                 metric, mine, theirs, resamples=by.plan.evaluate.resamples, seed=by.plan.train.seed,
-                level=by.plan.evaluate.level,
+                level=by.plan.evaluate.level, groups=mine.groups,
             )
         )  # fmt: skip
         clean = {k: (v if v is None or np.isfinite(v) else None) for k, v in found.items()}

@@ -74,8 +74,9 @@ class Judge:
         evaluate = self.plan.evaluate
         metrics = [m for m in self.metrics if (written or not m.reads_text) and (taught or not m.reads_training)]
         found = intervals(
-            metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level
-        )
+            metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level,
+            groups=answers.groups,
+        )  # fmt: skip
         return {name: _plain(each) for name, each in found.items()}
 
     def signatures(self, answers: Answers) -> dict[str, str]:

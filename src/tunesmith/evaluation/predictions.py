@@ -37,6 +37,8 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
             added |= _pairs(each, records)
         if any(e.kind == "text" and any(len(t) > 1 for t in e.truth) for e in answers.values()):
             added["references"] = [list(t) for t in each.truth]
+        if each.kind == "vectors":
+            added["query"] = each.truth[:, 1].astype(int).tolist()
         for name, values in added.items():
             columns.setdefault(name, []).extend(values)
     with replacing(path) as temporary:
@@ -61,8 +63,8 @@ def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
         return [str(references[0]) for references in answers.truth]
     if answers.kind == "pairs":
         return ["first" if wins else "second" for wins in answers.truth == 1]
-    if answers.kind == "numbers":
-        return [float(v) for v in answers.truth]
+    if answers.kind in ("numbers", "vectors"):
+        return [float(v) for v in answers.truth.reshape(len(answers.truth), -1)[:, 0]]
     if answers.kind == "multilabel":
         return [
             json.dumps([answers.labels[c] for c in np.flatnonzero(row)], ensure_ascii=False) for row in answers.truth

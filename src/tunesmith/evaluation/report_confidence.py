@@ -26,7 +26,7 @@ def confidence(results: Results) -> Section:
     """How well the probabilities rank, and whether they can be believed."""
     part = results.part
     title = "Can its confidence be believed?"
-    if part is None or part.answers.scores is None or not len(part) or results.kind in ("text", "pairs"):
+    if part is None or part.answers.scores is None or not len(part) or results.kind in ("text", "pairs", "vectors"):
         return Section("confidence", title)
     names, sides = _sides(part.answers)
     figures = [_roc(names, sides), _precision_recall(names, sides), _calibration(part.answers), _how_sure(part.answers)]

@@ -22,7 +22,7 @@ from tunesmith.evaluation.report_blocks import (
 )
 from tunesmith.evaluation.report_heat import SHOWN, heat, most_confused
 from tunesmith.evaluation.report_read import Part, Results
-from tunesmith.metrics import Floats, Ints
+from tunesmith.metrics import Answers, Floats, Ints
 from tunesmith.metrics._pairs import FIRST_TOKENS, SECOND_TOKENS, UNTOLD, margins
 
 MANY = 25
@@ -128,7 +128,7 @@ def _by_length(part: Part, margin_N: Floats) -> Table:
 def classes(results: Results) -> Section:
     """How well each class or label is found, the hardest first."""
     part = results.part
-    if part is None or results.kind in ("numbers", "text", "pairs") or not len(part):
+    if part is None or results.kind in ("numbers", "text", "pairs", "vectors") or not len(part):
         return Section("per-class", "Class by class")
     noun = "label" if results.kind == "multilabel" else "class"
     level = float(results.measured.get("level", 0.95))
@@ -178,13 +178,16 @@ def mistakes(results: Results) -> Section:
         "multilabel": "The rows with the clearest wrong label, surest first. Some are wrong labels in the file.",
         "numbers": "The answers that lie farthest from the truth. Some are typing errors in the file.",
         "text": "The rows whose true answer surprised the model most, token by token, and what it wrote instead.",
+        "vectors": "Of rankings, the passages that answer a query and stand farthest down; of pairs with a score, "
+        "those whose likeness is farthest from it, both counted by their order. Some are judged wrongly in the file.",
         "pairs": "The comparisons that came out most clearly the wrong way round. Some are judged wrongly in the file.",
     }[results.kind]
     shown = [_mistake(part, int(row)) for row in rows]
     return Section("mistakes", title, [Note(told), Mistakes(f"{len(shown)} rows", shown)])
 
 
-_TITLES = {"numbers": "Largest errors", "text": "Most surprising answers", "pairs": "Clearest wrong preferences"}
+_TITLES = {"numbers": "Largest errors", "text": "Most surprising answers", "pairs": "Clearest wrong preferences",
+           "vectors": "Farthest from where they belong"}  # fmt: skip
 
 
 def _wrong(part: Part) -> Ints:
@@ -196,9 +199,20 @@ def _wrong(part: Part) -> Ints:
     if answers.kind == "pairs":
         margin_N = margins(answers, "margin")
         return np.argsort(margin_N, kind="stable")[: min(20, int((margin_N < 0).sum()))]
+    if answers.kind == "vectors":
+        return _far(answers)
     if answers.kind == "classes" and answers.scores is None:  # how sure it was is not known: the first ones
         return np.flatnonzero(answers.truth != answers.predicted)[:20]
     return most_confident_errors(answers, 20)
+
+
+def _far(answers: Answers) -> Ints:
+    """Answers of rankings by their place; scored pairs by how far the order of likeness is from that of scores."""
+    place_N, grade_N = answers.predicted.astype(np.float64), answers.truth[:, 0].astype(np.float64)
+    if answers.scores is None or not np.array_equal(place_N, answers.scores[:, 0]):
+        return np.argsort(np.where(grade_N > 0, -place_N, 0), kind="stable")[: min(20, int((place_N > 1).sum()))]
+    order_N, wanted_N = (np.argsort(np.argsort(each, kind="stable"), kind="stable") for each in (place_N, grade_N))
+    return np.argsort(-np.abs(order_N - wanted_N), kind="stable")[:20]
 
 
 def _mistake(part: Part, row: int) -> Mistake:
@@ -209,6 +223,8 @@ def _mistake(part: Part, row: int) -> Mistake:
         return _wrong_pair(part, row, text)
     if answers.kind == "text":
         return Mistake(text, str(answer)[:LONGEST] or "(not written)", str(truth[0])[:LONGEST], part.places[row])
+    if answers.kind == "vectors":
+        return Mistake(text, number(float(f"{answer:.3g}")), number(float(truth[0])), part.places[row])
     if answers.kind == "numbers":
         return Mistake(text, number(float(answer)), number(float(truth)), part.places[row])
     if answers.kind == "multilabel":

@@ -174,6 +174,10 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
         return _pairs(columns)
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
+    if kind == "vectors":
+        found = np.array([truth, columns["query"]], dtype=np.float64).T
+        scores_N1 = np.array(columns["similarity"], dtype=np.float64)[:, None]
+        return Answers(kind, found, np.array(predicted, dtype=np.float64), scores_N1)
     sets = [[_names(cell, kind) for cell in side] for side in (truth, predicted)]
     labels = tuple(facts.get("labels") or sorted({name for side in sets for cell in side for name in cell}))
     number = {name: i for i, name in enumerate(labels)}

@@ -89,6 +89,7 @@ def question(results: Results) -> str:
         "numbers": f"to estimate the number “{answer}” from “{text}”{pair}",
         "text": "to answer as its rows do",
         "pairs": "to prefer what its rows say is the better answer",
+        "vectors": "to bring the vectors of texts that belong together near each other",
     }[results.kind]
     return f"Fine-tune {named(results.plan.get('base'))} with {named(results.plan.get('method'))} on " \
            f"{' and '.join(_files(results))} {goal}."  # fmt: skip

@@ -21,7 +21,7 @@ from tunesmith.errors import TunesmithError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors"]
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -39,7 +39,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answered and what is true, for N rows of one of five kinds.
+    """What a model answered and what is true, for N rows of one of six kinds.
 
     classes: `truth`, `predicted` (N,) class numbers (-1 in truth = a label the model does not know),
     `scores` (N, C) probabilities. multilabel: `truth`, `predicted` (N, C) of 0/1, `scores` (N, C).
@@ -53,6 +53,9 @@ class Answers:
     [log-probability in nats of the first and of the second answer, their tokens, their log-probabilities before
     training, their rewards]. Where there is one answer (`loss: kto`), the second has no tokens, and its reward is the
     point of reference. A reward model knows no log-probabilities: NaN in all rows.
+    vectors: a row is two texts that were compared; `truth` (N, 2) is [how alike or how relevant they are, number of the
+    query], `predicted` (N,) their similarity, or the place of the second among all answers to the first, from 1;
+    `scores` (N, 1) the similarity. Rows of a query depend on each other and are drawn together (`groups`).
 
     Rows with truth -1 count as one further class that is never answered and has probability 0: wrong in accuracy,
     a class with recall 0 in macro averages, "not positive" in two-class metrics. This is what scikit-learn says of
@@ -86,6 +89,11 @@ class Answers:
         # np.array would make a matrix of tuples of one length.
         truth = np.fromiter((tuple(row) for row in references), dtype=object, count=len(references))
         return cls("text", truth, np.fromiter(predicted, dtype=object, count=len(predicted)), scores)
+
+    @property
+    def groups(self) -> NDArray[np.generic] | None:
+        """What the rows that are drawn together share; None where each stands for itself."""
+        return self.truth[:, 1] if self.kind == "vectors" else None
 
     def take(self, rows: NDArray[np.bool_] | Ints) -> "Answers":
         """The answers of some rows, by mask or by number: a slice, or the rows whose label is known.

@@ -109,6 +109,8 @@ def classes(answers: Answers) -> tuple[Ints, Ints]:
 
 def numbers(answers: Answers) -> tuple[Floats, Floats]:
     """Truth and answers as floats."""
+    if answers.kind == "vectors":
+        return answers.truth[:, 0].astype(np.float64), answers.predicted.astype(np.float64)
     return answers.truth.astype(np.float64), answers.predicted.astype(np.float64)
 
 

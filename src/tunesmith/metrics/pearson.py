@@ -16,7 +16,7 @@ class Pearson(Metric):
     """Pearson correlation: how far answers and truth move together."""
 
     name: Literal["pearson"] = "pearson"
-    kinds: ClassVar[tuple[Kind, ...]] = ("numbers",)
+    kinds: ClassVar[tuple[Kind, ...]] = ("numbers", "vectors")
     prefer: ClassVar[str] = (
         "prefer pearson when answers should follow the truth on a straight line, whatever its unit; spearman is "
         "steadier"

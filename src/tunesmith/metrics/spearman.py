@@ -16,7 +16,7 @@ class Spearman(Metric):
     """Spearman correlation: how far ranks of answers and truth move together."""
 
     name: Literal["spearman"] = "spearman"
-    kinds: ClassVar[tuple[Kind, ...]] = ("numbers",)
+    kinds: ClassVar[tuple[Kind, ...]] = ("numbers", "vectors")
     prefer: ClassVar[str] = (
         "prefer spearman when the order of the answers matters and their scale does not, as for similarity"
     )

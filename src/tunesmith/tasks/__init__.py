@@ -7,6 +7,7 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs"]
+    from tunesmith.tasks._relations import Pull, Relations
+
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors"]
 Array = NDArray[Any]
 Rows = Sequence[int] | NDArray[np.int64]
 """Numbers of rows."""
@@ -140,8 +143,14 @@ class Encoded:
     others: "tuple[Encoded, ...]" = ()
     """The same rows in the other forms of their wording, where label words have several tokens."""
     inner: "Encoded | None" = None
-    """Where a row is two sequences: these, 2 N of them, row r being 2 r and 2 r + 1. `ids` are the same flat numbers
-    with every second offset, so that batches and budgets count rows; a language model reads these."""
+    """Where a row is several sequences: these, 2 N of them unless `bounds` says otherwise, row r being 2 r and 2 r + 1.
+    `ids` are the same flat numbers with fewer offsets, so that batches and budgets count rows; networks read these."""
+    bounds: NDArray[np.int64] | None = None
+    """(N + 1,): row r is the inner sequences bounds[r] to bounds[r + 1]."""
+    relations: "Relations | None" = None
+    """How the sequences of rows belong together, for tasks that compare vectors."""
+    pull: "Pull | None" = None
+    """What the loss of a whole step wants of each vector, where the step is run in several pieces (`Task.faced`)."""
     reference: NDArray[np.float64] | None = None
     """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
     mix: Any = None
@@ -189,6 +198,11 @@ class Encoded:
         """First place of a row whose label can be predicted: something must stand before it."""
         return 0 if self.apart else 1
 
+    def sequences(self, rows: "Rows") -> list[int]:
+        """Numbers of the inner sequences of some rows, row by row."""
+        bounds = np.arange(len(self) + 1) * 2 if self.bounds is None else self.bounds
+        return [s for r in rows for s in range(int(bounds[r]), int(bounds[r + 1]))]
+
     def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
         """(targets, weights) of some rows."""
         import torch
@@ -226,6 +240,10 @@ class Task(Part):
     """Whether rows are images."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
+
+    def files(self) -> tuple[str, ...]:
+        """Further files that the (resolved) task reads rows from."""
+        return ()
 
     @property
     def usual_baselines(self) -> tuple[str, ...]:
@@ -317,6 +335,14 @@ class Task(Part):
     @abstractmethod
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """What the network says of some rows, (B, C) float32: its outputs."""
+
+    def settled(self, outputs_NC: Array, encoded: Encoded, read: "Callable[[Encoded], Array]") -> Array:
+        """Outputs of rows of which each depends on all (a place in a ranking), from what was read of each; `read` says
+        the same of further rows. Most rows stand for themselves."""
+        return outputs_NC
+
+    def lay_beside(self, net: Any, folder: "Path") -> None:
+        """Write beside a saved model what other tools want to know of this task; most tasks are in config.json."""
 
     @abstractmethod
     def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:

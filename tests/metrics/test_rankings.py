@@ -1,0 +1,105 @@
+"""Ranking metrics: equal to trec_eval's (pytrec_eval, where it is installed), and to cases worked by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tunesmith.evaluation.intervals import intervals
+from tunesmith.evaluation.significance import paired_bootstrap, paired_permutation
+from tunesmith.metrics import METRICS, Answers
+from tunesmith.tasks.embed import RANKING
+
+QUERIES, PASSAGES = 9, 140
+
+
+def drawn(seed: int = 0) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]], Answers]:
+    """(relevance, scores by query and passage, the same as answers)."""
+    draw = np.random.default_rng(seed)
+    relevance: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    rows = []
+    for q in range(QUERIES):
+        score = draw.permutation(PASSAGES).astype(float)
+        place = PASSAGES - score
+        judged = draw.choice(PASSAGES, draw.integers(1, 25), replace=False)
+        grade = draw.integers(0, 4, len(judged))
+        grade[0] = 2
+        relevance[f"q{q}"] = {f"d{d}": int(g) for d, g in zip(judged, grade, strict=True)}
+        run[f"q{q}"] = {f"d{d}": float(s) for d, s in enumerate(score)}
+        rows += [(g, q, place[d]) for d, g in zip(judged, grade, strict=True)]
+    table = np.array(rows, dtype=np.float64)[draw.permutation(len(rows))]
+    return relevance, run, Answers("vectors", table[:, :2], table[:, 2], table[:, 2:] * 0)
+
+
+def value(name: str, answers: Answers) -> float:
+    return float(METRICS.make(name).measure(answers, np.ones((1, len(answers.truth))))[0])
+
+
+NAMES = {
+    "ndcg_at_10": "ndcg_cut_10", "map": "map", "recall_at_1": "recall_1", "recall_at_10": "recall_10",
+    "recall_at_100": "recall_100", "precision_at_10": "P_10", "mrr_at_10": "recip_rank",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", RANKING)
+def test_equals_trec_eval(name: str, seed: int) -> None:
+    trec: Any = pytest.importorskip("pytrec_eval")
+    relevance, run, answers = drawn(seed)
+    if name == "mrr_at_10":  # trec_eval has no cut for it: give it ten places alone
+        run = {q: dict(sorted(of.items(), key=lambda one: -one[1])[:10]) for q, of in run.items()}
+    wanted = {"recip_rank", "map", "P.10", "recall.1,10,100", "ndcg_cut.10"}
+    found = trec.RelevanceEvaluator(relevance, wanted).evaluate(run)
+    expected = np.mean([each[NAMES[name]] for each in found.values()])
+    assert value(name, answers) == pytest.approx(expected, abs=1e-6)
+
+
+def test_worked_by_hand() -> None:
+    """Query 0: grades 2, 1 at places 1 and 4, one answer at 12. Query 1: grade 1 at place 2, and a passage that is
+    none at place 1. Query 2 has no answer and is left out."""
+    truth = np.array([[2, 0], [1, 0], [1, 0], [1, 1], [0, 1], [0, 2]], dtype=np.float64)
+    answers = Answers("vectors", truth, np.array([1.0, 4, 12, 2, 1, 3]))
+    ideal = 2 + 1 / math.log2(3) + 1 / math.log2(4)
+    expected = {
+        "ndcg_at_10": ((2 + 1 / math.log2(5)) / ideal + 1 / math.log2(3)) / 2,
+        "map": ((1 + 2 / 4 + 3 / 12) / 3 + 1 / 2) / 2,
+        "mrr_at_10": (1 + 1 / 2) / 2,
+        "recall_at_1": (1 / 3 + 0) / 2,
+        "recall_at_10": (2 / 3 + 1) / 2,
+        "recall_at_100": 1.0,
+        "precision_at_10": (2 / 10 + 1 / 10) / 2,
+    }
+    assert set(expected) == set(RANKING)
+    for name, wanted in expected.items():
+        assert value(name, answers) == pytest.approx(wanted, abs=1e-12), name
+
+
+@pytest.mark.parametrize("name", RANKING)
+def test_a_query_drawn_twice_counts_twice(name: str) -> None:
+    _, _, answers = drawn()
+    query = answers.truth[:, 1]
+    twice = np.flatnonzero(query == 3)
+    truth = np.concatenate([answers.truth, np.column_stack([answers.truth[twice, 0], np.full(len(twice), 99.0)])])
+    longer = Answers("vectors", truth, np.concatenate([answers.predicted, answers.predicted[twice]]))
+    weights = np.where(query == 3, 2.0, 1.0)[None]
+    assert METRICS.make(name).measure(answers, weights)[0] == pytest.approx(value(name, longer), abs=1e-12)
+
+
+def test_intervals_draw_queries() -> None:
+    _, _, answers = drawn()
+    metric = METRICS.make("ndcg_at_10")
+    found = intervals([metric], answers, resamples=400, groups=answers.groups)["ndcg_at_10"]
+    each = [value("ndcg_at_10", answers.take(answers.truth[:, 1] == q)) for q in range(QUERIES)]
+    draws = np.random.default_rng(1).integers(0, QUERIES, (4000, QUERIES))
+    low, high = np.quantile(np.array(each)[draws].mean(1), [0.025, 0.975])
+    assert found.low == pytest.approx(low, abs=0.03) and found.high == pytest.approx(high, abs=0.03)
+
+
+def test_paired_tests_take_rankings() -> None:
+    _, _, answers = drawn()
+    better = Answers("vectors", answers.truth, np.maximum(1, answers.predicted // 3), answers.scores)
+    metric = METRICS.make("ndcg_at_10")
+    assert paired_bootstrap(metric, better, answers, groups=answers.groups).p < 0.02
+    assert paired_permutation(metric, better, answers, groups=answers.groups).p < 0.02
