@@ -26,7 +26,7 @@ from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
 from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
-from tunesmith.mining import mine
+from tunesmith.mining import mine, told
 from tunesmith.model import Model, build, ecosystem, facts_for, kept, rows_for_golden, save, untuned
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
