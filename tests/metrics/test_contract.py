@@ -14,10 +14,10 @@ NAMES = METRICS.names()
 EXPECTED = (
     "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
     "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 kl "
-    "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 ndcg_at_10 nll "
-    "nll_chosen pearson "
-    "perplexity precision precision_at_10 python_parses r2 recall recall_at_1 recall_at_10 recall_at_100 reward_accuracy reward_margin rmse roc_auc rouge1 "
-    "rouge2 rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
+    "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 "
+    "ndcg_at_10 nll nll_chosen pearson perplexity precision precision_at_10 python_parses r2 recall "
+    "recall_at_1 recall_at_10 recall_at_100 reward_accuracy reward_margin rmse roc_auc rouge1 rouge2 "
+    "rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
     "token_accuracy token_f1 valid_json weighted_f1 win_rate"
 )
 LOWER = {
