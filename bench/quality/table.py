@@ -34,7 +34,7 @@ TITLES = {
 MAIN = {"goemotions": ("macro_f1", "micro_f1"), "sts": ("spearman", "pearson")}
 VECTORS = {
     "cranfield": ("Cranfield, retrieval", "1,400 abstracts of aerodynamics; three fifths of 225 queries with their "
-                  "relevance to learn from, a tenth to pick the epoch, the rest to judge on, over all abstracts",
+                  "relevance to learn from, a tenth to pick the epoch, the rest to judge on, over all abstracts (their first 64 tokens)",
                   ("ndcg_at_10", "map", "mrr_at_10", "recall_at_10")),
     "sts_embed": ("STS, vectors", "cosine of vectors (task `embed`, loss cosent) against scores: learnt from SemEval 2012 "
                   "to 2014, tested on 2015 and 2016", ("spearman", "pearson")),

@@ -14,9 +14,10 @@ NAMES = METRICS.names()
 EXPECTED = (
     "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
     "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 kl "
-    "length_ratio log_loss macro_f1 macro_precision macro_recall mae mcc micro_f1 nll nll_chosen pearson "
-    "perplexity precision python_parses r2 recall reward_accuracy reward_margin rmse roc_auc rouge1 "
-    "rouge2 rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
+    "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 "
+    "ndcg_at_10 nll nll_chosen pearson perplexity precision precision_at_10 python_parses r2 recall "
+    "recall_at_1 recall_at_10 recall_at_100 reward_accuracy reward_margin rmse roc_auc rouge1 rouge2 "
+    "rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
     "token_accuracy token_f1 valid_json weighted_f1 win_rate"
 )
 LOWER = {
@@ -44,7 +45,8 @@ def test_perfect_answers_get_the_best_value() -> None:
     nothing reaches, and has a test of its own."""
     code = "['x = 1', 'yes']"  # Python of one statement; no JSON
     data = '{"a": [1, "b"], "c": null}'
-    best = {"bleu": 100.0, "chrf": 100.0, "content_kept": 100.0, "perplexity": 1.0}
+    best = {"bleu": 100.0, "chrf": 100.0, "content_kept": 100.0, "perplexity": 1.0,
+            "precision_at_10": 0.1}  # fmt: skip
     truth = np.array([0, 1, 1, 0])
     hot = np.eye(2)[truth]
     kinds = {
@@ -54,13 +56,16 @@ def test_perfect_answers_get_the_best_value() -> None:
         "text": Answers.of_texts([(code,), ("b = [2, 3, 4]", "c"), ("d(h)",), ("e + f",)],
                                  [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
         "pairs": Answers("pairs", np.ones(4), np.ones(4), np.array([[0.0, -9, 3, 3, 0, -9, 1, 0]] * 4)),
+        "vectors": Answers("vectors", np.array([[2.0, 0], [1, 1], [3, 2], [1, 3]]), np.ones(4)),
     }  # fmt: skip
+    alike = Answers("vectors", kinds["vectors"].truth, kinds["vectors"].truth[:, 0])
     kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)
     shaped = replace(Answers.of_texts([(data,)] * 4, [data] * 4), beside=Beside({"required": ["a", "c"]}))
     for name in set(NAMES) - {"style"}:
         metric: Metric = METRICS.find(name)()
         for kind in metric.kinds:
             answers = shaped if "json" in name or "schema" in name else kinds[kind]
+            answers = alike if kind == "vectors" and name in ("spearman", "pearson") else answers
             value = metric.measure(answers, np.ones((1, 4)))[0]
             assert value == pytest.approx(best.get(name, 1.0 if metric.better == "higher" else 0.0), abs=1e-9), name
 

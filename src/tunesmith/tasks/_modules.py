@@ -43,7 +43,7 @@ def write_modules(task: "Embed", net: Any, folder: Path) -> None:
     pooling = {"word_embedding_dimension": config.hidden_size} | {name: key == mode for key, name in old.items()}
     whole = {"Pooling": pooling, "Dense": _first(task.width or 0, config.hidden_size)}
     for path, kind in list(zip(paths, steps, strict=True))[1:]:
-        (folder / path).mkdir()
+        (folder / path).mkdir(exist_ok=True)
         write_json(folder / path / "config.json", whole.get(kind, {}))
         if kind == "Dense":
             weight = torch.eye(config.hidden_size)[: task.width].contiguous()
