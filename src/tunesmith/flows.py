@@ -152,7 +152,9 @@ def ask(path: str | Path, rows: Sequence[dict[str, Any]], *, online: bool = Fals
     from tunesmith.asking import answers_for
 
     model = load(path, online=online)
-    column = getattr(model.plan.task, "text", None) or model.plan.task.roles(labelled=False).shown[0]
+    task = model.plan.task
+    shown = task.roles(labelled=False).shown[0]
+    column = getattr(task, "text", None) or ("text" if shown.startswith("tunesmith:") else shown)
     rows = [{column: r["text"]} if column not in r and set(r) == {"text"} else r for r in rows]
     columns = tuple(dict.fromkeys(k for r in rows for k in r))
     table = Table("rows", columns, [(0, dict(r)) for r in rows], (), "")
