@@ -100,13 +100,13 @@ def trained(asked: dict[str, Any], split: Split) -> dict[str, Any]:
     encoded = {n: task.encode(getattr(split, n), roles, tokenizer, facts) for n in ("train", "validation", "test")}
     model = build(plan, facts, found, tokenizer)
     judge = Judge(plan, facts)
-    truth = task.truth(encoded["validation"], facts)
-    job = Job(model, encoded["train"], encoded["validation"], lambda lo: judge.quick(lo, truth), Path(), save=False)
+    held = encoded["validation"]
+    job = Job(model, encoded["train"], held, lambda lo: judge.quick(lo, held), Path(), save=False)
     state = Loop(job).run()
     model = decide(model, encoded["validation"])
-    answers = answers_of(task, model.outputs(encoded["test"]), task.truth(encoded["test"], facts), model.facts)
+    answers = answers_of(task, model.outputs(encoded["test"]), encoded["test"], model.facts)
     return {
-        "metrics": Judge(plan, model.facts).quick(model.outputs(encoded["test"]), answers.truth),
+        "metrics": Judge(plan, model.facts).quick(model.outputs(encoded["test"]), encoded["test"]),
         "intervals": Judge(plan, model.facts).full(answers),
         "predicted": compact(answers.predicted),
         "truth": compact(answers.truth),

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "language", "masked", "seq2seq"]
-"""Which Auto class: one with a new head; the causal or the masked language model, or the encoder-decoder, as it was
-pretrained. Tasks ask for one of the first three, and the architecture decides whether the second is the last."""
+Purpose = Literal["classify", "tag", "language", "masked", "seq2seq"]
+"""Which Auto class: one with a new head on a row, or on each of its tokens; the causal or the masked language model,
+or the encoder-decoder, as it was pretrained. Tasks ask for one of the first four, and the architecture decides
+whether language is the last."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Family:
         """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
         if self.purpose == "masked":
             return self.masked_head
-        return () if self.purpose == "classify" else (self.language_head,)
+        return () if self.purpose in ("classify", "tag") else (self.language_head,)
 
     def is_word_head(self, parameter: str) -> bool:
         """Whether a parameter belongs to the pretrained head over the vocabulary."""
@@ -154,7 +155,9 @@ def bare_name(parameter: str) -> str:
     return re.sub(r"\.(modules_to_save\.[^.]+|original_module|base_layer)(?=\.)", "", name)
 
 
-_CLASSES: dict[str, Purpose] = {"ForSequenceClassification": "classify", "ForMaskedLM": "masked"}
+_CLASSES: dict[str, Purpose] = {
+    "ForSequenceClassification": "classify", "ForTokenClassification": "tag", "ForMaskedLM": "masked",
+}  # fmt: skip
 
 
 def purpose_of(net: "nn.Module") -> Purpose:

@@ -115,7 +115,8 @@ def taken(found: Found, family: Family) -> dict[str, Any]:
 def auto_class(purpose: Purpose) -> str:
     """Name of transformers' Auto class."""
     return {
-        "classify": "AutoModelForSequenceClassification", "language": "AutoModelForCausalLM",
+        "classify": "AutoModelForSequenceClassification", "tag": "AutoModelForTokenClassification",
+        "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
     }[purpose]  # fmt: skip
 

@@ -62,6 +62,9 @@ class Fast:
     def head(self, read_QH: torch.Tensor, form: int = 0) -> torch.Tensor:
         """Logits (B, C) without the side path, or scores of words (B, W), from the states that the head reads."""
         words = self.net.words
+        if self.family.purpose == "tag":  # one linear layer in every architecture, behind a dropout
+            head = self.auto.get_submodule(self.family.head[0])
+            return cast("torch.Tensor", head(self.auto.dropout(read_QH)))
         if words is None:
             return self.layout.head(self.auto, self.trunk, read_QH, mean=self.net.mean)
         states_BnH = read_QH.reshape(-1, words.wording.reads(form), read_QH.shape[-1])

@@ -48,7 +48,8 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
 
 
 _TASK_TYPES = {
-    "classify": "SEQ_CLS", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
+    "classify": "SEQ_CLS", "tag": "TOKEN_CLS", "language": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION",
+    "seq2seq": "SEQ_2_SEQ_LM",
 }  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network and changes nothing."""
 
@@ -58,7 +59,8 @@ def _wrapper(net: "nn.Module") -> Any:
     import peft
 
     return {
-        "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
+        "classify": peft.PeftModelForSequenceClassification, "tag": peft.PeftModelForTokenClassification,
+        "language": peft.PeftModelForCausalLM,
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM,
     }[purpose_of(net)]  # fmt: skip
 
