@@ -235,9 +235,10 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: tuple[Literal["majority", "tfidf", "probe", "untuned"], ...] | None = None
+    baselines: tuple[Literal["majority", "tfidf", "probe", "dictionary", "untuned"], ...] | None = None
     """What stands beside the result; the task's own unless named. majority: the most frequent answer. tfidf: word
-    counts with a linear model. probe: the frozen base with one. untuned: the base as it was, for tasks that write."""
+    counts with a linear model. probe: the frozen base with one. dictionary: for tags, each word's most frequent one.
+    untuned: the base as it was, for tasks that write."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True

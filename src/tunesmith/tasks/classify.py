@@ -18,6 +18,7 @@ from tunesmith import scratch
 from tunesmith.bases.family import FAMILIES, Family, Purpose
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import label_of
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _cloze, _gap, _text, no_tick
 from tunesmith.tasks._cloze import Cloze
@@ -165,15 +166,7 @@ class Classify(_text.TextTask):
         return encoded
 
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
-        from torch.nn import functional
-
-        plain = functional.cross_entropy(
-            logits_BC, targets_B, reduction="none", label_smoothing=self.label_smoothing, ignore_index=-1
-        )
-        if not self.focal:
-            return plain
-        surprise = 1 - (-plain).exp()
-        return surprise.clamp_min(1e-7) ** self.focal * plain  # at 0 a power below 1 has no finite gradient
+        return _text.cross_entropy(logits_BC, targets_B, self.label_smoothing, self.focal)
 
     def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
         scores = _text.softmax(outputs_NC)
@@ -204,7 +197,9 @@ class Classify(_text.TextTask):
         assert encoded.targets is not None
         return encoded.targets
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         assert scores is not None
         out: dict[str, list[Any]] = {"prediction": [facts.labels[i] for i in predicted]}
         out["confidence"] = [round(float(row[i]), 6) for row, i in zip(scores, predicted, strict=True)]
