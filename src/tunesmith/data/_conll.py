@@ -35,7 +35,8 @@ def looks(head: str) -> bool:
     lines = [line.rstrip("\r\n") for line in head.split("\n")[:_LOOKED_AT]]
     lines = lines[:-1] if len(lines) > 1 else lines  # the last one may be cut off
     tab = any("\t" in line.strip() for line in lines)
-    words = [_cells(line, tab=tab) for line in lines if line.strip() and not line.startswith(_START)]
+    words = [cells for line in lines if (cells := _cells(line, tab=tab)) and not _is_comment(line, cells)]
+    words = [cells for cells in words if any(cells) and cells[0] != _START]
     tags = [cells[-1] for cells in words if len(cells) > 1]
     blank = any(not line.strip() for line in lines)
     return blank and bool(tags) and len(tags) == len(words) and all(map(TAG.fullmatch, tags)) and set(tags) > {"O"}
@@ -43,6 +44,10 @@ def looks(head: str) -> bool:
 
 def _cells(line: str, *, tab: bool) -> list[str]:
     return [cell.strip() for cell in line.split("\t")] if tab else line.split()
+
+
+def _is_comment(line: str, cells: Sequence[str]) -> bool:
+    return line.startswith("#") and (len(cells) == 1 or (line[1] == " " and not TAG.fullmatch(cells[-1])))
 
 
 def read(text: Text, form: Format, bad: BadRows) -> Parsed:
@@ -95,7 +100,7 @@ def _sentences(text: Text, skipped: Counter[str], *, tab: bool) -> Iterator[list
             cells = _cells(line, tab=tab)
             if cells[0] == _START:
                 skipped[f"{_START} lines"] += 1
-            elif line.startswith("#") and (len(cells) == 1 or (line[1] == " " and not TAG.fullmatch(cells[-1]))):
+            elif _is_comment(line, cells):
                 skipped["comments"] += 1
             else:
                 sentence.append(_Word(number, cells))

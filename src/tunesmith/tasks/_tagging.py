@@ -170,8 +170,8 @@ class Reader:
             else:
                 shown = excerpt(text[max(0, first) : max(0, stop)])
                 raise TunesmithError(
-                    f"{place}: the span {first} to {stop} ({kind}: '{shown}') cannot be learnt: {fault}. Mend the file, "
-                    "or leave such spans out with task.spans=drop"
+                    f"{place}: the span {first} to {stop} ({kind}: '{shown}') cannot be learnt: {fault}. Mend the "
+                    "file, or leave such spans out with task.spans=drop"
                 )
         return tags
 
