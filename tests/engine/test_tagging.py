@@ -21,10 +21,15 @@ from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded
 
 SENTENCES = [
-    ("the pump leaks oil", "O B-part O B-fluid"), ("belt slips", "B-part O"), ("水 泵 漏 油", "B-part I-part O B-fluid"),
-    ("the fan motor of line 12 is too hot and the bearing is worn and oil drops on the floor", "O B-part I-part O O O O "
-     "O O O O B-part O O O B-fluid O O O O"), ("nothing", "O"),
-]  # fmt: skip
+    ("the pump leaks oil", "O B-part O B-fluid"),
+    ("belt slips", "B-part O"),
+    ("水 泵 漏 油", "B-part I-part O B-fluid"),
+    (
+        "the fan motor of line 12 is too hot and the bearing is worn and oil drops on the floor",
+        "O B-part I-part O O O O O O O O B-part O O O B-fluid O O O O",
+    ),
+    ("nothing", "O"),
+]
 ROWS = [{"tokens": text.split(), "tags": tags.split()[: len(text.split())]} for text, tags in SENTENCES]
 
 
@@ -57,8 +62,10 @@ def test_the_loss_of_a_step_is_transformers_own(dtype: torch.dtype, tiny_bases: 
     model, encoded, _ = made(tiny_bases, "bert")
     model.net.to(dtype).eval()
     width, rows = int(encoded.lengths.max()), range(len(encoded))
-    ids, mask, labels = np.zeros((len(encoded), width), int), np.zeros((len(encoded), width), int), np.full(
-        (len(encoded), width), -100
+    ids, mask, labels = (
+        np.zeros((len(encoded), width), int),
+        np.zeros((len(encoded), width), int),
+        np.full((len(encoded), width), -100),
     )
     assert encoded.reads is not None and encoded.targets is not None
     for row in rows:
@@ -78,7 +85,9 @@ def test_the_loss_of_a_step_is_transformers_own(dtype: torch.dtype, tiny_bases: 
     assert biggest < (1e-5 if dtype == torch.float32 else 1e-12), "and so are its gradients"
 
 
-@pytest.mark.parametrize(("method", "told"), [("head", "4 of 4 blocks"), ({"name": "layers", "top": 1}, "3 of 4 blocks")])
+@pytest.mark.parametrize(
+    ("method", "told"), [("head", "4 of 4 blocks"), ({"name": "layers", "top": 1}, "3 of 4 blocks")]
+)
 def test_the_trunk_cache_gives_the_same_logits(
     method: Any, told: str, tiny_bases: TinyBases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from tunesmith.data import Record
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
@@ -89,7 +89,9 @@ def test_the_scheme_is_seen_from_the_tags(tags: list[list[str]], scheme: str) ->
         ("B-a I-a", "bioes", "B-a I-a", [1]),
     ],
 )
-def test_every_scheme_becomes_b_and_i_and_breaks_are_found(given: str, scheme: Any, bio: str, broken: list[int]) -> None:
+def test_every_scheme_becomes_b_and_i_and_breaks_are_found(
+    given: str, scheme: Any, bio: str, broken: list[int]
+) -> None:
     assert as_bio(given.split(), scheme) == (bio.split(), broken)
 
 
@@ -170,7 +172,9 @@ def test_a_file_without_tags_is_told_what_is_looked_for() -> None:
 
 
 @pytest.mark.parametrize(("pieces", "room", "stride"), [(1, 8, 4), (8, 8, 2), (9, 8, 4), (57, 10, 3), (40, 6, 0)])
-def test_windows_cover_a_text_and_each_piece_is_answered_farthest_from_a_cut(pieces: int, room: int, stride: int) -> None:
+def test_windows_cover_a_text_and_each_piece_is_answered_farthest_from_a_cut(
+    pieces: int, room: int, stride: int
+) -> None:
     begins = cuts(pieces, room, stride)
     ends = np.minimum(begins + room, pieces)
     assert begins[0] == 0 and ends[-1] == pieces and (begins[1:] <= ends[:-1] - stride).all()
@@ -195,7 +199,9 @@ LONG = {"tokens": ["the", "pump"] + ["leaks", "oil", "belt"] * 20, "tags": ["O",
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "qwen2", "llama"])
 def test_every_word_is_read_once_at_its_first_piece_and_nothing_is_lost(family: str) -> None:
-    made, _, tokenizer = encoded(family, [LONG, {"tokens": ["水", "泵"], "tags": ["B-y", "I-y"]}], max_tokens=16, stride=4)
+    made, _, tokenizer = encoded(
+        family, [LONG, {"tokens": ["水", "泵"], "tags": ["B-y", "I-y"]}], max_tokens=16, stride=4
+    )
     words, windows, reads = made.words, made.windows, made.reads
     assert words is not None and windows is not None and reads is not None and made.targets is not None
     assert windows.texts.tolist()[-1] == len(made) > 2 and len(words) == 64
@@ -278,7 +284,7 @@ def test_answers_are_spans_with_text_and_confidence() -> None:
 
 
 def test_a_conll_file_is_read_by_suffix_or_content(tmp_path: Path) -> None:
-    text = "# a comment\n-DOCSTART-\tO\n\n#NFL\tB-org\nwins\tO\n\t\n\"\tO\nEU\tB-org\n"
+    text = '# a comment\n-DOCSTART-\tO\n\n#NFL\tB-org\nwins\tO\n\t\n"\tO\nEU\tB-org\n'
     for name, line in (("a.conll", 4), ("a.txt", 4), ("a.annotated", 4)):
         (tmp_path / name).write_text(text, encoding="utf-8")
         table = read(tmp_path / name)
@@ -302,7 +308,11 @@ def test_columns_between_blanks_and_named_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("oil", "1 columns where other lines have 2"), ("oil\tfluid", "the tag is not O"), ("\tO", "a tag without a word")],
+    [
+        ("oil", "1 columns where other lines have 2"),
+        ("oil\tfluid", "the tag is not O"),
+        ("\tO", "a tag without a word"),
+    ],
 )
 def test_a_malformed_line_is_refused_by_its_number_or_left_out(tmp_path: Path, line: str, words: str) -> None:
     from tunesmith.data.format import Format

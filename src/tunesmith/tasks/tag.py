@@ -87,8 +87,10 @@ class Tag(LogitsTask):
             return "pool: mean is for a head that reads one state of a row; here every word is read. Remove it"
         if self.focal and self.label_smoothing:
             return "focal and label_smoothing pull in opposite directions. Choose one"
-        if self.stride >= self.max_tokens:
-            return f"stride {self.stride} is not less than max_tokens {self.max_tokens}: windows would not move on"
+        if self.differs("stride") and self.stride > self.max_tokens // 2:
+            return (
+                f"stride {self.stride} is more than half of max_tokens {self.max_tokens}: windows would hardly move on"
+            )
         return None
 
     # rows
