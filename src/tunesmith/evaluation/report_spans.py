@@ -83,7 +83,7 @@ def by_type(results: Results, part: Part) -> list[Block]:
     told = (
         "A span is right where its first word, its last word and its type are. Found: of the spans that truly are of "
         "this type, the share that was marked so. Right: of the spans marked so, the share that truly is. F1 joins "
-        f"the two. Hardest first; below each share its {results.percent} interval, as if spans did not depend on each other."
+        f"the two. Hardest first; below each share its {results.percent} interval, as if spans were independent."
     )
     return [Note(told), Table(f"{results.split.capitalize()}, by type", header, [row[-1] for row in sorted(rows)])]
 

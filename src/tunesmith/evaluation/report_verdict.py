@@ -15,7 +15,7 @@ UNITS = ("mae", "rmse")
 PLAIN = {
     "macro_f1": "which counts every class alike, however rare (1 is perfect)",
     "micro_f1": "which weighs labels that are missed against labels that are wrong (1 is perfect)",
-    "span_f1": "which weighs spans that are missed against wrong ones; both ends and the type must be right (1 is perfect)",
+    "span_f1": "which weighs spans that are missed against wrong ones; both ends and the type must fit (1: perfect)",
     "spearman": "which says how well it puts rows in order (0 is chance, 1 is perfect)",
     "pearson": "which says how well its answers follow the truth (0 is chance, 1 is perfect)",
 }
@@ -236,7 +236,8 @@ def _baseline(name: str, kind: str = "classes") -> str:
 
 def _short(name: str) -> str:
     words = {"majority": "guessing the most frequent answer", "tfidf": "a simple word-count model",
-             "probe": "the base without fine-tuning", "dictionary": "a list of words with their tags", "untuned": "the base without fine-tuning"}  # fmt: skip
+             "dictionary": "a list of words with their tags",
+             "probe": "the base without fine-tuning", "untuned": "the base without fine-tuning"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 

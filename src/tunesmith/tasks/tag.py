@@ -88,9 +88,7 @@ class Tag(LogitsTask):
         if self.focal and self.label_smoothing:
             return "focal and label_smoothing pull in opposite directions. Choose one"
         if self.differs("stride") and self.stride > self.max_tokens // 2:
-            return (
-                f"stride {self.stride} is more than half of max_tokens {self.max_tokens}: windows would hardly move on"
-            )
+            return f"stride {self.stride} is more than half of max_tokens {self.max_tokens}: they would hardly move on"
         return None
 
     # rows
@@ -149,7 +147,7 @@ class Tag(LogitsTask):
     ) -> Encoded:
         making = self._made(records, tokenizer, tick)
         ids, reads, windows = making.done()
-        words = _words(records, facts.labels, labelled=roles.label is not None)
+        words = words_of(records, facts.labels, labelled=roles.label is not None)
         row_weights = scratch.filled((r.weight for r in records), len(records), np.float32)
         weights, none_lost = np.repeat(row_weights, np.diff(windows.texts)), np.zeros(len(ids), np.int32)
         encoded = Encoded(ids, None, none_lost, None, None, weights, reads=reads, windows=windows, words=words)
@@ -249,7 +247,7 @@ def _tags(record: Record) -> list[str]:
     return [str(tag) for tag in cell]
 
 
-def _words(records: Sequence[Record], labels: Sequence[str], *, labelled: bool) -> Words:
+def words_of(records: Sequence[Record], labels: Sequence[str], *, labelled: bool) -> Words:
     """The words of rows, with their tags as numbers; those that are not among the labels are numbered behind them."""
     flat, counts, tags = scratch.Column(np.int32), [0], scratch.Column(np.int64)
     number, strange = {label: i for i, label in enumerate(labels)}, list[str]()
