@@ -133,8 +133,13 @@ def _write_csv(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter="\t" if out.suffix == ".tsv" else ",", lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([[row[c] for c in columns] for row in rows])
+    writer.writerows([[_flat(row[c]) for c in columns] for row in rows])
     write_bytes(out, stream.getvalue().encode())
+
+
+def _flat(cell: Any) -> Any:
+    """A list or an object, which a table of text has no cell for, as JSON."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
 
 
 def _write_jsonl(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

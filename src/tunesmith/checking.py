@@ -1,7 +1,7 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
+from tunesmith.tasks import TASKS
 
 _PIECE = 4096
 """Rows tokenised at once."""
@@ -26,7 +27,14 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     table = read(path, plan.data.format if plan else None)
     ledger = Ledger()
     records = ledger.add(table)
-    roles = plan.task.resolved(table).roles() if plan else _guessed(table)
+    task = plan.task if plan else TASKS.make("tag") if {"tokens", "tags"} <= set(table.columns) else None
+    if task is None:
+        roles = _guessed(table)
+    else:
+        task = task.resolved(table)
+        roles, records = task.roles(), task.taken_in(records, ledger)
+        roles = replace(roles, label=None) if task.kind in ("text", "pairs") else roles
+    changed = [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
     findings = [asdict(f) for f in check(records, roles)]
     tokens = None
     if found is not None:
@@ -35,7 +43,7 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     return {
         "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
-        "notes": list(table.notes), "malformed": len(table.bad), "tokens": tokens, "findings": findings,
+        "notes": [*table.notes, *changed], "malformed": len(table.bad), "tokens": tokens, "findings": findings,
     }  # fmt: skip
 
 

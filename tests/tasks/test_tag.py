@@ -43,6 +43,7 @@ def strings(text: str) -> list[str]:
     ("text", "words"),
     [
         ("Pump P-12 leaks (oil).", ["Pump", "P", "-", "12", "leaks", "(", "oil", ")", "."]),
+        ("IM-5V带 40Nm", ["IM", "-", "5", "V", "带", "40", "Nm"]),
         ("更换2号水泵", ["更", "换", "2", "号", "水", "泵"]),
         ("ok👩‍🔧 cafe\u0301", ["ok", "👩‍🔧", "cafe\u0301"]),
         ("हिन्दी है", ["हिन्दी", "है"]),
@@ -142,8 +143,10 @@ def test_spans_that_cannot_be_are_refused_with_file_and_line_or_left_out(spans: 
 
 
 def test_a_span_inside_a_word_is_widened_and_counted() -> None:
-    _, records, ledger = taken([{"text": "torque 40Nm", "entities": [{"start": 9, "end": 11, "label": "unit"}]}])
-    assert records[0].cells[TAGS] == ["O", "B-unit"]
+    _, records, ledger = taken(
+        [{"text": "to unscrew 40Nm", "entities": [{"start": 5, "end": 10, "label": "do"}, [13, 15, "unit"]]}]
+    )
+    assert records[0].cells[TAGS] == ["O", "B-do", "O", "B-unit"]
     assert ledger.changes["tag"] == {"spans that begin or end inside a word, widened to it": 1}
 
 

@@ -1,7 +1,7 @@
 """Tagged texts: rows of any format -> a text, its words, and a tag on each word in one scheme.
 
     {tokens, tags}   words as given, joined by blanks (by nothing between Chinese, Japanese or Korean characters)
-    {text, spans}    words found in the text: runs of letters and digits, single signs, single such characters
+    {text, spans}    words found in the text: runs of letters, runs of digits, single signs, single such characters
 
 Tags become B- at the first word of a span and I- on those behind it, O elsewhere (IOB2), whichever scheme the file has.
 """
@@ -24,7 +24,7 @@ TEXT, WORDS, TAGS = "tunesmith:text", "tunesmith:words", "tunesmith:tags"
 """Columns that `taken_in` adds: the text, first and end character of each word in turn, the tag of each word."""
 Scheme = Literal["bio", "iob1", "bioes"]
 _WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_WIDE}]|[^\W{_WIDE}]+|[^\w\s]")
+_WORD = re.compile(rf"[{_WIDE}]|\d+|[^\W\d{_WIDE}]+|[^\w\s]")
 _IS_WIDE = re.compile(rf"[{_WIDE}]")
 _TAG = re.compile(r"O|[BIESLUM]-\S.*")
 _SAME = {"L": "E", "U": "S", "M": "I"}
