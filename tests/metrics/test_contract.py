@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import METRICS, Answers, Beside, Metric
 
@@ -16,9 +17,13 @@ EXPECTED = (
     "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 kl "
     "length_ratio log_loss macro_f1 macro_precision macro_recall mae mcc micro_f1 nll nll_chosen pearson "
     "perplexity precision python_parses r2 recall reward_accuracy reward_margin rmse roc_auc rouge1 "
-    "rouge2 rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
+    "rouge2 rougeL rougeLsum samples_f1 schema_valid span_f1 span_macro_f1 span_macro_precision "
+    "span_macro_recall span_precision span_recall span_strict_f1 span_strict_precision span_strict_recall "
+    "span_weighted_f1 span_weighted_precision span_weighted_recall spearman specificity style subset_accuracy ter "
     "token_accuracy token_f1 valid_json weighted_f1 win_rate"
 )
+TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
+FIVE = Words(["a b c", "", "d", "e"], np.array([0, 3, 3, 4, 5]), np.zeros(5, np.int32), np.ones(5, np.int32))
 LOWER = {
     "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
     "perplexity", "rmse", "ter",
@@ -53,6 +58,7 @@ def test_perfect_answers_get_the_best_value() -> None:
         "numbers": Answers("numbers", truth.astype(float), truth.astype(float)),
         "text": Answers.of_texts([(code,), ("b = [2, 3, 4]", "c"), ("d(h)",), ("e + f",)],
                                  [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
+        "tags": Answers("tags", np.array([1, 2, 0, 3, 1]), np.array([1, 2, 0, 3, 1]), labels=TAGS, words=FIVE),
         "pairs": Answers("pairs", np.ones(4), np.ones(4), np.array([[0.0, -9, 3, 3, 0, -9, 1, 0]] * 4)),
     }  # fmt: skip
     kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)

@@ -67,7 +67,7 @@ def test_chinese_notes_are_learnt_by_characters_and_answered_in_place(tmp_path: 
     }  # fmt: skip
     reply = run_job(plan)
     ours, theirs = (found["test"]["span_f1"]["value"] for found in (reply["metrics"], reply["baselines"]["dictionary"]))
-    assert ours > 0.5 > 0.4 > theirs, "a network without any pretraining; characters alone do not tell a machine"
+    assert ours > 0.5 > theirs, "even without any pretraining: a character alone does not tell a machine"
     assert reply["paired"]["dictionary"]["difference"]["low"] > 0
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     for told in ("Type by type", "设备", "word list", "Spans by type", "5 types of spans"):

@@ -57,7 +57,7 @@ def confusion(part: Part, split: str) -> list[Block]:
 
 def _shared(a: Span, b: Span) -> int:
     """Characters that two spans have in common."""
-    return max(0, min(a["end"], b["end"]) - max(a["start"], b["start"]))
+    return max(0, int(min(a["end"], b["end"]) - max(a["start"], b["start"])))
 
 
 def _mixed(truth: str, answer: str) -> str:
