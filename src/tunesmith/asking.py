@@ -28,7 +28,7 @@ def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     """A file's rows after the steps that every row goes through, as in training."""
     ledger = Ledger()
     roles = model.plan.task.roles(labelled=labelled)
-    records = model.plan.task.taken_in(ledger.add(table), labelled=labelled)
+    records = model.plan.task.taken_in(ledger.add(table), ledger, labelled=labelled)
     made = run_steps(model.plan, "every_row", records, roles, ledger)
     if len(made) < len(records):  # an answer is owed to every row, and a number to all of them
         why = ", ".join(f"{reason} ({count})" for reason, count in ledger.summary()["reasons"].items())
@@ -48,14 +48,14 @@ def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
     encoded = model.encode(records, task.roles(labelled=False))
     refer(model, {"rows": encoded})
     predicted, scores = task.answer(model.outputs(encoded), model.facts)
-    return task.columns(predicted, scores, model.facts)
+    return task.columns(predicted, scores, model.facts, encoded.words)
 
 
 def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
     """Metrics with intervals on a labelled file; rows whose label the model does not know are counted."""
     answers, warnings = answers_on(model, read(path, model.plan.data.format), progress)
     metrics = Judge(model.plan, model.facts).full(answers, taught=False)
-    return {"metrics": metrics, "rows": len(answers.truth), "warnings": warnings}
+    return {"metrics": metrics, "rows": answers.rows, "warnings": warnings}
 
 
 def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers, list[str]]:
@@ -65,13 +65,12 @@ def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers,
     refer(model, {"rows": encoded}, progress)
     with progress.bar("answering", len(records), "rows") as bar:
         logits = model.outputs(encoded, tick=bar.advance)
-    truth = model.plan.task.truth(encoded, model.facts)
-    answers = answers_of(model.plan.task, logits, truth, model.facts)
+    answers = answers_of(model.plan.task, logits, encoded, model.facts)
     if model.plan.task.writes:
         with progress.bar("writing", len(records), "rows") as bar:
             answers = replace(answers, predicted=model.write(records, tick=bar.advance))
         answers = with_questions(answers, model.plan, records)
-    unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0
+    unknown = int((answers.truth == -1).sum()) if model.plan.task.kind == "classes" else 0
     warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
     left = [name for name in model.plan.metric_names if METRICS.find(name).reads_training]
     warnings += [f"{name} is left out: it learns from the training rows, which the model lacks" for name in left]
@@ -138,8 +137,13 @@ def _write_csv(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter="\t" if out.suffix == ".tsv" else ",", lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([[row[c] for c in columns] for row in rows])
+    writer.writerows([[_flat(row[c]) for c in columns] for row in rows])
     write_bytes(out, stream.getvalue().encode())
+
+
+def _flat(cell: Any) -> Any:
+    """A list or an object, which a table of text has no cell for, as JSON."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
 
 
 def _write_jsonl(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

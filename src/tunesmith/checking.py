@@ -16,6 +16,7 @@ from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
+from tunesmith.tasks import TASKS
 from tunesmith.tasks._language import DIALOGUE
 from tunesmith.tasks._pairs import SECOND
 
@@ -31,9 +32,12 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     table = read(path, plan.data.format if plan else None)
     ledger = Ledger()
     records = ledger.add(table)
-    task = plan.task.resolved(table) if plan else None
+    tagged = {"tokens", "tags"} <= set(table.columns)
+    task = plan.task if plan else TASKS.make("tag") if tagged else None
+    task = task.resolved(table) if task else None
     roles = task.roles() if task else _guessed(table)
-    records = task.taken_in(records) if task else records
+    records = task.taken_in(records, ledger) if task else records
+    changed = [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
     if roles.image:
         from tunesmith.prepare import run_steps
 
@@ -48,7 +52,7 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     return {
         "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
-        "notes": list(table.notes), "malformed": len(table.bad), "tokens": tokens, "findings": findings,
+        "notes": [*table.notes, *changed], "malformed": len(table.bad), "tokens": tokens, "findings": findings,
     }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def own_test(splits: dict[str, Sequence[Record]], count: int) -> list[Record]:
 def _value(model: Model, by: Judge, rows: Sequence[Record], metric: str) -> dict[str, float | None]:
     task = model.plan.task
     encoded = model.encode(rows, task.roles())
-    answers = answers_of(task, model.outputs(encoded), task.truth(encoded, model.facts), model.facts)
+    answers = answers_of(task, model.outputs(encoded), encoded, model.facts)
     return by.full(answers)[metric]
 
 

@@ -94,6 +94,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     _tell(work, facts)
     encoded = encode(prepared, tokenizer, facts, work.progress)
+    work.warnings += [note for note in prepared.notes if note not in work.warnings]
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
     if plan.method.start:
@@ -134,6 +135,7 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
             lost, known = encoded[name].lost, ids(rows)
             for i in scratch.where(lost > 0).tolist():
                 prepared.ledger.truncated(int(known[i]), int(lost[i]))
+            prepared.notes += [f"{name}: {note}" for note in encoded[name].notes]
     return encoded
 
 
@@ -170,9 +172,9 @@ def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     from tunesmith.training.loop import Loop
 
     judge = Judge(work.plan, model.facts)
-    truth = work.plan.task.truth(encoded["validation"], model.facts)
+    held = encoded["validation"]
     job = Job(
-        model, encoded["train"], encoded["validation"], lambda logits: judge.quick(logits, truth), work.run.path,
+        model, encoded["train"], held, lambda logits: judge.quick(logits, held), work.run.path,
         log=logger(work.plan.train.log, work.run.path), progress=work.progress, stop=work.stop,
         aids=instalments.aids(model, work.before, work.prepared.splits["train"]),
     )  # fmt: skip
@@ -196,8 +198,7 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
     by = Judge(work.plan, model.facts)
     logits = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
     answers: dict[str, Answers] = {
-        name: answers_of(work.plan.task, values, work.plan.task.truth(encoded[name], model.facts), model.facts)
-        for name, values in logits.items()
+        name: answers_of(work.plan.task, values, encoded[name], model.facts) for name, values in logits.items()
     }
     main = "test" if "test" in answers else "validation"
     account = Account()

@@ -97,7 +97,7 @@ class Model:
         return self.plan.task.encode(records, roles, self.tokenizer, self.facts, tick)
 
     def outputs(self, encoded: Encoded, tick: Callable[[int], None] = lambda _: None) -> Array:
-        """What the network says of each row, (N, C) float32: logits, or what the task reads of it."""
+        """What the network says of each row (or of its words), (N, C) float32: logits, or what the task reads."""
         from tunesmith.engine.answers import answer_rows
 
         if self.plan.task.talks and not self._places:
@@ -406,6 +406,9 @@ def trunk_of(model: Model) -> Any:
 
 def rows_for_golden(encoded: Encoded, count: int = 16) -> list[int]:
     """Rows for the golden batch: spread over the lengths, shortest and longest included."""
-    by_length = np.argsort(encoded.lengths, kind="stable")
+    lengths = encoded.lengths
+    if encoded.windows is not None:
+        lengths = np.add.reduceat(lengths, encoded.windows.texts[:-1])
+    by_length = np.argsort(lengths, kind="stable")
     picks = np.unique(np.linspace(0, len(by_length) - 1, min(count, len(by_length))).round().astype(int))
     return [int(by_length[p]) for p in picks]

@@ -265,11 +265,13 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "bm25", "untuned"], ...] | None = None
+    baselines: (
+        tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "bm25", "dictionary", "untuned"], ...] | None
+    ) = None
     """What stands beside the result; the task's own unless named. majority: the most frequent answer. longer: the
     answer with more tokens, for reward. tfidf: word counts with a linear model. pixels: small images with one. probe:
-    the frozen base with one. bm25: passages ranked by shared words. untuned: the base as it was, for tasks that write
-    or compare."""
+    the frozen base with one. bm25: passages ranked by shared words. dictionary: for tags, each word's most frequent
+    one. untuned: the base as it was, for tasks that write or compare."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True

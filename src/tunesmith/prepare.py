@@ -88,7 +88,7 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
         raise TunesmithError(f"task: {text}")
     roles = plan.task.roles()
     roles = replace(roles, group=plan.data.group or roles.group)
-    pools = {name: plan.task.taken_in(records) for name, records in pools.items()}
+    pools = {name: plan.task.taken_in(records, ledger) for name, records in pools.items()}
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
@@ -168,7 +168,7 @@ def _split(
     seed = plan.train.seed
     if plan.task.kind in ("text", "pairs"):
         roles = replace(roles, label=None)  # an answer is no class to keep in proportion
-    if plan.task.kind != "multilabel" or roles.label is None:
+    if plan.task.kind not in ("multilabel", "tags") or roles.label is None:
         return {str(k): v for k, v in split(pool, roles, validation, test, seed).items()}
     sets = _LabelSets(pool, roles.label)
     strata = coded(rarest_of(sets, often(sets)))
@@ -183,7 +183,7 @@ class _LabelSets:
     column: str
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
-        return (tuple(str(one) for one in cast("list[Any]", r.cells[self.column])) for r in self.records)
+        return (tuple(dict.fromkeys(map(str, cast("list[Any]", r.cells[self.column])))) for r in self.records)
 
 
 def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
@@ -244,7 +244,7 @@ def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Role
 
     def names(record: Record) -> list[str]:
         cell = record.cells[roles.label or ""]
-        return [str(one) for one in cell] if isinstance(cell, list) else [str(cell)]
+        return list(dict.fromkeys(map(str, cell))) if isinstance(cell, list) else [str(cell)]
 
     known = {name for record in splits["train"] for name in names(record)}
     for split_name, rows in splits.items():

@@ -67,8 +67,7 @@ def prove(run: Run) -> dict[str, Any]:
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
     refer(model, {"validation": validation})
-    truth = model.plan.task.truth(validation, model.facts)
-    metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.outputs(validation), truth))
+    metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.outputs(validation), validation))
     proof = {
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,
@@ -150,6 +149,8 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return by_words(net, model.facts.wording, tensors)
     if model.family.purpose == "embed":
         return _vectors(net, model, tensors)
+    if "words" in tensors:
+        return np.asarray(model.plan.task.by_word(_places(net, tensors), tensors["words"][:, 2].bool()))
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
     return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy()))
 
@@ -182,6 +183,20 @@ def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray
         labels = inputs["labels"][0] if apart else tensors["labels"][i, :length] if "labels" in tensors else None
         rows.append(logits.numpy() if labels is None else _read(logits, labels, apart=apart))
     return np.stack(rows)
+
+
+def _places(net: Any, tensors: dict[str, Any]) -> Any:
+    """Logits (M, C) where the golden words are read, a window at a time."""
+    import torch
+
+    names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
+    windows, places, _ = tensors["words"].T
+    parts = []
+    for i, mask_T in enumerate(tensors["attention_mask"]):
+        length = int(mask_T.sum())
+        logits_TC = net(**{n: tensors[n][i : i + 1, :length] for n in names}).logits.float()[0]
+        parts.append(logits_TC[places[windows == i] + len(logits_TC) - length])  # behind virtual tokens
+    return torch.cat(parts)
 
 
 def _read(logits_TV: Any, labels_T: Any, *, apart: bool) -> np.ndarray:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "embed", "language", "masked", "seq2seq", "image"]
-"""Which Auto class: one with a new head for texts or for images; the headless model; the causal or the masked language
-model, or the encoder-decoder, as it was pretrained. No task asks for the last: the architecture decides what "language"
-is."""
+Purpose = Literal["classify", "tag", "embed", "language", "masked", "seq2seq", "image"]
+"""Which Auto class: one with a new head, for texts, for each of their tokens, or for images; the headless model; the
+causal or the masked language model, or the encoder-decoder, as it was pretrained. No task asks for that: the
+architecture decides what "language" is."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Family:
     @property
     def headed(self) -> bool:
         """Whether the Auto class of this purpose gets a new head."""
-        return self.purpose in ("classify", "image")
+        return self.purpose in ("classify", "tag", "image")
 
     @property
     def linears(self) -> tuple[str, ...]:
@@ -169,8 +169,8 @@ def bare_name(parameter: str) -> str:
 
 
 _CLASSES: dict[str, Purpose] = {
-    "ForSequenceClassification": "classify", "ForMaskedLM": "masked", "ForImageClassification": "image",
-    "LMHeadModel": "language", "Model": "embed",
+    "ForSequenceClassification": "classify", "ForTokenClassification": "tag",
+    "ForImageClassification": "image", "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
 }  # fmt: skip
 """By the end of a class name, the longer ones first."""
 

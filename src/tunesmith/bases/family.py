@@ -117,7 +117,7 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if isinstance(family, VisionFamily):
         return family
     if isinstance(family, EncoderDecoder):
-        if purpose in ("classify", "embed"):
+        if purpose in ("classify", "tag", "embed"):
             able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
             raise TunesmithError(
                 f"base: {model_type} writes an answer to what it reads, and has no head that classifies. Use task "
@@ -126,6 +126,8 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         return family if config is None else family.sized(config)
     if purpose in ("classify", "embed"):
         return family if purpose == "classify" else family.headless()
+    if purpose == "tag":  # the pooler and dense layers of other heads are left out in all of transformers' classes
+        return replace(family, head=("score" if family.trunk == "model" else "classifier",), purpose=purpose)
     made = replace(family, head=(), purpose=purpose)
     if not any(made.word_heads):
         able = ", ".join(n for n, f in FAMILIES.items() if any(replace(f, purpose=purpose).word_heads))

@@ -24,7 +24,7 @@ _VOCABULARIES = (
 )
 
 
-NEW_HEADS = ("classify", "image")
+NEW_HEADS = ("classify", "tag", "image")
 """Purposes for which a network gets a head of its own."""
 
 
@@ -129,7 +129,8 @@ def taken(found: Found, family: Family) -> dict[str, Any]:
 def auto_class(purpose: Purpose) -> str:
     """Name of transformers' Auto class."""
     return {
-        "classify": "AutoModelForSequenceClassification", "embed": "AutoModel", "language": "AutoModelForCausalLM",
+        "classify": "AutoModelForSequenceClassification", "tag": "AutoModelForTokenClassification",
+        "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
         "image": "AutoModelForImageClassification",
     }[purpose]  # fmt: skip

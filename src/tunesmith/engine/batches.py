@@ -36,6 +36,8 @@ class Batch:
     """(B,) float32."""
     places: "torch.Tensor | None" = None
     """(B, n): where label words are read."""
+    reads: "tuple[torch.Tensor, torch.Tensor] | None" = None
+    """(Q,) each: which row, and which place in it, where a head reads any number of places."""
 
 
 @lru_cache(maxsize=1)
@@ -155,4 +157,12 @@ def _batch(encoded: Encoded, rows: Sequence[int], inputs: "dict[str, torch.Tenso
         targets=None if encoded.targets is None else torch.from_numpy(encoded.targets[list(rows)]),
         weights=torch.from_numpy(encoded.weights[list(rows)]),
         places=None if encoded.slots is None else torch.from_numpy(encoded.slots.places(rows)),
+        reads=None if encoded.reads is None else _reads(encoded.reads, rows),
     )
+
+
+def _reads(reads: "Ragged", rows: Sequence[int]) -> "tuple[torch.Tensor, torch.Tensor]":
+    import torch
+
+    index = np.repeat(np.arange(len(rows)), reads.lengths_of(rows))
+    return torch.from_numpy(index), torch.from_numpy(reads.joined(rows).astype(np.int64))

@@ -82,6 +82,9 @@ class Fast:
         words = self.net.words
         if self.net.reads is not None:  # a headless model says what it read
             return read_QH
+        if self.family.purpose == "tag":  # one linear layer in every architecture, behind a dropout
+            head = self.auto.get_submodule(self.family.head[0])
+            return cast("torch.Tensor", head(self.auto.dropout(read_QH)))
         if words is None:
             return self.layout.head(self.auto, self.trunk, read_QH, mean=self.net.mean)
         states_BnH = read_QH.reshape(-1, words.wording.reads(form), read_QH.shape[-1])

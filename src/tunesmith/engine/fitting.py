@@ -149,4 +149,6 @@ def _places(way: "Way | LanguageWay", train: "Encoded", rows: list[int], virtual
 
 
 def _reads(train: "Encoded", rows: list[int]) -> int:
+    if train.reads is not None:
+        return int(train.reads.lengths_of(rows).sum())
     return len(rows) if train.labels is None else int((train.labels.joined(rows) != UNREAD).sum())

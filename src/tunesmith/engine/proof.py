@@ -31,8 +31,9 @@ Losses = Callable[[torch.Tensor, Any], torch.Tensor]
 def probe(encoded: Encoded) -> Encoded:
     """Shortest, median and longest row with a known label, cut to 512 tokens in all; of very many rows, of some."""
     known = np.arange(0, len(encoded), max(1, len(encoded) // LOOKED_AT))
-    if encoded.targets is not None and encoded.targets.dtype == np.int64 and encoded.targets.ndim == 1:
-        known = known[encoded.targets[known] >= 0]
+    targets = encoded.targets if encoded.reads is None else None
+    if targets is not None and targets.dtype == np.int64 and targets.ndim == 1:
+        known = known[targets[known] >= 0]
     by_length = known[np.argsort(encoded.ids.lengths_of(known), kind="stable")]
     rows = sorted({int(by_length[i]) for i in (0, len(by_length) // 2, -1)})
     room = TOKENS // len(rows)
@@ -49,14 +50,20 @@ def _cut(encoded: Encoded, rows: Sequence[int], room: int) -> Encoded:
         first = np.array([slots.first[r] - starts[r] for r in rows], dtype=np.int32)
         slots = Slots(first, slots.count)
     windows = {r: slice(starts[r], starts[r] + room) for r in rows}
+    targets, reads = None if encoded.targets is None else encoded.targets[list(rows)], encoded.reads
+    if reads is not None:
+        kept = [reads[r][reads[r] < room].tolist() for r in rows]
+        own = [int(reads.offsets[r]) + i for r, places in zip(rows, kept, strict=True) for i in range(len(places))]
+        targets, reads = None if encoded.targets is None else encoded.targets[own], Ragged.of(kept)
     return Encoded(
         ids=Ragged.of([encoded.ids[r][windows[r]].tolist() for r in rows]),
         types=None if encoded.types is None else Ragged.of([encoded.types[r][windows[r]].tolist() for r in rows]),
         lost=np.zeros(len(rows), dtype=np.int32),
-        targets=None if encoded.targets is None else encoded.targets[list(rows)],
+        targets=targets,
         side=None if encoded.side is None else encoded.side[list(rows)],
         weights=np.ones(len(rows), dtype=np.float32),
         slots=slots,
+        reads=reads,
     )
 
 

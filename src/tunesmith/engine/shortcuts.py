@@ -205,7 +205,8 @@ class HeadShortcuts(Shortcuts[Way]):
             self.refused.append(f"packed rows: {why}")
             return
         few = probe(rows)
-        for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
+        # of words most places are read: the last block at all of them costs a thirtieth more, and needs no own code
+        for reads in (True, False) if self.asked.reads and not self.net.mean and rows.reads is None else (False,):
             candidate = self._packed(reads)
             loss = losses if learning else None
             apart = disagreement(self.net, self.plain, candidate, few, loss) if self.asked.check else 0.0

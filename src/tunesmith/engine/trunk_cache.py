@@ -49,7 +49,8 @@ class Lower(Protocol):
 
 @dataclass
 class Cache:
-    """States of rows above the cut: (T, H), or (N, H) where every block is below it and only read states matter."""
+    """States of rows above the cut: (T, H), or of what is read alone, (N, H) as a rule, where every block is below
+    it."""
 
     rows: Encoded
     """The rows, held: a way finds their cache by their identity, which must not pass to others."""
@@ -64,7 +65,7 @@ class Cache:
 
     def states(self, rows: Sequence[int]) -> torch.Tensor:
         """States of these rows end to end, float32."""
-        if self.pooled:
+        if self.pooled and self.rows.reads is None:
             raw = self.states_TH[list(rows)]
         else:
             raw = np.concatenate([self.states_TH[self.starts[r] : self.starts[r + 1]] for r in rows])
@@ -85,7 +86,8 @@ def root() -> Path:
 
 def forecast(encoded: Encoded, width: int, kept: Kept, *, pooled: bool) -> int:
     """Bytes that a cache of these rows will take."""
-    return (len(encoded) if pooled else encoded.ids.size) * width * _BYTES[kept]
+    kept_rows = int(_starts(encoded, pooled=pooled)[-1])
+    return kept_rows * width * _BYTES[kept]
 
 
 def key(net: Any, family: Family, encoded: Encoded, cut: int, kept: Kept, *, mean: bool) -> str:
@@ -134,6 +136,8 @@ def _digest_tokens(encoded: Encoded) -> str:
         return encoded.pixels.digest
     if encoded.slots is not None:
         arrays.append(encoded.slots.places(np.arange(len(encoded))))
+    if encoded.reads is not None:
+        arrays += [encoded.reads.flat, encoded.reads.offsets]
     return digest_json([digest_bytes(a.data) for a in arrays])
 
 
@@ -145,7 +149,7 @@ def build(
     `folder` None keeps it in memory. `tick` is told how many rows are done after each piece.
     """
     pooled = lower.by_row(cut)
-    starts = np.concatenate([[0], np.cumsum(encoded.lengths)]) if not pooled else np.arange(len(encoded) + 1)
+    starts = _starts(encoded, pooled=pooled)
     if folder is not None and _whole(folder):
         os.utime(folder / "about.json")  # the least recently used goes first when room is needed
         return Cache(encoded, cut, pooled, starts, _mapped(folder), found=True)
@@ -166,13 +170,19 @@ def build(
     return Cache(encoded, cut, pooled, starts, _mapped(folder))
 
 
+def _starts(encoded: Encoded, *, pooled: bool) -> np.ndarray:
+    """(N + 1,): where the states of each row begin."""
+    if not pooled:
+        return np.concatenate([[0], np.cumsum(encoded.lengths)])
+    return np.arange(len(encoded) + 1) if encoded.reads is None else encoded.reads.offsets
+
+
 def _fill(
     lower: Lower, encoded: Encoded, cut: int, starts: np.ndarray, states_TH: np.ndarray, tick: Callable[[int], None]
 ) -> None:
     """Compute every row once, in evaluation mode, rows of similar length together."""
     lower.net.eval()
-    pooled = lower.by_row(cut)
-    lengths = encoded.lengths
+    lengths = np.diff(starts)
     with torch.no_grad():
         for rows in _batches(encoded):
             ordered, states = lower.lower(encoded, rows, cut)
@@ -180,7 +190,7 @@ def _fill(
             raw = (states if states_TH.dtype == np.float32 else states.bfloat16().view(torch.int16)).numpy()
             place = 0
             for row in ordered:
-                length = 1 if pooled else int(lengths[row])
+                length = int(lengths[row])
                 states_TH[starts[row] : starts[row] + length] = raw[place : place + length]
                 place += length
             tick(len(rows))

@@ -8,6 +8,7 @@ Shape letters: N training rows, M rows to predict, F features, C classes.
 """
 
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,16 @@ def majority(truth: Truth, rows: int, kind: Kind, num_classes: int) -> Guesses:
         known = truth.astype(np.int64)
         share_C = np.bincount(known[known >= 0], minlength=num_classes) / max(1, (known >= 0).sum())
     return _guess(np.tile(share_C, (rows, 1)), kind)
+
+
+def dictionary(words: Sequence[str], tags: Truth, predict: Sequence[str]) -> Guesses:
+    """For each word, letter by letter, the tag that it most often has in training (the first met among equals); for a
+    word that training never saw, tag 0."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for word, tag in zip(words, tags.tolist(), strict=True):
+        counts[word][tag] += 1
+    usual = {word: found.most_common(1)[0][0] for word, found in counts.items()}
+    return Guesses(np.array([usual.get(word, 0) for word in predict], dtype=np.int64), None)
 
 
 def tfidf(texts: Sequence[Text], truth: Truth, predict: Sequence[Text], kind: Kind, num_classes: int) -> Guesses:

@@ -61,12 +61,15 @@ def _of(
         }  # fmt: skip
     truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
-    sizes = [len(encoded[s]) for s in splits]
+    sizes = [encoded[s].num_outputs for s in splits]
     if name == "majority":
         made = own.majority(truth, sum(sizes), task.kind, num)
     elif name == "pixels":
         small = {s: small_pixels(e) for s, e in encoded.items()}
         made = own.probe(small["train"], truth, np.concatenate([small[s] for s in splits]), task.kind, num)
+    elif name == "dictionary":
+        said = {s: e.words.said() for s, e in encoded.items() if e.words is not None}
+        made = own.dictionary(said["train"], truth, [word for s in splits for word in said[s]])
     elif name == "tfidf":
         texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
         made = own.tfidf(texts["train"], truth, [t for s in splits for t in texts[s]], task.kind, num)

@@ -45,7 +45,7 @@ def intervals(
 ) -> dict[str, Interval]:
     """Each metric's value and interval, by name. `groups` (an id a row) draws whole groups, for rows that depend."""
     check(metrics, answers)
-    num = len(answers.truth)
+    num = answers.rows
     value = {metric.name: float(metric.measure(answers, np.ones((1, num)))[0]) for metric in metrics}
     drawn: dict[str, list[Floats]] = {metric.name: [] for metric in metrics}
     for weight_RN in draws(num, resamples, seed, groups):
@@ -102,7 +102,7 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
                 f"{metric.name}: measures {' and '.join(metric.kinds)}, and these answers are {answers.kind}; "
                 f"metrics that fit: {', '.join(fit)}"
             )
-    if not len(answers.truth):
+    if not answers.rows:
         raise TunesmithError("no rows to measure: the split is empty, or all its rows were left out (see the ledger)")
     if answers.kind == "text":
         _check_text(answers)

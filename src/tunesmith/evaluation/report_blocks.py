@@ -13,7 +13,7 @@ PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy", "reward_accuracy"
 """Metrics that are shares of rows, which most people read best as percent."""
 SHORT = {
     "majority": "most frequent", "longer": "longer answer", "tfidf": "word counts", "pixels": "small pictures",
-    "probe": "frozen base",
+    "probe": "frozen base", "dictionary": "word list",
 }  # fmt: skip
 NBSP = "\u00a0"
 

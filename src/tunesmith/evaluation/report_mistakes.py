@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tunesmith.evaluation import report_spans
 from tunesmith.evaluation.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class, wilson
 from tunesmith.evaluation.plots import Bars, Frame, columns, number, scatter
 from tunesmith.evaluation.report_blocks import (
@@ -39,6 +40,8 @@ def confusions(results: Results) -> Section:
         return Section("confusion", "Answers against the truth", _numbers(part))
     if results.kind == "pairs":
         return Section("confusion", "By how much better answers win", _margins(part))
+    if results.kind == "tags":
+        return Section("confusion", "What is mixed up", report_spans.confusion(part, results.split))
     if results.kind == "multilabel" or part.answers.kind != "classes":
         return Section("confusion", "What is mixed up")
     labels, matrix = confusion(part.answers)
@@ -130,6 +133,8 @@ def classes(results: Results) -> Section:
     part = results.part
     if part is None or results.kind in ("numbers", "text", "pairs", "vectors") or not len(part):
         return Section("per-class", "Class by class")
+    if results.kind == "tags":
+        return Section("per-class", "Type by type", report_spans.by_type(results, part))
     noun = "label" if results.kind == "multilabel" else "class"
     level = float(results.measured.get("level", 0.95))
     found = sorted(per_class(part.answers, level), key=lambda row: (row.f1, -row.support))
@@ -169,6 +174,8 @@ def mistakes(results: Results) -> Section:
     if part is None or not len(part):
         return Section("mistakes", "Most confident errors")
     title = _TITLES.get(results.kind, "Most confident errors")
+    if results.kind == "tags":
+        return Section("mistakes", title, report_spans.mistakes(part))
     rows = _wrong(part)
     if not len(rows):
         return Section("mistakes", title, [Note("No row was answered wrongly.", "good")])

@@ -31,6 +31,8 @@ class Part:
     """File and line (or row) of each row."""
     compared: list[tuple[str, str]]
     """Of pairs: both answers of each row; empty for others."""
+    marked: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
+    """Of tags: true and answered spans of each row; empty for others."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -143,11 +145,17 @@ def _predictions(path: Path, kind: Kind, plan: dict[str, Any], facts: dict[str, 
     texts = ["" if t is None else str(t) for t in columns.get("text", [""] * len(splits))]
     places = _places(columns, len(splits))
     both = list(zip(columns.get("answer_first", []), columns.get("answer_second", []), strict=True))
+    marked = [(json.loads(a), json.loads(b)) for a, b in zip(columns["truth"], columns["prediction"], strict=True)
+              if kind == "tags"]  # fmt: skip
     found = {}
     for name in dict.fromkeys(splits.tolist()):
         rows = np.flatnonzero(splits == name)
         found[name] = Part(
-            answers.take(rows), [texts[i] for i in rows], [places[i] for i in rows], [both[i] for i in rows if both]
+            answers.take(rows),
+            [texts[i] for i in rows],
+            [places[i] for i in rows],
+            [both[i] for i in rows if both],
+            [marked[i] for i in rows if marked],
         )
     return found
 
@@ -172,6 +180,8 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
         return Answers.of_texts(columns.get("references") or [(text,) for text in truth], predicted, read)
     if kind == "pairs":
         return _pairs(columns)
+    if kind == "tags":  # what is shown of these is their spans, `Part.marked`
+        return Answers(kind, np.zeros(len(truth)), np.zeros(len(truth)))
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
     if kind == "vectors":

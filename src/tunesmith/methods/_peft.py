@@ -61,7 +61,7 @@ def _tell_strides(net: "nn.Module") -> "nn.Module":
 
 
 _TASK_TYPES = {
-    "classify": "SEQ_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM",
+    "classify": "SEQ_CLS", "tag": "TOKEN_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM",
     "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
 }  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network of tokens and changes
@@ -75,7 +75,7 @@ def _wrapper(net: "nn.Module") -> Any:
     return {
         "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM, "image": peft.PeftModel,
-        "embed": peft.PeftModelForFeatureExtraction,
+        "embed": peft.PeftModelForFeatureExtraction, "tag": peft.PeftModelForTokenClassification,
     }[purpose_of(net)]  # fmt: skip
 
 

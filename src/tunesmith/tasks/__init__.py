@@ -18,9 +18,11 @@ from tunesmith.bases.family import Family, Purpose
 from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
+from tunesmith.data.words import Words, ranges
 from tunesmith.dialogue.templates import Template
 from tunesmith.tasks._wording import Wording
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from tunesmith.tasks._relations import Pull, Relations
 
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags"]
 Array = NDArray[Any]
 Rows = Sequence[int] | NDArray[np.int64]
 """Numbers of rows."""
@@ -111,6 +113,29 @@ class Slots:
 
 
 @dataclass
+class Windows:
+    """Texts whose answers belong to words, cut into windows, which are the rows that the network reads. Each word is
+    answered in one of them. Shape letters: W windows, M words."""
+
+    texts: NDArray[np.int64]
+    """(N + 1,): where the windows of each text begin."""
+    parts: NDArray[np.int64]
+    """(W + 1,): where the words that each window answers begin."""
+    places: NDArray[np.int64]
+    """(M,): which of the places that its window reads is a word's."""
+    follows: NDArray[np.bool_]
+    """(M,): whether the tokenizer put it into one piece with the word before it, which it can only continue."""
+
+    def pick(self, texts: NDArray[np.int64]) -> "tuple[Windows, NDArray[np.int64]]":
+        """The windows of some texts, and their numbers."""
+        own = ranges(self.texts, texts)
+        words = ranges(self.parts, own)
+        counts = (np.diff(self.texts)[texts], np.diff(self.parts)[own])
+        texts, parts = (np.concatenate([[0], np.cumsum(count)]) for count in counts)
+        return Windows(texts, parts, self.places[words], self.follows[words]), own
+
+
+@dataclass
 class Encoded:
     """N rows as the network reads them, unpadded."""
 
@@ -157,6 +182,14 @@ class Encoded:
     """What the images of a step were mixed with (`_augment.Mix`)."""
     pixels: Pixels | None = None
     """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
+    reads: Ragged | None = None
+    """Where a head reads any number of places of a row: these, ascending. Targets then are theirs, end to end."""
+    windows: Windows | None = None
+    """Where answers belong to words: how texts became rows."""
+    words: Words | None = None
+    """The words of these texts; outputs are one each."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of these rows."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 
@@ -204,12 +237,25 @@ class Encoded:
         return [s for r in rows for s in range(int(bounds[r]), int(bounds[r + 1]))]
 
     def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
-        """(targets, weights) of some rows."""
+        """(targets, weights) of some rows, or of the places that are read in them."""
         import torch
 
         assert self.targets is not None, "rows to learn from have targets"
-        index = list(rows)
-        return torch.from_numpy(self.targets[index]).to(device), torch.from_numpy(self.weights[index]).to(device)
+        index = np.asarray(rows, dtype=np.int64)
+        weights = self.weights[index]
+        if self.reads is not None:
+            weights = np.repeat(weights, self.reads.lengths_of(index))
+            index = ranges(self.reads.offsets, index)
+        return torch.from_numpy(self.targets[index]).to(device), torch.from_numpy(weights).to(device)
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs these rows have."""
+        return len(self) if self.words is None else len(self.words)
+
+    def outputs_of(self, rows: Rows) -> Rows:
+        """Which outputs are those of some rows."""
+        return rows if self.windows is None else ranges(self.windows.parts, np.asarray(rows, dtype=np.int64))
 
     def side_of(self, rows: Sequence[int]) -> "Tensor | None":
         """Side features (B, S) of some rows."""
@@ -313,8 +359,11 @@ class Task(Part):
     ) -> Encoded:
         """Rows -> tokens and targets (targets only where roles.label is set). `tick` is told how many rows are done."""
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
-        """Rows of a file as the roles name their columns; most tasks read the columns as they are."""
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
+        """Rows of a file as the roles name their columns; most tasks read the columns as they are. What is altered on
+        the way goes into the ledger."""
         return records
 
     # what a network is asked, in terms of a way to run it (engine.ways, engine.language)
@@ -373,8 +422,10 @@ class Task(Part):
         return facts
 
     @abstractmethod
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
-        """The columns that `predict` adds, by name."""
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
+        """The columns that `predict` adds, by name; `words` where answers belong to words of rows."""
 
 
 class LogitsTask(Task):

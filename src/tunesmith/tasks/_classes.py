@@ -14,6 +14,7 @@ from pydantic import Field
 from tunesmith import scratch
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import label_of
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, _text
 
@@ -123,7 +124,9 @@ class ClassTask(LogitsTask):
         assert encoded.targets is not None
         return encoded.targets
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         assert scores is not None
         out: dict[str, list[Any]] = {"prediction": [facts.labels[i] for i in predicted]}
         out["confidence"] = [round(float(row[i]), 6) for row, i in zip(scores, predicted, strict=True)]

@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from tunesmith import conforming, scratch
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.ragged import Growing
 from tunesmith.data.roles import find_column
 from tunesmith.data.table import Table
@@ -154,7 +155,9 @@ class LanguageTask(Task):
         """The columns that `taken_in` makes."""
         return Roles((PROMPT,), ANSWER if labelled else None)
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         """Rows with their conversation in three columns of our own."""
         return stored.records(self._taken(record, labelled) for record in records)
 

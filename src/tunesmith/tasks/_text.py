@@ -1,7 +1,7 @@
 """What text tasks share: tokens with an account of what is cut, pairs, and side columns as text or as numbers."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, SideFacts, Tick
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SideAs = Literal["text", "vector"]
 _PIECE = 4096
@@ -222,3 +225,14 @@ def softmax(logits_NC: Array) -> Array:
     shifted = np.asarray(logits_NC, dtype=np.float64)
     shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def cross_entropy(logits_BC: "Tensor", targets_B: "Tensor", smoothing: float, focal: float) -> "Tensor":
+    """Of each row (B,), smoothed or focal; 0 where the target is -1."""
+    from torch.nn import functional
+
+    plain = functional.cross_entropy(logits_BC, targets_B, reduction="none", label_smoothing=smoothing, ignore_index=-1)
+    if not focal:
+        return plain
+    surprise = 1 - (-plain).exp()
+    return surprise.clamp_min(1e-7) ** focal * plain  # at 0 a power below 1 has no finite gradient

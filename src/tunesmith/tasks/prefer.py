@@ -25,7 +25,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table
+from tunesmith.data.words import Words
 from tunesmith.dialogue.formats import Columns, detect
 from tunesmith.dialogue.templates import find_template
 from tunesmith.errors import TunesmithError
@@ -128,7 +130,9 @@ class Prefer(Task):
         """The columns that `taken_in` makes."""
         return Roles((PROMPT,), ANSWER if labelled else None)
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         """Rows with both their sequences in columns of our own."""
         assert self.mapping is not None, "the task is not resolved"
         if self.pairs:
@@ -285,13 +289,15 @@ class Prefer(Task):
         """kto: the reward from which on an answer counts as wanted is the divergence on the validation rows."""
         return facts if self.pairs else facts.model_copy(update={"thresholds": (float(scores_NC[0, 7]),)})
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         assert scores is not None
         if not self.pairs:
-            words = np.where(predicted > 0.5, "wanted", "unwanted")
-            return {"prediction": words.tolist(), "reward": scores[:, 6].tolist()}
-        words = np.select([predicted > 0.5, predicted < 0.5], ["chosen", "rejected"], "neither")
-        return {"prediction": words.tolist(), "margin": (scores[:, 6] - scores[:, 7]).tolist()}
+            written = np.where(predicted > 0.5, "wanted", "unwanted")
+            return {"prediction": written.tolist(), "reward": scores[:, 6].tolist()}
+        written = np.select([predicted > 0.5, predicted < 0.5], ["chosen", "rejected"], "neither")
+        return {"prediction": written.tolist(), "margin": (scores[:, 6] - scores[:, 7]).tolist()}
 
 
 def _drift(outputs_NC: Array) -> float:

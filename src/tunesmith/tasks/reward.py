@@ -21,8 +21,10 @@ from pydantic import Field, PositiveInt
 from tunesmith import scratch
 from tunesmith.bases.family import Family
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import find_column, number_of
 from tunesmith.data.table import Table
+from tunesmith.data.words import Words
 from tunesmith.dialogue import Dialogue
 from tunesmith.dialogue.controls import apart
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of
@@ -92,7 +94,9 @@ class Reward(LogitsTask):
         """The columns that `taken_in` makes."""
         return Roles((PROMPT,), ANSWER if labelled else None)
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         """Rows with both conversations in columns of our own; rows to predict on may have one."""
         columns = self.mapping
         assert columns is not None, "the task is not resolved"
@@ -193,13 +197,15 @@ class Reward(LogitsTask):
         """The first answer should win everywhere."""
         return np.ones(len(encoded), dtype=np.int64)
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         assert scores is not None
         first, second = scores[:, 6], scores[:, 7]
         if np.isnan(second).all():
             return {"prediction": first.tolist()}
-        words = np.select([predicted > 0.5, predicted < 0.5], ["chosen", "rejected"], "neither")
-        return {"prediction": words.tolist(), "margin": (first - second).tolist(), "reward_chosen": first.tolist(),
+        better = np.select([predicted > 0.5, predicted < 0.5], ["chosen", "rejected"], "neither")
+        return {"prediction": better.tolist(), "margin": (first - second).tolist(), "reward_chosen": first.tolist(),
                 "reward_rejected": second.tolist()}  # fmt: skip
 
 
