@@ -108,8 +108,9 @@ def differences(lines: list[Line]) -> str:
 - Each side draws its own order of rows and its own dropout; heads start from the same seed.
 - Bottleneck adapters: "defaults" and "best options" are Trainer with our own PEFT method. AdapterHub's `adapters` 1.3.0
   pins transformers ~= 4.57.6, so it runs in an environment of its own (`run.py --peer adapters`) with the same torch.
-- LLaMA-Factory 0.9.5 is not measured: it pins transformers <= 5.6.0, peft <= 0.18.1, trl <= 0.24.0, accelerate <= 1.11.0
-  and datasets <= 4.0.0, and beside torch 2.13 its solver takes torchaudio 2.11.0, which is built against another torch.
+- LLaMA-Factory 0.9.5 is not measured: it installs beside torch 2.13 for CPUs (with transformers 5.6.0, peft 0.18.1, trl
+  0.24.0, torchvision 0.28.0 and torchaudio 2.11.0), but torchvision is built for another torch ("operator
+  torchvision::nms does not exist"), and with that transformers' Trainer cannot be imported.
 - Axolotl, Unsloth and Liger need a GPU or Triton, and are not measured.
 - TRL's packing puts rows together anew, so its steps hold other rows than ours.
 - LoRA is r 8, alpha 16, no dropout, on query and value, with pooler and classifier trained beside, by PEFT on both sides.

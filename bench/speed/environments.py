@@ -7,11 +7,8 @@ from pathlib import Path
 
 import texts
 
-PACKAGES = {
-    "adapters": ("adapters==1.3.0", "accelerate==1.15.0"),
-    "llamafactory": ("llamafactory==0.9.5",),
-}
-"""By side of an arm; torch is ours, so that both sides multiply with the same library."""
+PACKAGES = {"adapters": ("adapters==1.3.0", "accelerate==1.15.0")}
+"""By side of an arm, which is what is imported, too; torch is ours: both sides multiply with the same library."""
 
 
 def python(side: str) -> str | None:
@@ -30,7 +27,12 @@ def make(side: str) -> str | None:
         return None
     folder = _folder(side)
     words = [f"torch=={version('torch')}", *PACKAGES[side]]
-    for command in ([sys.executable, "-m", "venv", str(folder)], [str(folder / "bin" / "pip"), "install", *words]):
+    commands = (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(folder / "bin" / "pip"), "install", *words],
+        [str(folder / "bin" / "python"), "-c", f"import {side}"],
+    )
+    for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]

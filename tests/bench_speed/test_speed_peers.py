@@ -59,8 +59,9 @@ def test_a_peer_is_made_once_or_says_why_not(tmp_path: Path, monkeypatch: pytest
         return subprocess.CompletedProcess(words, 0, "", "")
 
     monkeypatch.setattr(environments.subprocess, "run", install)
-    assert environments.make("adapters") is None and len(commands) == 2
-    assert environments.make("adapters") is None and len(commands) == 2, "it is there"
+    assert environments.make("adapters") is None and len(commands) == 3
+    assert commands[-1][1:] == ["-c", "import adapters"], "what is installed must start, too"
+    assert environments.make("adapters") is None and len(commands) == 3, "it is there"
     assert environments.python("adapters") == str(tmp_path / "env-adapters" / "bin" / "python")
 
 
