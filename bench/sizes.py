@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-LIMIT = 32_500  # language models: conversations, metrics, importers, preferences, cloze, chat, merges, quantisation
+LIMIT = 40_500  # every task: images, tags, embeddings, reward models, instalments, penalties
 """Lines below src/ agreed on; raise it in a commit that says why."""
 SOURCE = Path(__file__).parent.parent / "src" / "tunesmith"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import cli
-from tunesmith.bases.family import FAMILIES, family_of
+from tunesmith.bases.family import FAMILIES, VisionFamily, family_of
 from tunesmith.bases.load import auto_class, quiet
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
@@ -27,7 +27,9 @@ EXAMPLES = {
     "classify": "task: {name: classify, text: text, label: failure, max_tokens: 128}",
     "multilabel": "task: {name: multilabel, text: text, label: emotions, separator: ';'}",
     "regress": "task: {name: regress, text: text, label: downtime_hours, loss: huber, delta: 1.0}",
+    "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
+    "reward": "task: {name: reward, template: chatml, centering: 0.01}",
     "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
     "full": "method: full",
     "head": "method: {name: head, pooler: true}",
@@ -39,14 +41,19 @@ EXAMPLES = {
     "ptuning": "method: {name: ptuning, tokens: 20, encoder: lstm}",
     "prompt": "method: {name: prompt, tokens: 20, init: text, text: what failed in this machine}",
     "bitfit": "method: bitfit",
+    "expand": "method: {name: expand, blocks: 8}",
     "ia3": "method: {name: ia3, top: 4}",
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
     "adversarial": "penalties: [{name: adversarial, where: weights}]",
+    "distill": "penalties: [{name: distill, teacher: runs/large, share: 0.5, temperature: 2.0}]",
+    "ewc": "penalties: [{name: ewc, strength: 1000.0, rows: 200}]",
     "l2sp": "penalties: [{name: l2sp, base: 0.01, head: 0.01}]",
     "mixout": "penalties: [{name: mixout, share: 0.5}]",
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
+    "pictures": "task: image\nsteps: [{name: pictures, on_bad: drop}, dedup]",
+    "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
@@ -65,6 +72,7 @@ TOGETHER = ("penalties", "steps")
 SCOPES = {
     "every_row": "every row, held-out ones too, and again at prediction time",
     "pool": "the rows of the training file, before they are split",
+    "split": "each split after splitting, and labelled files that are judged",
     "train": "the training split alone",
 }
 
@@ -149,8 +157,12 @@ def index(kind: str) -> str:
 def ecosystem() -> str:
     """Method by family: plain, tunesmith or refused."""
     names = CATALOGS["methods"].names()
-    rows = [[name, *(opens(name, family) for family in FAMILIES.values())] for name in names]
-    return "## What opens the saved model, by family of the base\n\n" + table(["method", *FAMILIES], rows)
+    parts = ["## What opens the saved model, by family of the base"]
+    for seen, title in ((False, ""), (True, "Families that see, for the task [image](../tasks/image.md):")):
+        families = [family for family in FAMILIES.values() if isinstance(family, VisionFamily) == seen]
+        rows = [[name, *(opens(name, family) for family in families)] for name in names]
+        parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
+    return "\n\n".join(parts)
 
 
 def opens(name: str, family: Any) -> str:
@@ -162,7 +174,8 @@ def opens(name: str, family: Any) -> str:
     method = kind(parts=("lora", "adapter")) if name == "mixed" else kind()
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
-        config = transformers.AutoConfig.for_model(family.name, **sizes)
+        seen = isinstance(family, VisionFamily)
+        config = transformers.AutoConfig.for_model(family.name, **({} if seen else sizes))
         if family.purpose == "seq2seq":
             family = family_of(family.name, "language", config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)
@@ -170,7 +183,8 @@ def opens(name: str, family: Any) -> str:
             refused = method.base_objection(family) or (method.apply(net, family) is None)
         except TunesmithError:
             refused = True
-    return "refused" if refused else str(kind.ecosystem)
+    ours = seen and family.asks_strides and method.keeps_base()  # as `model.ecosystem` has it
+    return "refused" if refused else "tunesmith" if ours else str(kind.ecosystem)
 
 
 def head(kind: str, part: type[Part]) -> str:

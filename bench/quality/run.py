@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def key(line: dict[str, Any]) -> tuple[Any, ...]:
     return line["set"], line["method"], line["split"], line["rows"]
 
 
-BASELINES = ("majority", "tfidf", "tfidf_svm", "probe")
+BASELINES = ("majority", "dictionary", "tfidf", "tfidf_svm", "probe")
 
 
 def fine_tuned(about: Any, split: Split, method: str) -> dict[str, Any]:
@@ -96,20 +97,20 @@ def trained(asked: dict[str, Any], split: Split) -> dict[str, Any]:
     task, roles = plan.task, plan.task.roles()
     found = plan.base.found()
     tokenizer = load_tokenizer(found)
+    split = taken_in(task, split)
     facts = task.study(split.train, roles)
     encoded = {n: task.encode(getattr(split, n), roles, tokenizer, facts) for n in ("train", "validation", "test")}
     model = build(plan, facts, found, tokenizer)
     judge = Judge(plan, facts)
-    truth = task.truth(encoded["validation"], facts)
-    job = Job(model, encoded["train"], encoded["validation"], lambda lo: judge.quick(lo, truth), Path(), save=False)
+    held = encoded["validation"]
+    job = Job(model, encoded["train"], held, lambda lo: judge.quick(lo, held), Path(), save=False)
     state = Loop(job).run()
     model = decide(model, encoded["validation"])
-    answers = answers_of(task, model.outputs(encoded["test"]), task.truth(encoded["test"], facts), model.facts)
+    answers = answers_of(task, model.outputs(encoded["test"]), encoded["test"], model.facts)
     return {
-        "metrics": Judge(plan, model.facts).quick(model.outputs(encoded["test"]), answers.truth),
+        "metrics": Judge(plan, model.facts).quick(model.outputs(encoded["test"]), encoded["test"]),
         "intervals": Judge(plan, model.facts).full(answers),
-        "predicted": compact(answers.predicted),
-        "truth": compact(answers.truth),
+        **stored(answers),
         "seconds": state.cpu_seconds,
         "best_step": state.best_step,
         "steps": state.step,
@@ -129,6 +130,8 @@ def baseline(about: Any, split: Split, name: str) -> dict[str, Any]:
 
     plan = make_plan(about.plan("head", split))
     task, roles = plan.task, plan.task.roles()
+    if task.kind == "tags":
+        return of_words(plan, taken_in(task, split), name)
     facts = task.study(split.train, roles)
     train, test = (truth_of(task, rows, roles, facts) for rows in (split.train, split.test))
     texts = [texts_of(rows, roles) for rows in (split.train, split.test)]
@@ -152,6 +155,43 @@ def baseline(about: Any, split: Split, name: str) -> dict[str, Any]:
         "metrics": {n: v["value"] for n, v in found.items()}, "intervals": found, "predicted": compact(predicted),
         "truth": compact(test), "seconds": seconds,
     }  # fmt: skip
+
+
+def taken_in(task: Any, split: Split) -> Split:
+    """The rows as the task reads them."""
+    rows = {name: list(task.taken_in(getattr(split, name))) for name in ("train", "validation", "test")}
+    return replace(split, **rows)
+
+
+def of_words(plan: Any, split: Split, name: str) -> dict[str, Any]:
+    """The most frequent tag, of all words or of each."""
+    from tunesmith.evaluation.baselines import dictionary, majority
+    from tunesmith.evaluation.judge import Judge
+    from tunesmith.metrics import Answers
+    from tunesmith.tasks.tag import words_of
+
+    facts = plan.task.study(split.train, plan.task.roles())
+    train, test = (words_of(rows, facts.labels, labelled=True) for rows in (split.train, split.test))
+    assert train.tags is not None and test.tags is not None
+    began = time.process_time()
+    if name == "majority":
+        made = majority(train.tags, len(test), "tags", len(facts.labels))
+    else:
+        made = dictionary(train.said(), train.tags, test.said())
+    seconds = time.process_time() - began
+    answers = Answers("tags", test.tags, made.predicted, None, facts.labels + test.strange, words=test)
+    found = Judge(plan, facts).full(answers)
+    metrics = {n: v["value"] for n, v in found.items()}
+    return {"metrics": metrics, "intervals": found, **stored(answers), "seconds": seconds}
+
+
+def stored(answers: Any) -> dict[str, Any]:
+    """Truth and predictions that a paired test can be made from; of tags those that are not O, by their word."""
+    if answers.words is None:
+        return {"predicted": compact(answers.predicted), "truth": compact(answers.truth)}
+    sides = {"predicted": answers.predicted, "truth": answers.truth}
+    found = {name: [[int(i), int(tags[i])] for i in np.flatnonzero(tags)] for name, tags in sides.items()}
+    return found | {"words": answers.words.counts.tolist(), "labels": list(answers.labels)}
 
 
 def truth_of(task: Any, rows: Any, roles: Any, facts: Any) -> np.ndarray:

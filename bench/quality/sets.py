@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data import Record
+from tunesmith.data import Record, table
 from tunesmith.methods import METHODS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -156,6 +157,36 @@ _CHOICES = tuple(
     {"task": {"pool": pool, "label_smoothing": smoothing}, "method": {"top": 3}, "train": _LONG}
     for pool, smoothing in (("mean", 0.0), ("mean", 0.1), ("base", 0.1))
 )
+
+
+def _wnut() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def read(name: str) -> list[dict[str, Any]]:
+        return [dict(cells) for _, cells in table.read(DATA / "wnut17" / name).rows]
+
+    return read("wnut17train.conll"), read("emerging.test.annotated")
+
+
+def _mwo_ner() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Work orders with the marks of two annotators: spans that both made, then those of one where nothing lies yet,
+    longer ones first; of a type its first level."""
+
+    def read(name: str) -> list[dict[str, Any]]:
+        lines = (DATA / "mwo_ner" / name).read_text(encoding="utf-8").splitlines()
+        return [_one_opinion(json.loads(line)) for line in lines]
+
+    return read("train_3200.json"), read("test_401.json")
+
+
+def _one_opinion(row: dict[str, Any]) -> dict[str, Any]:
+    marks = Counter((m["start"], m["end"], m["labels"][0].split("/")[0]) for m in row["mentions"])
+    tags = ["O"] * len(row["tokens"])
+    for (start, end, kind), _ in sorted(marks.items(), key=lambda m: (-m[1], m[0][0] - m[0][1], m[0])):
+        if set(tags[start:end]) == {"O"}:
+            tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
+    return {"tokens": row["tokens"], "tags": tags}
+
+
+_TAG = {"name": "tag", "tokens": "tokens", "label": "tags", "scheme": "bio", "max_tokens": 128}
 SETS = {
     "mwo": Set(_CLASSIFY, _mwo, ("majority", "tfidf", "tfidf_svm", *ALL), _FIXED),
     "mwo_mean": Set(_CLASSIFY | {"pool": "mean"}, _mwo, ("tfidf_svm", *ALL), _FIXED),
@@ -171,4 +202,6 @@ SETS = {
         {"name": "regress", "text": "text", "pair": "pair", "label": "label", "max_tokens": 128, "bounds": [0, 5]},
         _sts, ("majority", "tfidf", *SIX), {"epochs": 3},
     ),
+    "wnut17": Set(_TAG, _wnut, ("majority", "dictionary", "full", "lora", "head"), {"epochs": 4}),
+    "mwo_ner": Set(_TAG, _mwo_ner, ("majority", "dictionary", "full", "lora", "head"), {"epochs": 6}),
 }  # fmt: skip

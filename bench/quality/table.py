@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.data.words import Words
 from tunesmith.evaluation.significance import corrected_t, holm, paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 
@@ -29,9 +30,18 @@ TITLES = {
     "banking77": ("banking77", "77 intents, its own test file of 3,080 rows"),
     "sst2": ("sst2", "sentence sentiment, its own test file of 1,821 rows"),
     "goemotions": ("goemotions", "28 emotions, several a row, its own test file of 5,427 rows"),
+    "wnut17": (
+        "wnut17",
+        "new names in noisy text, 6 types: learnt from 2017's training tweets, tested on its 1,287 later texts; an "
+        "answer is right where both its ends and its type are",
+    ),
+    "mwo_ner": (
+        "mwo_ner",
+        "maintenance work orders, 14 types of spans, its own test file of 401; where its two annotators differ, "
+        "the longer mark counts",
+    ),
     "sts": ("STS", "similarity of sentence pairs: learnt from SemEval 2012 to 2014, tested on 2015 and 2016"),
 }
-MAIN = {"goemotions": ("macro_f1", "micro_f1"), "sts": ("spearman", "pearson")}
 VECTORS = {
     "cranfield": ("Cranfield, retrieval", "1,400 abstracts of aerodynamics; three fifths of 225 queries with their "
                   "relevance to learn from, a tenth to pick the epoch, the rest to judge on, over all abstracts (their first 64 tokens)",
@@ -40,6 +50,12 @@ VECTORS = {
                   "to 2014, tested on 2015 and 2016", ("spearman", "pearson")),
 }  # fmt: skip
 """Whole runs of `retrieval.py`."""
+SPANS = ("wnut17", "mwo_ner")
+MAIN = {
+    **dict.fromkeys(SPANS, ("span_f1", "span_macro_f1")),
+    "goemotions": ("macro_f1", "micro_f1"),
+    "sts": ("spearman", "pearson"),
+}
 FOLDED = ("mwo", "mwo_mean", "mwo_chosen")
 """Sets without a test file worth the name: their lines are folds."""
 
@@ -145,13 +161,14 @@ def section(name: str, lines: list[dict[str, Any]]) -> str:
     groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for line in lines:
         groups.setdefault((line["method"], 0 if name in FOLDED else line["rows"]), []).append(line)
-    reference = {k[1]: v for k, v in groups.items() if k[0] == ("tfidf_svm" if name.startswith("mwo") else "tfidf")}
+    beside = "dictionary" if name in SPANS else "tfidf_svm" if name.startswith("mwo") else "tfidf"
+    reference = {k[1]: v for k, v in groups.items() if k[0] == beside}
     rows = [row(name, key, found, (first, second), reference) for key, found in groups.items()]
     rows.sort(key=lambda r: -r["value"] if np.isfinite(r["value"]) else math.inf)
     corrected = holm([r["p"] for r in rows if r["p"] is not None])
     for each in rows:
         each["p_corrected"] = corrected.pop(0) if each["p"] is not None else None
-    versus = "TF-IDF + SVM" if name.startswith("mwo") else "TF-IDF"
+    versus = {"dictionary": "word list", "tfidf_svm": "TF-IDF + SVM"}.get(beside, "TF-IDF")
     header = f"| method | rows | {first} | {second} | against {versus} | p (Holm) | trained | CPU s | runs |"
     lines_out = [f"\n## {title}\n\n{told[0].upper()}{told[1:]}.\n", header, "|" + " --- |" * 9]
     return "\n".join(lines_out + [told_row(r) for r in rows])
@@ -202,7 +219,9 @@ def against_folds(found: list[dict[str, Any]], base: list[dict[str, Any]], metri
 
 def against_rows(mine: dict[str, Any], other: dict[str, Any], name: str, metric: str) -> dict[str, Any]:
     """Paired bootstrap over test rows, from the stored predictions."""
-    if name == "goemotions":
+    if name in SPANS:
+        a, b = (_tags(x) for x in (mine, other))
+    elif name == "goemotions":
         a, b = (_sets(x) for x in (mine, other))
     elif name == "sts":
         a, b = (Answers("numbers", np.array(x["truth"], float), np.array(x["predicted"], float)) for x in (mine, other))
@@ -210,6 +229,17 @@ def against_rows(mine: dict[str, Any], other: dict[str, Any], name: str, metric:
         a, b = (Answers("classes", np.array(x["truth"]), np.array(x["predicted"])) for x in (mine, other))
     found = paired_bootstrap(METRICS.make(metric), a, b)
     return {"against": found.value, "p": found.p} if np.isfinite(found.value) else {}
+
+
+def _tags(line: dict[str, Any]) -> Answers:
+    offsets = np.concatenate([[0], np.cumsum(line["words"])])
+    sides = [np.zeros(offsets[-1], dtype=np.int64) for _ in range(2)]
+    for tags, found in zip(sides, (line["truth"], line["predicted"]), strict=True):
+        for place, tag in found:
+            tags[place] = tag
+    places = np.zeros(offsets[-1], dtype=np.int32)
+    words = Words([""] * len(line["words"]), offsets, places, places)
+    return Answers("tags", sides[0], sides[1], labels=tuple(line["labels"]), words=words)
 
 
 def _sets(line: dict[str, Any]) -> Answers:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from meter import Laps
@@ -12,14 +13,10 @@ def main() -> None:
     laps = Laps()
     ask = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     ask["rows"] = json.loads(Path(ask["file"]).read_text(encoding="utf-8"))
-    if ask["side"] == "ours":
-        import ours as doer
-    elif ask["side"] == "gemm":
-        import limit as doer  # type: ignore[no-redef]
-    elif ask["side"] == "sentence_transformers":
-        import features as doer  # type: ignore[no-redef]
-    else:
-        import peers as doer  # type: ignore[no-redef]
+    doers = {"ours": "ours", "gemm": "limit", "sentence_transformers": "features", "adapters": "adapterhub"}
+    doer = import_module(doers.get(ask["side"], "peers"))
+    if ask["kind"] == "sft":
+        doer = import_module("sft" if ask["side"] == "ours" else "sft_peers")
     answer = getattr(doer, ask["kind"])(ask, laps)
     Path(sys.argv[2]).write_text(json.dumps(answer | {"laps": laps.parts}), encoding="utf-8")
 

@@ -8,6 +8,7 @@ from standing import Line
 BF16 = {"avx512_bf16", "amx_bf16"}
 DATA = {
     "texts": "docstrings of eight packages, openings of natural length (bench/speed/texts.py)",
+    "sft": "random tokens of the lengths of conversations (bench/speed/sft.py)",
     "banking77": "questions to a bank, 77 intents", "mwo": "maintenance work orders, 22 failure modes",
 }  # fmt: skip
 
@@ -65,12 +66,14 @@ def _devices(lines: list[Line]) -> str:
 
 
 def _precision(lines: list[Line]) -> str:
-    used = " and ".join(_distinct(line["precision"] for line in lines))
+    others = _distinct(f"{line['arm']} ({line['precision']})" for line in lines if line["precision"] != "fp32")
+    used = " and ".join(_distinct(line["precision"] for line in lines if line["precision"] == "fp32")) or "no fp32"
+    used += f", but for {', '.join(others)}," * bool(others)
     if any(BF16 & set(line["machine"]["features"]) for line in lines):
         return f"Computed in {used} on both sides. This CPU has bf16 arithmetic."
     return (
         f"Computed in {used} on both sides. This CPU has no bf16 arithmetic (no {' or '.join(sorted(BF16))}), so bf16 would "
-        "be emulated: no bf16 figures."
+        "be emulated" + (": no bf16 figures." if not others else ", as it is in those arms.")
     )
 
 
@@ -103,7 +106,12 @@ def differences(lines: list[Line]) -> str:
 - "best options" groups rows of one length into a batch, so its batches are not random, and it trains another trajectory.
   Ours and the defaults train on random batches.
 - Each side draws its own order of rows and its own dropout; heads start from the same seed.
-- Bottleneck adapters: AdapterHub's `adapters` pins an old transformers, so the peer is Trainer with our own PEFT method.
+- Bottleneck adapters: "defaults" and "best options" are Trainer with our own PEFT method. AdapterHub's `adapters` 1.3.0
+  pins transformers ~= 4.57.6, so it runs in an environment of its own (`run.py --peer adapters`) with the same torch.
+- LLaMA-Factory 0.9.5 is not measured: it pins transformers <= 5.6.0, peft <= 0.18.1, trl <= 0.24.0, accelerate <= 1.11.0
+  and datasets <= 4.0.0, and beside torch 2.13 its solver takes torchaudio 2.11.0, which is built against another torch.
+- Axolotl, Unsloth and Liger need a GPU or Triton, and are not measured.
+- TRL's packing puts rows together anew, so its steps hold other rows than ours.
 - LoRA is r 8, alpha 16, no dropout, on query and value, with pooler and classifier trained beside, by PEFT on both sides.
 - `sentence-transformers` with logistic regression is another method{missing}. SetFit's contrastive training has no counterpart
   with the same steps, and its frozen form is that arm.

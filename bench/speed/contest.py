@@ -14,7 +14,10 @@ WARMUP = 0.06
 WEIGHT_DECAY = 0.01
 """As our plan has them by default; peers are told."""
 
-Kind = Literal["train", "search", "predict", "limit"]
+SFT_ROWS, SFT_RATE = 32, 1e-3
+"""Rows of a language model's job: its cost is that of a row's tokens, not of many rows."""
+
+Kind = Literal["train", "search", "predict", "limit", "sft"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Arm:
     """One way to do a job."""
 
     name: str
-    side: Literal["ours", "trainer", "pipeline", "sentence_transformers", "gemm"]
+    side: Literal["ours", "trainer", "trl", "adapters", "pipeline", "sentence_transformers", "gemm"]
     options: dict[str, Any] = field(default_factory=dict)
     """For ours the plan's section `engine`; for peers arguments of theirs."""
 
@@ -48,12 +51,14 @@ class Job:
 
     def plan(self, seed: int, longest: int) -> dict[str, Any]:
         """The plan of this job: no early stop, and the last weights, as a peer without evaluation has them."""
+        task = {"name": "classify", "text": "text", "label": "label", "max_tokens": longest}
+        own = {"log_every": "1 step", "lr": SFT_RATE} if self.kind == "sft" else {}
         return {
-            "task": {"name": "classify", "text": "text", "label": "label", "max_tokens": longest},
+            "task": {"name": "generate"} if self.kind == "sft" else task,
             "base": "minilm", "data": "unused.csv", "method": self.method,
             "train": {
                 "epochs": self.epochs, "batch": BATCH, "seed": seed, "patience": None, "keep": "last",
-                "evaluate_every": f"{self.epochs} epochs", "warmup": WARMUP, "weight_decay": WEIGHT_DECAY,
+                "evaluate_every": f"{self.epochs} epochs", "warmup": WARMUP, "weight_decay": WEIGHT_DECAY, **own,
             },
         }  # fmt: skip
 
@@ -66,12 +71,22 @@ OURS = Arm("ours", "ours")
 DEFAULTS = Arm("trainer", "trainer")
 BEST = Arm("trainer best", "trainer", {"train_sampling_strategy": "group_by_length"})
 """What a user gains who knows every switch: rows of one length together. Fused AdamW is the default in this version."""
+ADAPTERS = Arm("adapters", "adapters")
+"""AdapterHub, in an environment of its own: `run.py --peer adapters`."""
 FEATURES = Arm("sentence-transformers", "sentence_transformers")
+TRL = (
+    Arm("trl", "trl"), Arm("trl packing", "trl", {"packing": True}),
+    Arm("trl best", "trl", {"bf16": False, "gradient_checkpointing": False, "padding_free": True, "max_length": None}),
+)  # fmt: skip
+"""Its defaults are bf16 autocast and gradient checkpointing. Best is what costs least on a CPU without bf16 arithmetic."""
 PLAIN_ENGINE: dict[str, Any] = {"pack": False, "cache": "off", "reads": False}
+_ALONE = {"pack": True}, {"pack": True, "reads": True}, {"pack": True, "cache": "auto"}
 LEVERS = (
     Arm("all on", "ours"), *(Arm(f"{name} off", "ours", {name: value}) for name, value in PLAIN_ENGINE.items()),
     Arm("check off", "ours", {"check": False}), Arm("all off", "ours", {**PLAIN_ENGINE, "check": False}),
+    *(Arm(f"{' and '.join(on)} alone", "ours", {**PLAIN_ENGINE, "check": False, **on}) for on in _ALONE),
 )  # fmt: skip
+"""Every lever off alone, and on alone; the last block at read positions and the cache work on packed rows only."""
 
 LORA: dict[str, Any] = {"name": "lora", "targets": "qv"}
 METHODS: dict[str, dict[str, Any]] = {
@@ -86,7 +101,7 @@ LORA_RANKS, LORA_RATES = (4, 8, 16, 32), (1.0, 0.5)
 def _training() -> Iterable[Job]:
     for epochs in (1, 3, 10):
         for name, method in METHODS.items():
-            extra = (FEATURES,) if (name, epochs) == ("head", 3) else ()
+            extra = (FEATURES,) if (name, epochs) == ("head", 3) else (ADAPTERS,) * (name in ("full", "adapter"))
             yield Job(f"{name}-{epochs}", "train", method, (OURS, DEFAULTS, BEST, *extra), epochs)
     for data in ("banking77", "mwo"):
         for name in ("head", "layers2", "lora", "full"):
@@ -103,8 +118,12 @@ def _searches() -> Iterable[Job]:
 def _others() -> Iterable[Job]:
     pipelines = tuple(Arm(f"pipeline {n}", "pipeline", {"batch_size": n}) for n in (1, 32))
     yield Job("predict", "predict", METHODS["full"], (OURS, *pipelines, FEATURES))
-    for name, epochs in (("full", 1), ("lora", 1), ("layers2", 3), ("head", 3)):
+    for name, epochs in (("full", 1), ("lora", 1), ("layers2", 3), ("lora2", 3), ("head", 3)):
         yield Job(f"ablation-{name}", "train", METHODS[name], LEVERS, epochs)
+    for vocabulary in ("152k", "32k"):
+        for share in (70, 50, 0):
+            name = f"{vocabulary}-{share}"
+            yield Job(f"sft-{name}", "sft", {"name": "lora"}, (OURS, DEFAULTS, *TRL), data=name)
     yield Job("limit", "limit", METHODS["full"], (Arm("gemm", "gemm"),))
 
 
@@ -122,6 +141,8 @@ def chosen(words: list[str]) -> list[Job]:
 
 def learning_rate(job: Job) -> float:
     """What our plan's `lr: auto` means for this job on this base; peers train with the same."""
+    if job.kind == "sft":
+        return SFT_RATE
     from typing import cast
 
     from tunesmith.bases.find import find

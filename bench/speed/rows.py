@@ -22,6 +22,8 @@ class Rows:
 
     file: Path
     about: dict[str, Any]
+    base: str = "minilm"
+    """Name or folder of the base that reads them."""
 
     @property
     def train(self) -> int:
@@ -47,6 +49,14 @@ def prepare(name: str, train: int, test: int) -> Rows:
         "mean_tokens": round(float(lengths.mean()), 1), "longest": LONGEST[name],
     }  # fmt: skip
     return Rows(file, about)
+
+
+def for_language(name: str, count: int) -> Rows:
+    """Rows of tokens and the base of a language model's job."""
+    import sft
+
+    file, about = sft.prepare(name, count)
+    return Rows(file, about, str(sft.base(about["vocabulary"])))
 
 
 def _texts(name: str) -> tuple[list[Any], list[Any]]:

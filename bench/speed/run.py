@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import contest
+import environments
 import rows as data
 from contest import Arm, Job
 from standing import RESULTS, read
@@ -60,13 +61,22 @@ def main() -> int:
     known = list(dict.fromkeys(arm.name for job in jobs for arm in job.arms))
     if strangers := sorted(set(asked.arms or ()) - set(known)):
         raise SystemExit(f"no arm {', '.join(strangers)} in these jobs. Known: {', '.join(known)}")
+    for peer in asked.peer:
+        if reason := environments.make(peer):
+            print(f"peer {peer}: skipped, {reason}", flush=True)
     with TemporaryDirectory(prefix="tunesmith-speed-code-") as folder:
         code = Path(shutil.copytree(ROOT / "src", Path(folder) / "src", ignore=shutil.ignore_patterns("__pycache__")))
         bench = Bench(code, _context(code), tuple(asked.arms or ()), asked.whole_search, asked.again)
         for job in jobs:
             if not asked.epochs or job.kind != "train" or job.epochs in asked.epochs:
-                failed += _all_arms(job, data.prepare(job.data, asked.rows, asked.test), asked.reps, bench)
+                failed += _all_arms(job, _rows(job, asked), asked.reps, bench)
     return int(failed > 0)
+
+
+def _rows(job: Job, asked: argparse.Namespace) -> data.Rows:
+    if job.kind == "sft":
+        return data.for_language(job.data, min(asked.rows, contest.SFT_ROWS))
+    return data.prepare(job.data, asked.rows, asked.test)
 
 
 def _all_arms(job: Job, rows: data.Rows, reps: int, bench: Bench) -> int:
@@ -86,6 +96,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--whole-search", action="store_true", help="run the peers' searches in full (else one run x 8)"
     )
+    parser.add_argument("--peer", nargs="+", default=[], help="make the environment of such peers first: adapters")
     parser.add_argument("--again", action="store_true", help="measure also what is known")
     return parser.parse_args()
 
@@ -95,6 +106,8 @@ def _can_run(job: Job, arm: Arm) -> bool:
     from tunesmith.plan import Plan
 
     reason = ""
+    if environments.python(arm.side) is None:
+        reason = f"its environment is not there; --peer {arm.side} makes it"
     if arm.side == "sentence_transformers" and find_spec("sentence_transformers") is None:
         reason = "sentence-transformers is not installed"
     if arm.side == "ours" and arm.options and "engine" not in Plan.model_fields:
@@ -137,7 +150,7 @@ def _now() -> dict[str, Any]:
 def _missed_steps(job: Job, answer: dict[str, Any], rows: int) -> int | None:
     """How many optimizer steps the arm should have taken, where it took another number of them."""
     steps = job.steps(rows) * max(1, len(job.varied))
-    return steps if "steps" in answer and job.kind in ("train", "search") and answer["steps"] != steps else None
+    return steps if "steps" in answer and job.kind in ("train", "search", "sft") and answer["steps"] != steps else None
 
 
 def _append(file: Path, line: dict[str, Any]) -> None:
@@ -162,13 +175,15 @@ def _summary(line: dict[str, Any]) -> str:
 def _ask(job: Job, arm: Arm, rep: int, rows: data.Rows, whole: bool) -> dict[str, Any]:
     """Everything that the process of an arm needs to know."""
     from tunesmith.bases.find import find
+    from tunesmith.engine.batches import order
 
-    base, rate = find("minilm"), contest.learning_rate(job)
+    base, rate = find(rows.base), contest.learning_rate(job)
     varied = [{"method": each["method"], "lr": rate * each["rate"]} for each in job.varied]
+    first = order(rows.train, rep, 0).tolist() if job.kind == "sft" else []
     plain = [i for i, each in enumerate(job.varied) if each["rate"] == 1.0 and each["method"].get("r", 8) == 8]
     return {
         "kind": job.kind, "side": arm.side, "options": arm.options, "file": str(rows.file), "lr": rate,
-        "plan": job.plan(rep, rows.about["longest"]), "steps": job.steps(rows.train), "base": str(base.folder),
+        "plan": job.plan(rep, rows.about["longest"]) | {"base": rows.base}, "order": first, "steps": job.steps(rows.train), "base": str(base.folder),
         "config": base.config, "varied": varied, "main": plain[0] if plain else 0, "whole": whole,
     }  # fmt: skip
 
@@ -182,7 +197,12 @@ def _run(side: str, ask: dict[str, Any], code: Path) -> dict[str, Any] | None:
     path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
     settings = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": path, "TMPDIR": str(folder)}
     settings["TUNESMITH_CACHE"] = str(cache)
-    words = [sys.executable, str(HERE / "arm.py"), str(folder / "ask.json"), str(folder / "answer.json")]
+    words = [
+        environments.python(side) or sys.executable,
+        str(HERE / "arm.py"),
+        str(folder / "ask.json"),
+        str(folder / "answer.json"),
+    ]
     try:
         done = subprocess.run(words, env=settings, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -50,7 +50,8 @@ class Measured:
     def ratio(self, arm: str, *, over: str = "ours", field: str = "cpu") -> Spread | None:
         """How many times as much an arm took as another one in the same repetition."""
         mine, theirs = self.arms.get(over, {}), self.arms.get(arm, {})
-        return Spread.of([theirs[rep][field] / mine[rep][field] for rep in sorted(mine.keys() & theirs.keys())])
+        both = [(mine[rep], theirs[rep]) for rep in sorted(mine.keys() & theirs.keys())]
+        return Spread.of([b[field] / a[field] for a, b in both if field in a and field in b])
 
     @property
     def extrapolated(self) -> bool:

@@ -28,6 +28,7 @@ def main() -> None:
         head(used), "![Ratios to the peer](benchmarks.svg)\n" if drawn else "", conditions(used), floors(found),
         section("Training", TRAINING, on_texts, training_row),
         section("Training on real data", REAL_TRAINING, [each for each in training if each.job.startswith(REAL)], training_row),
+        section("Language models", LANGUAGE, [e for e in found if e.some["kind"] == "sft"], language_row),
         section("Before training", BEFORE, [e for e in on_texts if e.some["epochs"] == 1], before_row),
         section("Searches", SEARCHES, [e for e in found if e.some["kind"] == "search"], search_row),
         section("Prediction", PREDICTION, [e for e in found if e.some["kind"] == "predict"], prediction_row),
@@ -113,6 +114,11 @@ def training_row(each: Measured) -> list[str]:
         ratios = [times(each.ratio(other, field=field)) if arm == "trainer" else "" for field, arm in RATIOS]
         quality = f"{_accuracy(each, 'ours')} / {_accuracy(each, other)}"
         found += row(name, "", f"{some['rows']:,}", cost, *ratios, quality, len(each.lines(other)))
+    if hub := each.lines("adapters"):
+        name = f"{each.job}, AdapterHub (transformers {hub[0]['peer_versions']['transformers']})"
+        ratios = [times(each.ratio("adapters", field=field)) if arm == "trainer" else "" for field, arm in RATIOS]
+        quality = f"{_accuracy(each, 'ours')} / {_accuracy(each, 'adapters')}"
+        found += row(name, some["epochs"], f"{some['rows']:,}", cost, *ratios, quality, len(hub))
     return found
 
 
@@ -122,6 +128,43 @@ def _accuracy(each: Measured, arm: str) -> str:
         return "not measured"
     span = f" [{spread.low:.3f}, {spread.high:.3f}]" if spread.count > 1 else ""
     return f"{spread.median:.3f}{span}"
+
+
+LANGUAGE = """LoRA on every linear layer of a language model (Qwen2 of random weights, 256 wide, 8 blocks; the job names its
+vocabulary and the percentage of each row that is a prompt and not learnt). "trainer" is transformers' Trainer with
+PEFT; "trl" SFTTrainer with its defaults (bf16 autocast, which this machine emulates, and gradient checkpointing), "trl
+packing" the same with packed rows of 1,024 tokens (other rows in a step), "trl best" without both and padding-free.
+Extra memory is the peak of anonymous memory during training above what was held when the network was loaded. Losses are
+compared step by step: same rows, same LoRA at the start.
+| job | who | CPU s | CPU, who / ours | user, who / ours | extra memory, MB | ours / who | largest difference of losses | computed in | runs |"""
+
+
+def language_row(each: Measured) -> list[str]:
+    """Every arm of a language model's job."""
+    found = []
+    for arm in each.arms:
+        lines = each.lines(arm)
+        extra = Spread.of([line["peak_mb"] - line["start_mb"] for line in lines])
+        own = {line["rep"]: line["peak_mb"] - line["start_mb"] for line in each.lines("ours")}
+        shares = [own[li["rep"]] / (li["peak_mb"] - li["start_mb"]) for li in lines if li["rep"] in own]
+        share = Spread.of(shares)
+        ratios = ("1", "1") if arm == "ours" else (times(each.ratio(arm)), times(each.ratio(arm, field="user")))
+        found += row(
+            each.job, arm, plain(each.values(arm, "cpu")), *ratios, plain(extra, ",.0f"),
+            "" if arm == "ours" or share is None else f"{share.median:.1%}", _apart(each, arm), lines[0]["precision"],
+            len(lines),
+        )  # fmt: skip
+    return found
+
+
+def _apart(each: Measured, arm: str) -> str:
+    """Largest difference of the losses of steps that hold the same rows."""
+    own = each.arms.get("ours", {})
+    pairs = [(own[li["rep"]]["losses"], li["losses"]) for li in each.lines(arm) if li["rep"] in own and "steps" in li]
+    differences = [abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)]
+    if arm == "ours":
+        return ""
+    return f"{max(differences):.0e}" if differences else "other rows in a step"
 
 
 BEFORE = """CPU seconds before the first step, medians: not part of any ratio above.
@@ -179,9 +222,13 @@ def _agreement(each: Measured, arm: str) -> str:
     return f"{sum(same) / len(same):.1%}" if same and arm != "ours" else ""
 
 
-LEVERS = """CPU seconds of training with a lever off / with all on: what the lever saves in that job. Below 1 it costs.
-"all on" is the plan's default.
-| job | epochs | rows | switched | CPU s | off / on | memory, off / on | accuracy | runs |"""
+LEVERS = """CPU seconds of training with levers switched / with all on, which is the plan's default; below 1 a lever costs. "x off"
+is all but one, "x alone" one and nothing else (the last block at read positions and the cache need packed rows), without
+the self-check; "all off" is our own plain way, which pads rows of similar length together. The self-check costs the same
+in every run and weighs much in these short ones. The limit is the time that the fastest product of the same process needs for what is left to multiply when every shortcut is
+taken (`engine/savings.py`); share is how much of an arm's time that is. All arms ran in one process, in turn
+(`python bench/speed/ablation.py`), so memory and accuracy are only given where `run.py` measured the job.
+| job | epochs | rows | switched | CPU s | switched / all on | memory | accuracy | best product, GFLOP/s | share of the limit | runs |"""
 
 
 def lever_row(each: Measured) -> list[str]:
@@ -193,9 +240,20 @@ def lever_row(each: Measured) -> list[str]:
         for line in row(
             each.job.removeprefix("ablation-"), some["epochs"], f"{some['rows']:,}", arm, plain(each.values(arm, "cpu")),
             times(each.ratio(arm, over="all on")), times(each.ratio(arm, over="all on", field="peak_mb")),
-            _accuracy(each, arm), len(each.lines(arm)),
+            _accuracy(each, arm), *_of_limit(each, arm), len(each.lines(arm)),
         )
     ]  # fmt: skip
+
+
+def _of_limit(each: Measured, arm: str) -> tuple[str, str]:
+    """Best product of the process, and the share of an arm's time that what must be multiplied takes at that speed."""
+    needed = next((line["least_flops"] for line in each.lines("all on") if "least_flops" in line), None)
+    lines = [line for line in each.lines(arm) if "gemm_best" in line]
+    if needed is None or not lines:
+        return "", ""
+    best = max(line["gemm_best"] for line in each.lines("all on"))
+    share = Spread.of([needed / 1e9 / best / line["cpu"] for line in lines])
+    return plain(Spread.of([best])), "" if share is None else f"{share.median:.0%}"
 
 
 def limit(found: Sections) -> str:

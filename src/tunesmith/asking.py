@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,12 @@ def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     """A file's rows after the steps that every row goes through, as in training."""
     ledger = Ledger()
     roles = model.plan.task.roles(labelled=labelled)
-    records = model.plan.task.taken_in(ledger.add(table), labelled=labelled)
-    return run_steps(model.plan, "every_row", records, roles, ledger)
+    records = model.plan.task.taken_in(ledger.add(table), ledger, labelled=labelled)
+    made = run_steps(model.plan, "every_row", records, roles, ledger)
+    if len(made) < len(records):  # an answer is owed to every row, and a number to all of them
+        why = ", ".join(f"{reason} ({count})" for reason, count in ledger.summary()["reasons"].items())
+        raise TunesmithError(f"{table.source}: {len(records) - len(made)} rows cannot be read: {why}")
+    return run_steps(model.plan, "split", made, roles, ledger) if labelled else made
 
 
 def answers_for(model: Model, table: Table) -> dict[str, list[Any]]:
@@ -44,14 +48,14 @@ def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
     encoded = model.encode(records, task.roles(labelled=False))
     refer(model, {"rows": encoded})
     predicted, scores = task.answer(model.outputs(encoded), model.facts)
-    return task.columns(predicted, scores, model.facts)
+    return task.columns(predicted, scores, model.facts, encoded.words)
 
 
 def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
     """Metrics with intervals on a labelled file; rows whose label the model does not know are counted."""
     answers, warnings = answers_on(model, read(path, model.plan.data.format), progress)
     metrics = Judge(model.plan, model.facts).full(answers, taught=False)
-    return {"metrics": metrics, "rows": len(answers.truth), "warnings": warnings}
+    return {"metrics": metrics, "rows": answers.rows, "warnings": warnings}
 
 
 def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers, list[str]]:
@@ -61,13 +65,12 @@ def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers,
     refer(model, {"rows": encoded}, progress)
     with progress.bar("answering", len(records), "rows") as bar:
         logits = model.outputs(encoded, tick=bar.advance)
-    truth = model.plan.task.truth(encoded, model.facts)
-    answers = answers_of(model.plan.task, logits, truth, model.facts)
+    answers = answers_of(model.plan.task, logits, encoded, model.facts)
     if model.plan.task.writes:
         with progress.bar("writing", len(records), "rows") as bar:
             answers = replace(answers, predicted=model.write(records, tick=bar.advance))
         answers = with_questions(answers, model.plan, records)
-    unknown = int((truth == -1).sum()) if model.plan.task.kind == "classes" else 0
+    unknown = int((answers.truth == -1).sum()) if model.plan.task.kind == "classes" else 0
     warnings = [f"{unknown} rows have a label that training never saw; they count as wrong"] if unknown else []
     left = [name for name in model.plan.metric_names if METRICS.find(name).reads_training]
     warnings += [f"{name} is left out: it learns from the training rows, which the model lacks" for name in left]
@@ -86,7 +89,7 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
     if out.resolve() == path.resolve():
         raise TunesmithError("--out: is the input file itself; choose another name")
     records = cleaned(model, table, labelled=False)
-    _refuse_reserved(model, table, prefix)
+    _refuse_taken(("prediction", "confidence", *(f"p:{label}" for label in model.facts.labels)), table, prefix)
     key = digest_json([table.sha256, digest, prefix])
     journal = out.with_name(f".{out.name}.partial")
     done = _begun(journal, key)
@@ -94,6 +97,7 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
         for start in range(done, len(records), CHUNK):
             stop.check(f"after {start} of {len(records)} rows")
             part = _answered(model, records[start : start + CHUNK])
+            _refuse_taken(part, table, prefix)
             append_line(journal, {prefix + k: v for k, v in part.items()})
             bar.advance(len(records[start : start + CHUNK]))
     _assemble(table, journal, out)
@@ -101,9 +105,8 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
     return {"out": str(out), "rows": len(records), "resumed_at": done}
 
 
-def _refuse_reserved(model: Model, table: Table, prefix: str) -> None:
-    names = {prefix + n for n in ("prediction", "confidence", *(f"p:{label}" for label in model.facts.labels))}
-    if taken := sorted(names & set(table.columns)):
+def _refuse_taken(names: Iterable[str], table: Table, prefix: str) -> None:
+    if taken := sorted({prefix + name for name in names} & set(table.columns)):
         raise TunesmithError(
             f"{table.source}: the input has a column '{taken[0]}' of its own. Pass --prefix NAME_ to name ours apart"
         )
@@ -134,8 +137,13 @@ def _write_csv(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter="\t" if out.suffix == ".tsv" else ",", lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([[row[c] for c in columns] for row in rows])
+    writer.writerows([[_flat(row[c]) for c in columns] for row in rows])
     write_bytes(out, stream.getvalue().encode())
+
+
+def _flat(cell: Any) -> Any:
+    """A list or an object, which a table of text has no cell for, as JSON."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
 
 
 def _write_jsonl(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

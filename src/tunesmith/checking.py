@@ -1,7 +1,7 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
+from tunesmith.tasks import TASKS
+from tunesmith.tasks._language import DIALOGUE
+from tunesmith.tasks._pairs import SECOND
 
+CONVERSATIONS = (DIALOGUE, SECOND)
+"""Columns of tasks on conversations, which hold all that is read."""
+_SHOWN = 5
 _PIECE = 4096
 """Rows tokenised at once."""
 
@@ -26,17 +32,35 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     table = read(path, plan.data.format if plan else None)
     ledger = Ledger()
     records = ledger.add(table)
-    roles = plan.task.resolved(table).roles() if plan else _guessed(table)
-    findings = [asdict(f) for f in check(records, roles)]
+    tagged = {"tokens", "tags"} <= set(table.columns)
+    task = plan.task if plan else TASKS.make("tag") if tagged else None
+    task = task.resolved(table) if task else None
+    roles = task.roles() if task else _guessed(table)
+    records = task.taken_in(records, ledger) if task else records
+    changed = [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
+    if roles.image:
+        from tunesmith.prepare import run_steps
+
+        assert plan is not None, "images are a matter of the plan"
+        records = run_steps(plan, "every_row", records, roles, ledger)
+        found = None  # an image processor has no words to miss
+    findings = findings_in(records, roles, task)
     tokens = None
     if found is not None:
-        tokens, finding = _tokens(found, records, roles)
-        findings = ([finding] if finding else []) + findings
+        tokens, about_base = _tokens(found, records, roles, task)
+        findings = about_base + findings
     return {
         "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
-        "notes": list(table.notes), "malformed": len(table.bad), "tokens": tokens, "findings": findings,
+        "notes": [*table.notes, *changed], "malformed": len(table.bad), "tokens": tokens, "findings": findings,
     }  # fmt: skip
+
+
+def findings_in(records: Sequence[Record], roles: Roles, task: Any) -> list[dict[str, Any]]:
+    """What is doubtful in rows; answers in words are no classes, and one question may have many."""
+    open_answers = task is not None and task.kind in ("text", "pairs")
+    found = check(records, replace(roles, label=None) if open_answers else roles)
+    return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]
 
 
 def _guessed(table: Table) -> Roles:
@@ -48,7 +72,9 @@ def _guessed(table: Table) -> Roles:
     return Roles((text,), label)
 
 
-def _tokens(found: Found, records: Sequence[Record], roles: Roles) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _tokens(
+    found: Found, records: Sequence[Record], roles: Roles, task: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from tunesmith.bases.fit import SAMPLE, fit
     from tunesmith.bases.load import load_tokenizer
 
@@ -63,12 +89,32 @@ def _tokens(found: Found, records: Sequence[Record], roles: Roles) -> tuple[dict
         "base": found.name, "median": lengths.at(0.5), "p95": lengths.at(0.95), "max": lengths.largest,
         "over_256": int(lengths.counts[257:].sum()),
     }  # fmt: skip
-    warning = fits.warning(found.name)
-    finding = None
-    if warning:
-        finding = {"kind": "base_language", "rows": len(records), "column": roles.texts[0], "severity": "warning",
-                   "remedy": warning}  # fmt: skip
-    return about, finding
+    findings = []
+    if warning := fits.warning(found.name):
+        findings.append({"kind": "base_language", "rows": len(records), "column": roles.texts[0],
+                         "severity": "warning", "remedy": warning})  # fmt: skip
+    special = special_tokens(records, roles, tokenizer, task)
+    return about, findings + ([special] if special else [])
+
+
+def special_tokens(records: Sequence[Record], roles: Roles, tokenizer: Any, task: Any) -> dict[str, Any] | None:
+    """A finding where special tokens of the tokenizer stand in the texts that are read, with what becomes of them."""
+    from tunesmith.dialogue.controls import count_in
+
+    if not records or roles.image:  # a picture is read without words
+        return None
+    texts = [c for c in (*CONVERSATIONS, *roles.texts) if c in records[0].cells]
+    rows, tokens = count_in(([r.cells.get(c) for c in texts] for r in records), tokenizer)
+    if not rows:
+        return None
+    told = ", ".join(f"{token} ({count})" for token, count in list(tokens.items())[:_SHOWN])
+    becomes = getattr(task, "special_tokens", "control")
+    remedy = f"special tokens of the base stand in the texts: {told}. "
+    remedy += {
+        "text": "They are read as text like any other; task.special_tokens: control makes them act",
+        "control": "They act as control tokens, as if a template had written them. Take them out where nobody means it",
+    }[becomes]
+    return {"kind": "special_tokens", "rows": rows, "column": roles.texts[0], "severity": "warning", "remedy": remedy}
 
 
 def _texts(records: Sequence[Record], roles: Roles) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
+from tunesmith.earlier import earlier_in
 from tunesmith.errors import TunesmithError
-from tunesmith.files import MANIFEST, digest_folder, digest_json, verify_folder, write_json
+from tunesmith.files import digest_folder, digest_json, write_json
 from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
@@ -74,13 +75,18 @@ def train(  # noqa: PLR0913 - the sections of a plan, by name
 
 def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress: Progress) -> Trained:
     """`train` for a plan that is already one."""
+    from tunesmith.model import saved
+
     began = time.monotonic()
+    plan = pinned(plan)
     found = plan.base.found(online=online)
     plan = fitted(plan, found)
     with Stop() as stop:
-        prepared = prepare(plan, progress)
+        prepared = prepare(plan, progress, earlier_in(found.folder, found.name))
         stop.check("before training")
         who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
+        if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
+            who["teachers"] = [digest_folder(saved(t)) for t in teachers]
         if plan.method.start:  # another content under the same name is another run
             before = Run(Path(plan.method.start)).reply
             who["start"] = before["weights_sha256"] if before else "unfinished"
@@ -94,6 +100,16 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
             reply = carry_out(run, prepared, found, progress, stop, began)
             write_json(run.file("reply.json"), reply)
     return Trained(run.path, reply)
+
+
+def pinned(plan: Plan) -> Plan:
+    """The plan with a version by its number as its base: an alias may point elsewhere tomorrow."""
+    if "@" not in plan.base.name or Path(plan.base.name).expanduser().exists():
+        return plan
+    from tunesmith.registry.store import Store
+
+    version = Store().resolve(plan.base.name)
+    return plan.model_copy(update={"base": plan.base.model_copy(update={"name": str(version)})})
 
 
 def fitted(plan: Plan, found: Found) -> Plan:
@@ -125,32 +141,10 @@ def fitted(plan: Plan, found: Found) -> Plan:
 
 def load(path: str | Path, *, online: bool = False) -> Any:
     """A model: a run folder, its model/ folder, or a version such as tickets@3."""
-    from tunesmith.model import CARD
     from tunesmith.model import load as load_model
+    from tunesmith.model import saved
 
-    return load_model(_sound(model_folder(path, CARD)), online=online)
-
-
-def _sound(folder: Path) -> Path:
-    """A model folder whose files are those that were written."""
-    if (folder / MANIFEST).is_file() and (wrong := verify_folder(folder)):
-        raise TunesmithError(f"{folder} is damaged: {'; '.join(wrong[:3])}. Answers could differ: refused")
-    return folder
-
-
-def model_folder(path: str | Path, card: str) -> Path:
-    """Where a run, a model folder or a registered version keeps its model."""
-    text = str(path)
-    folder = Path(path)
-    if "@" in text and not folder.exists():
-        from tunesmith.registry.store import Store
-
-        store = Store()
-        folder = store.open(store.resolve(text))
-    for candidate in (folder / "model", folder):
-        if (candidate / card).is_file():
-            return candidate
-    raise TunesmithError(f"{path} is neither a run, nor a model folder, nor a registered version (name@number)")
+    return load_model(saved(path), online=online)
 
 
 def ask(path: str | Path, rows: Sequence[dict[str, Any]], *, online: bool = False) -> list[Any]:
@@ -158,7 +152,9 @@ def ask(path: str | Path, rows: Sequence[dict[str, Any]], *, online: bool = Fals
     from tunesmith.asking import answers_for
 
     model = load(path, online=online)
-    column = getattr(model.plan.task, "text", None) or "text"
+    task = model.plan.task
+    shown = task.roles(labelled=False).shown[0]
+    column = getattr(task, "text", None) or ("text" if shown.startswith("tunesmith:") else shown)
     rows = [{column: r["text"]} if column not in r and set(r) == {"text"} else r for r in rows]
     columns = tuple(dict.fromkeys(k for r in rows for k in r))
     table = Table("rows", columns, [(0, dict(r)) for r in rows], (), "")
@@ -171,10 +167,10 @@ def predict(
 ) -> dict[str, Any]:  # fmt: skip
     """File to file: the input columns unchanged plus the answers. Resumes where an interrupted call stopped."""
     from tunesmith.asking import predict_file
-    from tunesmith.model import CARD
+    from tunesmith.model import saved
 
     progress = progress or Progress()
-    model, digest = load(path, online=online), digest_folder(model_folder(path, CARD))
+    model, digest = load(path, online=online), digest_folder(saved(path))
     with Stop() as stop:
         return predict_file(model, digest, Path(data), Path(out), prefix, progress, stop)
 
@@ -190,14 +186,14 @@ def evaluate(
 
 def chat(*paths: str | Path, base: str | None = None, template: str = "auto", online: bool = False) -> Any:
     """A conversation with runs, versions or a base: `chat("runs/help").say("hello").content`."""
-    from tunesmith.model import CARD
     from tunesmith.model import load as load_model
+    from tunesmith.model import saved
     from tunesmith.talking import Talk
     from tunesmith.voices import untuned_voice, voices
 
     if not paths and base is None:
         raise TunesmithError("chat: with whom? Name a run or a version, or pass a base")
-    found = [(_short_name(p), _sound(model_folder(p, CARD))) for p in paths]
+    found = [(_short_name(p), saved(p)) for p in paths]
     made = voices(found, lambda folder: load_model(folder, online=online))
     if base is not None:
         made.append(untuned_voice(find(base, online=online), template, made))
@@ -211,23 +207,10 @@ def merge(  # noqa: PLR0913 - a recipe and where it goes
 ) -> dict[str, Any]:  # fmt: skip
     """One run folded into its base, or several of one base merged into one model folder; with `data` all are judged."""
     from tunesmith import merging
-    from tunesmith.model import CARD
     from tunesmith.model import load as load_model
 
-    if how and len(paths) == 1:
-        raise TunesmithError("merge: --how is for several runs. One run is folded into its base, without it")
-    if not how and len(paths) > 1:
-        raise TunesmithError(f"merge: how shall {len(paths)} runs become one? Pass --how {' | '.join(merging.HOWS)}")
-    if len(paths) == 1 and (weights or density is not None):
-        raise TunesmithError("merge: --weights and --density have no effect on a single run: remove them")
-    if weights is not None and len(weights) != len(paths):
-        raise TunesmithError(f"--weights: {len(weights)} weights for {len(paths)} runs. Give one a run")
-    shares = weights or [1 / len(paths)] * len(paths)
-    parts: list[merging.Part] = []
-    for path, weight in zip(paths, shares, strict=True):
-        folder, name = _sound(model_folder(path, CARD)), _short_name(path)
-        twice = f"-{len(parts) + 1}" if name in {p.name for p in parts} else ""
-        parts.append(merging.Part(name + twice, folder, merging.find_golden(name, folder), weight))
+    _refuse_recipe(paths, how, weights, density)
+    parts = _parts(paths, weights or [1 / len(paths)] * len(paths))
 
     def open_(folder: Path) -> Any:
         return load_model(folder, online=online)
@@ -242,6 +225,35 @@ def merge(  # noqa: PLR0913 - a recipe and where it goes
         reply = merging.merge_runs(parts, recipe, target, kind, open_, bar)
     judged = None if data is None else merging.compare(parts, target, Path(data), open_, bar)
     return reply | {"compared": judged}
+
+
+def _refuse_recipe(
+    paths: Sequence[str | Path], how: str | None, weights: Sequence[float] | None, density: float | None
+) -> None:
+    """A recipe is for several runs, and has a weight for each."""
+    from tunesmith.merging import HOWS
+
+    if how and len(paths) == 1:
+        raise TunesmithError("merge: --how is for several runs. One run is folded into its base, without it")
+    if not how and len(paths) > 1:
+        raise TunesmithError(f"merge: how shall {len(paths)} runs become one? Pass --how {' | '.join(HOWS)}")
+    if len(paths) == 1 and (weights or density is not None):
+        raise TunesmithError("merge: --weights and --density have no effect on a single run: remove them")
+    if weights is not None and len(weights) != len(paths):
+        raise TunesmithError(f"--weights: {len(weights)} weights for {len(paths)} runs. Give one a run")
+
+
+def _parts(paths: Sequence[str | Path], shares: Sequence[float]) -> list[Any]:
+    """What is merged, each under a name of its own, with the golden batch beside it."""
+    from tunesmith.merging import Part, find_golden
+    from tunesmith.model import saved
+
+    parts: list[Part] = []
+    for path, weight in zip(paths, shares, strict=True):
+        folder, name = saved(path), _short_name(path)
+        twice = f"-{len(parts) + 1}" if name in {p.name for p in parts} else ""
+        parts.append(Part(name + twice, folder, find_golden(name, folder), weight))
+    return parts
 
 
 def _short_name(path: str | Path) -> str:
@@ -259,13 +271,21 @@ def register(path: str | Path, name: str) -> Any:
 
     run = Run(Path(path))
     if (run.path / "merge.json").is_file():
-        return _register_merged(_sound(run.path), name)
+        from tunesmith.model import saved
+
+        return _register_merged(saved(run.path), name)
     reply = run.reply
     if reply is None:
         raise TunesmithError(f"{path} is not a finished run: only a run whose reload proof held can be a version")
     who = json_file(run.file("run.json"))
-    lineage = {"base": who["base"], "data": who["data"], "plan": reply["plan_sha256"], "parent": None}
+    lineage = {"base": who["base"], "data": who["data"], "plan": reply["plan_sha256"], "parent": _parent(run)}
     return Store().register(run.model, name, lineage=lineage, metrics=reply["metrics"])
+
+
+def _parent(run: Run) -> str | None:
+    """The version that a run went on from."""
+    name = read_plan(run.plan).base.name
+    return name if "@" in name and not Path(name).exists() else None
 
 
 def _register_merged(folder: Path, name: str) -> Any:

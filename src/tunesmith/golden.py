@@ -8,6 +8,7 @@ import numpy as np
 
 from tunesmith.data import Record
 from tunesmith.data.ragged import Ragged
+from tunesmith.data.words import ranges
 from tunesmith.errors import GateRefused
 from tunesmith.files import read_json, write_folder, write_json
 from tunesmith.model import Model
@@ -41,6 +42,8 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
         assert own.places is not None, "what is read has a place"
         tensors[f"places.{i}"] = own.places
         tensors |= {f"{name}.{i}": own.inputs[name] for name in ("input_ids", "attention_mask")}
+    if part.windows is not None:
+        tensors["words"] = torch.from_numpy(words_in(part))
     if part.reference is not None:
         tensors["reference"] = torch.from_numpy(part.reference)
     if read.labels is not None:
@@ -64,15 +67,28 @@ def beside(labels: Ragged) -> Array:
     return out
 
 
+def words_in(encoded: Encoded) -> Array:
+    """(M, 3): the window that answers each word, the place in it, and whether the word only continues one."""
+    windows, reads = encoded.windows, encoded.reads
+    assert windows is not None and reads is not None, "answers belong to words"
+    own = np.repeat(np.arange(len(encoded)), np.diff(windows.parts))
+    return np.stack([own, reads.flat[reads.offsets[own] + windows.places], windows.follows], axis=1).astype(np.int64)
+
+
 def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
-    """Some rows of encoded data."""
-    index = list(rows)
+    """Some rows of encoded data; texts, where rows are windows of texts."""
+    index, words, windows = list(rows), encoded.words, encoded.windows
+    if words is not None and windows is not None:
+        words, _ = words.take(np.asarray(rows, dtype=np.int64))
+        windows, own = windows.pick(np.asarray(rows, dtype=np.int64))
+        index = own.tolist()
+    targets = index if encoded.reads is None else ranges(encoded.reads.offsets, np.array(index, dtype=np.int64))
     inner = None if encoded.inner is None else pick(encoded.inner, encoded.sequences(index))
     return Encoded(
         ids=encoded.ids.pick(index) if inner is None else inner.ids.by_twos(),
         types=None if encoded.types is None else encoded.types.pick(index),
         lost=encoded.lost[index],
-        targets=None if encoded.targets is None else encoded.targets[index],
+        targets=None if encoded.targets is None else encoded.targets[targets],
         side=None if encoded.side is None else encoded.side[index],
         weights=encoded.weights[index],
         labels=None if encoded.labels is None else encoded.labels.pick(index),
@@ -84,7 +100,11 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         slots=None if encoded.slots is None else Slots(encoded.slots.first[index], encoded.slots.count),
         others=tuple(pick(form, rows) for form in encoded.others),
         inner=inner,
+        pixels=None if encoded.pixels is None else encoded.pixels.pick(index),
         reference=None if encoded.reference is None else encoded.reference[index],
+        reads=None if encoded.reads is None else encoded.reads.pick(index),
+        windows=windows,
+        words=words,
     )
 
 

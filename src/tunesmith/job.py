@@ -6,13 +6,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tunesmith import scratch
+from tunesmith import earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
+from tunesmith.checking import findings_in, special_tokens
 from tunesmith.data.roles import text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
@@ -25,7 +27,7 @@ from tunesmith.evaluation.structure import structure
 from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
 from tunesmith.metrics import Answers
 from tunesmith.mining import mine, told
-from tunesmith.model import Model, build, ecosystem, facts_for, rows_for_golden, save, untuned, weights
+from tunesmith.model import Model, build, ecosystem, facts_for, kept, rows_for_golden, save, untuned
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
@@ -50,6 +52,7 @@ class Work:
     stop: Stop
     began: float
     warnings: list[str]
+    before: earlier.Earlier = earlier.NOTHING
 
     @property
     def plan(self) -> Plan:
@@ -60,7 +63,8 @@ def carry_out(
     run: Run, prepared: Prepared, found: Found, progress: Progress, stop: Stop, began: float
 ) -> dict[str, Any]:
     """Do the whole job in a claimed run folder; returns the reply of `train`."""
-    work = Work(run, prepared, found, progress, stop, began, list(prepared.notes))
+    before = earlier.earlier_in(found.folder, found.name)
+    work = Work(run, prepared, found, progress, stop, began, list(prepared.notes), before)
     model, encoded = begin(work)
     resumed = (run.path / "checkpoints").is_dir() and any((run.path / "checkpoints").glob("step-*"))
     state = learn(work, model, encoded)
@@ -83,16 +87,14 @@ def carry_out(
 
 def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     """Facts, tokens and a fresh network; everything known of the data is written down before training."""
-    from tunesmith.bases.load import load_tokenizer
-
     plan, prepared = work.plan, work.prepared
-    tokenizer = load_tokenizer(work.found)
+    tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
-    if plan.task.kind == "vectors":  # how the file was understood
-        prepared.notes += [f"{what}: {text}" for what, text in facts.notes.items()]
+    _tell(work, facts)
     encoded = encode(prepared, tokenizer, facts, work.progress)
+    work.warnings += [note for note in prepared.notes if note not in work.warnings]
     _write_data(work, tokenizer, encoded, facts)
     model = build(plan, facts, work.found, tokenizer)
     if plan.method.start:
@@ -108,15 +110,32 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     return model, encoded
 
 
+def _tell(work: Work, facts: Facts) -> None:
+    """What was noticed while the data were studied: how they were understood, and, of images, what is left out."""
+    for what, note in facts.notes.items():
+        if what.startswith("augment"):
+            work.warnings.append(note)
+            work.progress.say(f"warning: {note}")
+        elif work.plan.task.kind == "vectors" or what == "instalment":
+            work.prepared.notes.append(f"{what}: {note}")
+            work.progress.say(note)
+
+
 def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress) -> dict[str, Encoded]:
     """All splits as tokens; what is cut off goes into the ledger."""
     encoded, task = {}, prepared.plan.task
-    with progress.long("tokenising", sum(map(len, prepared.splits.values())), "rows") as bar:
+    with progress.long(
+        "reading images" if task.sees else "tokenising", sum(map(len, prepared.splits.values())), "rows"
+    ) as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
+            if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
+                what = "rows with several right answers: the first is learnt, texts are compared with all"
+                prepared.ledger.changed("references", what, several)
             lost, known = encoded[name].lost, ids(rows)
             for i in scratch.where(lost > 0).tolist():
                 prepared.ledger.truncated(int(known[i]), int(lost[i]))
+            prepared.notes += [f"{name}: {note}" for note in encoded[name].notes]
     return encoded
 
 
@@ -125,7 +144,8 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    fits = fit(tokenizer, [text_of(r, prepared.roles.texts[0]) for r in some])
+    texts = [] if prepared.roles.image else [text_of(r, prepared.roles.texts[0]) for r in some]
+    fits = fit(tokenizer, texts)
     if warning := fits.warning(work.plan.base.name):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
@@ -135,13 +155,10 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
         "tokens_lost": sum(int(e.lost.sum(dtype=np.int64)) for e in encoded.values()),
         "unknown_share": fits.unknown_share, "pieces_per_word": fits.pieces_per_word,
     }  # fmt: skip
-    from tunesmith.data.fingerprint import check
-
-    open_answers = work.plan.task.kind in ("text", "pairs")
-    roles = replace(prepared.roles, label=None) if open_answers else prepared.roles
-    findings = [asdict(f) for f in check(prepared.splits["train"], roles)]
-    if open_answers:  # one question may have many right answers; dedup has seen to equal rows
-        findings = [f for f in findings if f["kind"] != "duplicates"]
+    findings = findings_in(prepared.splits["train"], prepared.roles, work.plan.task)
+    if special := special_tokens(prepared.splits["train"], prepared.roles, tokenizer, work.plan.task):
+        findings.append(special)
+        work.progress.say(f"{special['rows']} rows: {special['remedy']}")
     write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))
@@ -155,10 +172,11 @@ def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     from tunesmith.training.loop import Loop
 
     judge = Judge(work.plan, model.facts)
-    truth = work.plan.task.truth(encoded["validation"], model.facts)
+    held = encoded["validation"]
     job = Job(
-        model, encoded["train"], encoded["validation"], lambda logits: judge.quick(logits, truth), work.run.path,
+        model, encoded["train"], held, lambda logits: judge.quick(logits, held), work.run.path,
         log=logger(work.plan.train.log, work.run.path), progress=work.progress, stop=work.stop,
+        aids=instalments.aids(model, work.before, work.prepared.splits["train"]),
     )  # fmt: skip
     state = Loop(job).run()
     work.warnings += [w for w in state.warnings if w not in work.warnings]
@@ -180,8 +198,7 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
     by = Judge(work.plan, model.facts)
     logits = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
     answers: dict[str, Answers] = {
-        name: answers_of(work.plan.task, values, work.plan.task.truth(encoded[name], model.facts), model.facts)
-        for name, values in logits.items()
+        name: answers_of(work.plan.task, values, encoded[name], model.facts) for name, values in logits.items()
     }
     main = "test" if "test" in answers else "validation"
     account = Account()
@@ -210,6 +227,10 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "signatures": by.signatures(answers[main]),
         "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
     }
+    if work.before.tests or work.plan.replay.keep:
+        work.progress.say("judging: what it knows of earlier instalments")
+        own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
+        results["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
     if work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
         results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
@@ -249,17 +270,32 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
     from tunesmith.golden import write_golden
 
     run = work.run
-    write_folder(run.model, lambda folder: save(model, folder))
+    write_folder(run.model, lambda folder: _fill(work, model, folder, results["tables"]))
     split = "validation"
     chosen = rows_for_golden(encoded[split])
     records = [work.prepared.splits[split][i] for i in chosen]
     write_golden(run.file("golden"), model, encoded[split], chosen, records)
     write_predictions(run.file("predictions.parquet"), model, work.prepared, results["answers"])
     write_json(run.file("metrics.json"), results["tables"])
+    if work.plan.task.sees:
+        from tunesmith.evaluation.pictures import drawn
+
+        shown = "test" if "test" in results["answers"] else "validation"
+        rows, seen = work.prepared.splits[shown], encoded[shown]
+        write_json(run.file("pictures.json"), drawn(model, rows, seen, encoded["train"], results["answers"][shown]))
     write_json(run.file("facts.json"), model.facts.model_dump(mode="json"))
     learnt = [asdict(each) for each in model.plan.method.learnt(model.net.auto, model.family, model.tokenizer)]
     write_json(run.file("learnt.json"), learnt)
     write_json(run.file("warnings.json"), work.warnings)
+
+
+def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> None:
+    """The model folder: the model, and the rows that it keeps for later instalments, if it is to."""
+    save(model, folder)
+    if count := work.plan.replay.keep:
+        splits = work.prepared.splits
+        own = instalments.own_test(splits, count)
+        earlier.keep(folder, count, splits["train"], work.before, own, tables["instalments"])
 
 
 def _reply(
@@ -292,7 +328,7 @@ def _reply(
 
 def digest_weights(model: Model) -> str:
     """sha256 over names and bytes of everything that was trained."""
-    raw = {name: p.detach().cpu().contiguous().numpy().tobytes() for name, p in weights(model).items()}
+    raw = {name: p.detach().cpu().contiguous().numpy().tobytes() for name, p in kept(model).items()}
     parts = [f"{name}:{digest_bytes(content)}" for name, content in sorted(raw.items())]
     return digest_bytes("\n".join(parts).encode())
 
@@ -330,7 +366,7 @@ def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], r
             "best_step": state.best_step,
             "steps": state.step,
             "reason": state.reason,
-            "ecosystem": ecosystem(work.plan),
+            "ecosystem": ecosystem(work.plan, model.family),
             "proof": proof,
         },
     )

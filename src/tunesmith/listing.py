@@ -79,15 +79,16 @@ def count_method(method: Method, config: Any, labels: int) -> dict[str, Any]:
     trained = sum(p.numel() for n, p in moving.items() if not family.is_head(n))
     if method.thaws():
         trained = size
-    stored = _stored(net, size + head, head)
-    added = 0 if method.can_fold() else max(0, stored - head)
+    stored = _stored(net, head)
+    known = head if hasattr(net, "peft_config") else size + head
+    added = 0 if method.can_fold() else max(0, stored - known)
     return {"base": size, "head": head, "trained": trained, "stored": stored, "added": added}
 
 
-def _stored(net: Any, whole: int, head: int) -> int:
+def _stored(net: Any, head: int) -> int:
     """Numbers in the saved file: the whole model, or what PEFT keeps of it."""
     if not hasattr(net, "peft_config"):
-        return whole
+        return sum(p.numel() for p in net.parameters())
     from peft import get_peft_model_state_dict
 
     settings = net.peft_config["default"]

@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tunesmith.errors import TunesmithError
+
 LIBRARIES = (
     "tunesmith", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn",
 )  # fmt: skip
@@ -84,3 +86,11 @@ def features() -> list[str]:
         return []
     flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
     return [f for f in _FEATURES if f in flags]
+
+
+def require_pillow() -> None:
+    """Raises TunesmithError with what to install where images cannot be read."""
+    try:
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise TunesmithError("images need the extra [vision]. Run: pip install 'tunesmith[vision]'") from error

@@ -243,4 +243,4 @@ def compare(parts: Sequence[Part], out: Path, data: Path, load: Load, progress: 
     for name, p in zip(known, holm([tests[n]["p"] for n in known]) if known else [], strict=True):
         tests[name]["p_holm"] = p
     metrics = {"merged": by.full(mine), **{name: by.full(each) for name, each in theirs.items()}}
-    return {"data": str(data), "rows": len(mine.truth), "metrics": metrics, "paired": tests, "warnings": warnings}
+    return {"data": str(data), "rows": mine.rows, "metrics": metrics, "paired": tests, "warnings": warnings}

@@ -8,6 +8,8 @@
     residual  f(h, x), which adds x     f(h, x + s A(x))              parallel in BERT's layout
     norm      the norm after the sum    norm(z + s A(norm(z)))        Pfeiffer after the sum (BERT)
 
+Around convolutions W_down and W_up are convolutions of 1 x 1: the same bottleneck at every pixel.
+
 Houlsby et al. 2019, https://arxiv.org/abs/1902.00751; Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247; He et al.
 2022, https://arxiv.org/abs/2110.04366. PEFT 0.21 has no bottleneck adapter, and AdapterHub none for transformers 5.
 """
@@ -45,6 +47,7 @@ class BottleneckConfig(PeftConfig):
     """Settings of one bottleneck adapter, as written in adapter_config.json."""
 
     bottleneck_size: int = field(default=64, metadata={"help": "Width of the bottleneck"})
+    reduction: int | None = field(default=None, metadata={"help": "Instead: the place's width by this, at least 1"})
     activation: str = field(default="relu", metadata={"help": "Activation inside, by its transformers name"})
     scale: float = field(default=1.0, metadata={"help": "Factor s of the adapter's output"})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the adapter's input"})
@@ -68,9 +71,11 @@ class BottleneckLinearLayer(nn.Module, BaseTunerLayer):
     adapter_layer_names = ("bottleneck_down", "bottleneck_up")
     other_param_names = ("bottleneck_settings",)
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: BottleneckConfig, width: int) -> None:
+    def __init__(
+        self, base_layer: nn.Module, adapter_name: str, config: BottleneckConfig, width: int, *, seen: bool = False
+    ) -> None:
         super().__init__()
-        self.base_layer = base_layer
+        self.base_layer, self.is_convolution = base_layer, seen
         self.in_features = self.out_features = width
         self.bottleneck_down, self.bottleneck_up = nn.ModuleDict(), nn.ModuleDict()
         self.bottleneck_settings: dict[str, BottleneckConfig] = {}
@@ -82,8 +87,12 @@ class BottleneckLinearLayer(nn.Module, BaseTunerLayer):
     def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
         """Add an adapter of that name: down-projection drawn as LoRA's A, everything else zero."""
         outer, inner = self.in_features, config.bottleneck_size
-        down, up = nn.Linear(outer, inner), nn.Linear(inner, outer)
-        for zero in (down.bias, up.weight, up.bias):
+        inner = inner if config.reduction is None else max(1, outer // config.reduction)
+        seen = self.is_convolution
+        down = nn.Conv2d(outer, inner, 1) if seen else nn.Linear(outer, inner)
+        up = nn.Conv2d(inner, outer, 1) if seen else nn.Linear(inner, outer)
+        zeros: tuple[Any, ...] = (down.bias, up.weight, up.bias)
+        for zero in zeros:
             nn.init.zeros_(zero)
         self.bottleneck_down[adapter_name], self.bottleneck_up[adapter_name] = down, up
         self.bottleneck_settings[adapter_name] = config
@@ -151,7 +160,9 @@ class BottleneckModel(BaseTuner):
         if isinstance(target, BottleneckLinearLayer):
             target.update_layer(adapter_name, peft_config)
             return
-        made = BottleneckLinearLayer(target, adapter_name, peft_config, self._width(target))
+        channels = _channels(target)
+        width = self._width(target) if channels is None else channels
+        made = BottleneckLinearLayer(target, adapter_name, peft_config, width, seen=channels is not None)
         if adapter_name not in self.active_adapters:
             made.requires_grad_(False)
         setattr(parent, target_name, made)  # PEFT's own `_replace_module` wants a weight, which a block has not
@@ -163,6 +174,16 @@ class BottleneckModel(BaseTuner):
         weight = getattr(base, "weight", None)
         config: Any = self.model.config  # its attribute map knows DistilBERT's `dim` as hidden_size, its dict does not
         return int(config.hidden_size if weight is None else weight.shape[-1])
+
+
+def _channels(target: nn.Module) -> int | None:
+    """Channels of the feature maps that a convolution, a batch norm or a branch of them gives; None for others."""
+    base: Any = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+    kinds = (nn.Conv2d, nn.BatchNorm2d)
+    found: list[Any] = [m for m in base.modules() if isinstance(m, kinds)]
+    if not found or isinstance(base, nn.Linear):
+        return None
+    return int(getattr(found[-1], "out_channels", 0) or found[-1].num_features)
 
 
 if NAME not in __import__("peft").PEFT_TYPE_TO_CONFIG_MAPPING:

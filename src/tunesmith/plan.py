@@ -102,6 +102,33 @@ class Data(Section):
     """How to read the files, where it cannot be seen from them."""
 
 
+class Replay(Section):
+    """Learning in instalments: a version is the base, new rows come, and what it knew should stay."""
+
+    share: Share | None = None
+    """Share of the training rows that are old ones, as far as there are enough."""
+    file: str | None = None
+    """Old rows; without it those that the base kept with itself."""
+    keep: NonNegativeInt = 0
+    """How many training rows of this run, and how many of its held-out rows, are kept inside the saved model for later
+    instalments. 0: none, and nobody who gets the model gets any of your rows."""
+
+    @property
+    def rows(self) -> bool:
+        """Whether old rows are learnt from."""
+        return self.share is not None
+
+    def objection(self, plan: "Plan") -> str | None:
+        """Why this section cannot work in that plan; None when it can."""
+        if self.file is not None and self.share is None:
+            return "replay.file has no effect without replay.share: how much of it shall be learnt from?"
+        if plan.task.kind not in ("classes", "multilabel", "numbers") and (self.share is not None or self.keep):
+            return (
+                f"replay keeps rows with a label, and task {plan.task.name} has none. Mix files in data.train instead"
+            )
+        return None
+
+
 class Galore(Section):
     """AdamW in the directions in which a matrix's gradient is largest."""
 
@@ -175,6 +202,9 @@ class Train(Section):
     """What `step` and `plateau` multiply the rate by."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Override of every dropout of the base that is trained."""
+    batch_norm: Literal["fixed", "moving"] = "fixed"
+    """Running statistics of batch norms, in bases for images. fixed: as they were pretrained, while their weights may
+    learn. moving: those of layers that learn follow the batches; for large batches that look unlike the pretraining."""
     neftune: Rate | None = None
     """Noise on the embeddings of words while training, uniform within alpha / sqrt(tokens x width); 5 to 15 are usual
     (NEFTune). It costs the trunk cache and shared beginnings: what they keep would be noisy."""
@@ -235,10 +265,13 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: tuple[Literal["majority", "tfidf", "probe", "bm25", "untuned"], ...] | None = None
-    """What stands beside the result; the task's own unless named. majority: the most frequent answer. tfidf: word
-    counts with a linear model. probe: the frozen base with one. bm25: passages ranked by shared words. untuned:
-    the base as it was, for tasks that write or compare."""
+    baselines: (
+        tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "bm25", "dictionary", "untuned"], ...] | None
+    ) = None
+    """What stands beside the result; the task's own unless named. majority: the most frequent answer. longer: the
+    answer with more tokens, for reward. tfidf: word counts with a linear model. pixels: small images with one. probe:
+    the frozen base with one. bm25: passages ranked by shared words. dictionary: for tags, each word's most frequent
+    one. untuned: the base as it was, for tasks that write or compare."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True
@@ -291,6 +324,7 @@ class Plan(Section):
     """How the backbone learns; a list stacks methods."""
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(_usual_steps)] = Field(None, validate_default=True)
     """Data preparation, in order; clean and dedup unless named, dedup alone for tasks that learn to write."""
+    replay: Replay = Replay()
     penalties: tuple[AnyPenalty, ...] = ()
     """What joins the loss of a step, or disturbs it, so that training stays on its way."""
     train: Train = Train()
@@ -331,11 +365,13 @@ class Plan(Section):
 
         train = tuple(s.model_copy(update={"file": fixed(s.file)}) for s in self.data.train)
         files = {"train": train, "validation": fixed(self.data.validation), "test": fixed(self.data.test)}
+        replay = self.replay.model_copy(update={"file": fixed(self.replay.file)})
         base = self.base
         if Path(base.name).expanduser().is_dir():
             base = base.model_copy(update={"name": fixed(base.name)})
         judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
-        return self.model_copy(update={"data": self.data.model_copy(update=files), "base": base, "evaluate": judged})
+        data = self.data.model_copy(update=files)
+        return self.model_copy(update={"data": data, "base": base, "evaluate": judged, "replay": replay})
 
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""
@@ -352,17 +388,34 @@ class Plan(Section):
 def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
     parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
+    parts.append(("replay", plan.replay))
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     parts += [(f"penalties.{i}", penalty) for i, penalty in enumerate(plan.penalties)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
                      "the base as it is, task.readout: verbalizer")  # fmt: skip
+    headless = plan.task.purpose("") != "classify" and not getattr(plan.task, "vector", False)
+    if plan.train.head_lr is not None and headless:
+        found.append(f"train.head_lr has no effect: {plan.task.name} reads the base's own head over words and "
+                     "adds none. Set train.lr, or remove it")  # fmt: skip
     methods = getattr(plan.method, "parts", (plan.method,))
     if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
         found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "
                      "would put them there twice. Leave it on auto, or use prompt")  # fmt: skip
+    if plan.train.batch_norm == "moving" and (text := _statistics_objection(plan)):
+        found.append(f"train.batch_norm: {text}")
     return found + _metric_objections(plan) + _train_objections(plan.train)
+
+
+def _statistics_objection(plan: Plan) -> str | None:
+    if not plan.task.sees:
+        return "moving has no effect on a base that reads text: it has no batch norms. Remove it"
+    if not type(plan.method).whole:
+        return f"{plan.method.name} saves what it added to the base, and moved statistics would be lost. Use fixed"
+    if plan.train.ema is not None:
+        return "moving statistics belong to the last weights, and train.ema keeps an average. Remove one of the two"
+    return None
 
 
 def _metric_objections(plan: Plan) -> list[str]:
@@ -413,8 +466,9 @@ def _train_objections(train: Train) -> list[str]:
     found = []
     for field, (owner, values) in _USED_BY.items():
         if getattr(train, field) != Train.model_fields[field].default and getattr(train, owner) not in values:
+            named = " and ".join(filter(None, (", ".join(values[:-1]), values[-1])))
             found.append(f"train.{field} has no effect with train.{owner}: {getattr(train, owner)} "
-                         f"(it belongs to {' and '.join(values)})")  # fmt: skip
+                         f"(it belongs to {named})")  # fmt: skip
     if train.schedule in OWN_WARMUP and train.warmup != Train.model_fields["warmup"].default:
         found.append(f"train.warmup has no effect with train.schedule: {train.schedule}, which climbs by itself")
     if train.ema is not None and train.swa is not None:

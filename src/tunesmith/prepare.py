@@ -1,6 +1,7 @@
 """Prepare: a plan's files -> rows in splits, each input row accounted for.
 
-Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps on the training split.
+Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps on every split, steps
+on the training split.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twin
 from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.data.split import divided, often, rarest_of, split
 from tunesmith.data.table import Table, read
+from tunesmith.earlier import NOTHING, Earlier, replayed
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.plan import Plan
@@ -60,8 +62,9 @@ class Prepared:
         return {label: {s: counts[label] for s, counts in found.items()} for label in names}
 
 
-def prepare(plan: Plan, progress: Progress | None = None) -> Prepared:
-    """Read, clean, divide and check the data of a plan. Deterministic in the files and `plan.train.seed`."""
+def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING) -> Prepared:
+    """Read, clean, divide and check the data of a plan. Deterministic in the files, `plan.train.seed`, and in what the
+    base kept of the instalments `before`."""
     ledger, progress = Ledger(), progress or Progress(silent=True)
     tables: list[Table] = []
     parts: list[Sequence[Record]] = []
@@ -77,36 +80,86 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Prepared:
         if isinstance(given, str):
             tables.append(read(given, plan.data.format, progress=progress))
             pools[name] = ledger.add(tables[-1])
+    if plan.replay.rows:
+        tables.append(_old_rows(plan, before, progress))
+        pools["replay"] = ledger.add(tables[-1])
     tables += [read(name, progress=progress) for name in plan.task.files()]
     if text := plan.task.objection(plan):  # of what is known now that the columns are
         raise TunesmithError(f"task: {text}")
     roles = plan.task.roles()
     roles = replace(roles, group=plan.data.group or roles.group)
-    pools = {name: plan.task.taken_in(records) for name, records in pools.items()}
+    pools = {name: plan.task.taken_in(records, ledger) for name, records in pools.items()}
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
-    splits = _divide(plan, roles, pools, ledger, notes)
+    splits = _divide(plan, roles, pools, before, ledger, notes)
     return Prepared(plan, roles, splits, ledger, tables, notes)
 
 
+def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
+    if plan.replay.file is not None:
+        return read(plan.replay.file, plan.data.format, progress=progress)
+    if before.rows is None:
+        raise TunesmithError(
+            f"replay.share: base {plan.base.name} kept no rows to replay. Give them as replay.file, or make the base "
+            "anew with replay.keep: 200"
+        )
+    return replace(read(str(before.rows), progress=progress), source=before.kept_source)
+
+
 def _divide(
-    plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]
+    plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], before: Earlier, ledger: Ledger, notes: list[str]
 ) -> dict[str, Sequence[Record]]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
-    pool = run_steps(plan, "pool", pools.pop("train"), roles, ledger)
+    pool, old = run_steps(plan, "pool", pools.pop("train"), roles, ledger), pools.pop("replay", ())
     _tell_labels(plan, pool, roles, notes)
     validation, test = (v if isinstance(v, float) else None for v in (plan.data.validation, plan.data.test))
     splits = _split(plan, pool, roles, validation, test) | pools
     splits = {name: splits[name] for name in SPLITS if splits.get(name)}
+    if old:
+        splits["train"] = _with_old(plan, splits["train"], old, ledger, notes)
     _part(plan, roles, splits, ledger, notes)
+    for number, again in enumerate(before.tests):
+        _keep_out(splits, roles, again, f"the held-out rows of instalment {number + 1}", ledger, notes)
     for name, rows in splits.items():
         if name != "train":
             ledger.place(rows, name)  # type: ignore[arg-type]
     ledger.place(splits["train"], "train")
     _tell_strangers(plan, splits, roles, notes)
+    splits = {name: run_steps(plan, "split", rows, roles, ledger) for name, rows in splits.items()}
     splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     return splits
+
+
+def _with_old(
+    plan: Plan, new: Sequence[Record], old: Sequence[Record], ledger: Ledger, notes: list[str]
+) -> Sequence[Record]:
+    """Training rows with replayed ones among them."""
+    assert plan.replay.share is not None, "rows are replayed"
+    wanted = replayed(len(old), plan.replay.share, len(new), plan.train.seed)
+    numbers = ids(old)
+    for row in sorted(set(range(len(old))) - set(wanted)):
+        ledger.mark(int(numbers[row]), "dropped", "an old row that was not drawn for replay")
+    share = len(wanted) / (len(wanted) + len(new))
+    notes.append(f"{len(wanted)} old rows are learnt again beside {len(new)} new ones: {share:.0%}")
+    return joined([new, chosen(old, np.array(wanted))])
+
+
+def _keep_out(
+    splits: dict[str, Sequence[Record]], roles: Roles, held: Sequence[Record], what: str, ledger: Ledger,
+    notes: list[str],
+) -> None:  # fmt: skip
+    """What is judged on again is never learnt from."""
+    for name in ("train", "validation"):
+        if not splits.get(name):
+            continue
+        numbers, twin = ids(splits[name]), shared(inputs(held, roles), inputs(splits[name], roles))
+        gone = scratch.where(twin >= 0)
+        for row in gone.tolist():
+            ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {what}")
+        if len(gone):
+            splits[name] = chosen(splits[name], scratch.where(twin < 0))
+            notes.append(f"{len(gone)} rows left {name} because the same text stands in {what}")
 
 
 def _split(
@@ -115,7 +168,7 @@ def _split(
     seed = plan.train.seed
     if plan.task.kind in ("text", "pairs"):
         roles = replace(roles, label=None)  # an answer is no class to keep in proportion
-    if plan.task.kind != "multilabel" or roles.label is None:
+    if plan.task.kind not in ("multilabel", "tags") or roles.label is None:
         return {str(k): v for k, v in split(pool, roles, validation, test, seed).items()}
     sets = _LabelSets(pool, roles.label)
     strata = coded(rarest_of(sets, often(sets)))
@@ -130,14 +183,15 @@ class _LabelSets:
     column: str
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
-        return (tuple(str(one) for one in cast("list[Any]", r.cells[self.column])) for r in self.records)
+        return (tuple(dict.fromkeys(map(str, cast("list[Any]", r.cells[self.column])))) for r in self.records)
 
 
 def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
     """The plan's steps of one scope, in order."""
     for step in plan.steps:
         if step.scope == scope:
-            records = step.run(records, roles, ledger, plan.train.seed)
+            told: dict[str, Any] = {"plan": plan} if scope == "split" else {}
+            records = step.run(records, roles, ledger, plan.train.seed, **told)
     return records
 
 
@@ -190,7 +244,7 @@ def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Role
 
     def names(record: Record) -> list[str]:
         cell = record.cells[roles.label or ""]
-        return [str(one) for one in cell] if isinstance(cell, list) else [str(cell)]
+        return list(dict.fromkeys(map(str, cell))) if isinstance(cell, list) else [str(cell)]
 
     known = {name for record in splits["train"] for name in names(record)}
     for split_name, rows in splits.items():

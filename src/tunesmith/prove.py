@@ -8,11 +8,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data import Record
 from tunesmith.errors import GateRefused, TunesmithError
 from tunesmith.files import read_json
 from tunesmith.run import Run
@@ -44,6 +46,7 @@ def prove(run: Run) -> dict[str, Any]:
     """The proof itself: {equality, max_error, bits, metric, plain, plain_max_error}."""
     import torch
 
+    from tunesmith.earlier import earlier_in
     from tunesmith.evaluation.judge import Judge
     from tunesmith.golden import read_golden, require_equal, require_same_words
     from tunesmith.model import ecosystem, load
@@ -60,21 +63,35 @@ def prove(run: Run) -> dict[str, Any]:
     logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     require_same_words(model, run.file("golden"), records, "the reloaded model")
-    prepared = prepare(read_plan(run.plan))
+    prepared = prepare(read_plan(run.plan), before=earlier_in(model.base.folder, model.base.name))
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
     refer(model, {"validation": validation})
-    truth = model.plan.task.truth(validation, model.facts)
-    metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.outputs(validation), truth))
+    metric = _same_metric(run, Judge(model.plan, model.facts).quick(model.outputs(validation), validation))
     proof = {
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,
     }  # fmt: skip
-    if ecosystem(model.plan) == "plain":
+    if "pixel_values" in tensors:
+        _same_pixels(run.model, records, model.plan.task.roles().shown[0], tensors["pixel_values"].numpy())
+    if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
         proof |= {"plain": True, "plain_max_error": require_equal(plain, golden, "the model opened without Tunesmith")}
     return proof
+
+
+def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: np.ndarray) -> None:
+    """The saved image processor, opened with transformers alone, must make of each golden file what was learnt from."""
+    from transformers import AutoImageProcessor
+
+    from tunesmith.data.images import look
+    from tunesmith.golden import require_equal
+
+    library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
+    images = [look(Path(str(record.cells[column]))).image for record in records]
+    made = library(images=images, return_tensors="np")["pixel_values"]
+    require_equal(np.asarray(made), golden, "the saved image processor, opened without Tunesmith,")
 
 
 def _refuse_changed(run: Run, digests: list[str]) -> None:
@@ -114,8 +131,10 @@ def plain_network(folder: Path, model: Any) -> Any:
             layers = model.plan.base.layers
             cut: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
             cut |= taken(model.base, model.family)
-            if purpose == "classify":
+            if model.family.headed:
                 cut["num_labels"] = task.outputs(model.facts)
+            if task.sees:
+                cut["ignore_mismatched_sizes"] = True  # the head of the classes it was pretrained on
             base = auto.from_pretrained(model.base.folder, **cut)
             if model.base.quant is not None:
                 quant.settle(base)  # bitsandbytes' kernel for processors with bf16 arithmetic rounds
@@ -130,8 +149,10 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return by_words(net, model.facts.wording, tensors)
     if model.family.purpose == "embed":
         return _vectors(net, model, tensors)
+    if "words" in tensors:
+        return np.asarray(model.plan.task.by_word(_places(net, tensors), tensors["words"][:, 2].bool()))
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
-    return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy())) if "labels" in tensors else found
+    return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy()))
 
 
 def _vectors(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
@@ -148,6 +169,8 @@ def _vectors(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
     """What the golden rows say, one at a time: what padding does is no matter here."""
+    if "pixel_values" in tensors:
+        return np.concatenate([net(pixel_values=row[None]).logits.float().numpy() for row in tensors["pixel_values"]])
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
     mask = tensors["attention_mask"]
     rows = []
@@ -160,6 +183,20 @@ def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray
         labels = inputs["labels"][0] if apart else tensors["labels"][i, :length] if "labels" in tensors else None
         rows.append(logits.numpy() if labels is None else _read(logits, labels, apart=apart))
     return np.stack(rows)
+
+
+def _places(net: Any, tensors: dict[str, Any]) -> Any:
+    """Logits (M, C) where the golden words are read, a window at a time."""
+    import torch
+
+    names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
+    windows, places, _ = tensors["words"].T
+    parts = []
+    for i, mask_T in enumerate(tensors["attention_mask"]):
+        length = int(mask_T.sum())
+        logits_TC = net(**{n: tensors[n][i : i + 1, :length] for n in names}).logits.float()[0]
+        parts.append(logits_TC[places[windows == i] + len(logits_TC) - length])  # behind virtual tokens
+    return torch.cat(parts)
 
 
 def _read(logits_TV: Any, labels_T: Any, *, apart: bool) -> np.ndarray:

@@ -35,17 +35,18 @@ _SILENT = Progress(silent=True)
 def refer(model: Model, sets: Mapping[str, Encoded], progress: Progress = _SILENT) -> None:
     """Fill in `reference` of these rows, if they have two sequences each: read from the cache, or computed and kept."""
     missing = {name: e for name, e in sets.items() if e.inner is not None and e.reference is None and len(e)}
-    if not missing or model.plan.task.kind != "pairs":
+    if not missing or not model.plan.task.talks:  # a head that scores is new: there is nothing to compare with
         return
     first = _Start(model)
-    folders = {name: trunk_cache.root() / _key(model, first, e) for name, e in missing.items()}
+    asked_of = {name: first.rows(e) for name, e in missing.items()}
+    folders = {name: trunk_cache.root() / _key(model, first, e) for name, e in asked_of.items()}
     for name in [n for n, folder in folders.items() if _whole(folder)]:
         missing.pop(name).reference = np.load(folders[name] / "reference.npy")
     if not missing:
         return
     with first.opened() as asked, progress.bar("reference", sum(map(len, missing.values())), "rows") as bar:
         for name, encoded in missing.items():
-            encoded.reference = _computed(asked, encoded, bar.advance)
+            encoded.reference = _computed(asked, asked_of[name], bar.advance)
             _keep(model, folders[name], encoded.reference)
 
 
@@ -86,6 +87,12 @@ class _Start:
             start_from(self.rebuilt, start)
         own = sorted(weights(self.rebuilt).items())
         return digest_json([[name, digest_bytes(p.detach().cpu().contiguous().numpy().tobytes())] for name, p in own])
+
+    def rows(self, encoded: Encoded) -> Encoded:
+        """Rows as it reads them: a base without virtual tokens, unless it started from another run."""
+        if self.model.plan.method.start:
+            return encoded
+        return encoded.worded(int(self.model.base.config["vocab_size"]))
 
     @contextmanager
     def opened(self) -> Iterator[Model]:

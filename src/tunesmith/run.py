@@ -63,6 +63,8 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
         elif isinstance(value, str):
             tree["data"][key] = "file"
     tree["base"].pop("name")
+    if tree["replay"]["file"] is not None:
+        tree["replay"]["file"] = "file"
     return {"plan": tree, "data": data_digests, "base": base_digest}
 
 

@@ -36,7 +36,7 @@ class Voice:
     @property
     def room(self) -> int:
         """Tokens of question and answer together."""
-        return max_positions(self.model.base) - self.model.plan.method.extra_tokens()
+        return max_positions(self.model.base) - self.model.plan.method.num_front()
 
     def tokens(self, dialogue: Dialogue, limit: int) -> tuple[list[int], int]:
         """(what the model reads before it answers, tokens cut out of the question)."""

@@ -21,25 +21,34 @@ from tunesmith.bases.load import load_tokenizer
 from tunesmith.data import Record
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
-from tunesmith.golden import EXACT, beside, error_of
+from tunesmith.golden import EXACT, beside, error_of, words_in
 from tunesmith.methods import METHODS
 from tunesmith.model import Model, build, facts_for, load, save, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.prove import plain_logits, plain_network
-from tunesmith.tasks import TASKS
+from tunesmith.tasks import TASKS, LogitsTask
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
 FAMILIES = ("bert", "roberta", "qwen2")
+TAG_FAMILIES = ("bert", "qwen2")
+ALSO_TAG = ("distilbert", "roberta", "xlm-roberta", "electra", "deberta-v2", "llama")
+"""Tried with one method each, and with all under the mark `slow`."""
 LANGUAGE_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
-CLASSIFY = [name for name in TASKS.names() if TASKS.find(name).kind in ("classes", "multilabel", "numbers")]
+HEADS = [
+    n
+    for n in TASKS.names()
+    if n != "image" and TASKS.find(n).kind not in ("tags", "vectors", "text") and issubclass(TASKS.find(n), LogitsTask)
+]
+TAGGING = [name for name in TASKS.names() if TASKS.find(name).kind == "tags"]
 LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).kind == "text"]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 REFUSED = {
     *itertools.product(("bitfit", "mixed"), ("llama", "qwen3", "mistral", "gemma")),
     ("prefix", "distilbert"), ("prefix", "deberta-v2"), *itertools.product(("prefix",), ENCODER_DECODERS),
+    *itertools.product(("expand",), (*ENCODER_DECODERS, "bert", "roberta", "distilbert", "electra", "deberta-v2")),
     *itertools.product(("bitfit", "mixed"), ("t5", "mt5")), *itertools.product(("head",), ("t5", "bart", "mbart")),
 }  # fmt: skip
 """The pairs that cannot work, each for a reason of the architecture; any other refusal fails. May only shrink."""
@@ -70,8 +79,22 @@ TURNS = [
     {"instruction": "what is wrong", "output": "the pump leaks oil"}, {"instruction": "and", "output": "belt slips"},
     {"instruction": "水泵", "output": "泵漏油 压力下降"}, {"instruction": "the motor", "output": "is too hot at night"},
 ]  # fmt: skip
-ROWS: dict[str, list[dict[str, Any]]] = {"generate": TURNS}
+COMPARED = [{"prompt": t["instruction"], "chosen": t["output"], "rejected": f"no {i}"} for i, t in enumerate(TURNS)]
+ROWS: dict[str, list[dict[str, Any]]] = {"generate": TURNS, "reward": COMPARED}
 """Rows of tasks on conversations."""
+ASKED: dict[str, dict[str, Any]] = {"generate": {"decode": {"max_new_tokens": 4}}, "reward": {"centering": 0.01}}
+TAGGED = [
+    {"tokens": ["the", "pump", "leaks", "oil"], "tags": ["O", "B-part", "O", "B-fluid"]},
+    {"tokens": ["belt", "slips"], "tags": ["B-part", "O"]},
+    {"tokens": ["泵", "漏", "油"], "tags": ["B-part", "O", "B-fluid"]},
+    {"tokens": ["the", "fan", "motor", "of", "line", "12", "is", "too", "hot", "and", "the", "bearing", "is", "worn"],
+     "tags": ["O", "B-part", "I-part", "O", "B-place", "I-place", *["O"] * 5, "B-part", "O", "O"]},
+]  # fmt: skip
+"""Rows of tasks on words; the last one takes several windows."""
+
+
+COLUMNS: dict[str, Any] = {"text": "text", "label": "label", "max_tokens": 32}
+WORDS: dict[str, Any] = {"tokens": "tokens", "label": "tags", "scheme": "bio", "max_tokens": 16, "stride": 4}
 
 
 def combinations(tasks: list[str], families: tuple[str, ...]) -> list[tuple[str, str, str]]:
@@ -97,13 +120,15 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
         return language_case(method, task, family, bases)
     plan: Plan = make_plan(
         {
-            "task": {"name": task, "text": "text", "label": "label", "max_tokens": 32, **more},
+            "task": {"name": task, **(WORDS if task in TAGGING else COLUMNS), **more},
             "base": str(bases[family]),
             "data": "unused.csv",
             "method": {"name": method, **SETTINGS.get(method, {})},
             "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last"},
         }
     )
+    if task in TAGGING:
+        return tagging_case(plan, TAGGED)
     rows = zip(TEXTS, LABELS[task], strict=True)
     records = [Record(i, "t", i + 1, i + 1, {"text": t, "label": y, "hours": str(i)}) for i, (t, y) in enumerate(rows)]
     found = find(plan.base.name)
@@ -111,11 +136,19 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
     return Case(build(plan, facts, found, load_tokenizer(found)), records)
 
 
+def tagging_case(plan: Plan, rows: list[dict[str, Any]]) -> Case:
+    asked = plan.task
+    records = list(asked.taken_in([Record(i, "t", i + 1, i + 1, row) for i, row in enumerate(rows)]))
+    found = find(plan.base.name)
+    facts = asked.study(records, asked.roles())
+    return Case(build(plan, facts, found, load_tokenizer(found)), records)
+
+
 def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
     plan: Plan = make_plan(
         {
-            "task": {"name": task, "max_tokens": 48, "template": "plain", "decode": {"max_new_tokens": 4}},
-            "base": str(bases[f"{family} language"]),
+            "task": {"name": task, "max_tokens": 48, "template": "plain", **ASKED[task]},
+            "base": str(bases[family if task in HEADS else f"{family} language"]),
             "data": "unused.json",
             "method": {"name": method, **SETTINGS.get(method, {})},
             "train": {"epochs": 1, "batch": 4, "warmup": 0.0, "keep": "last"},
@@ -178,17 +211,27 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
     if ecosystem(case.model.plan) != "plain":
         return
     encoded = case.encoded()
+    encoded = encoded.inner or encoded
     batch = collate(encoded, range(len(encoded)), case.model.tokenizer.pad_token_id)
     tensors = {**batch.inputs, "logits": torch.from_numpy(logits)}
     if encoded.labels is not None:
         tensors["labels"] = torch.from_numpy(beside(encoded.labels))
+    if encoded.windows is not None:
+        tensors["words"] = torch.from_numpy(words_in(encoded))
     with torch.inference_mode():
         plain = plain_logits(plain_network(folder / "model", case.model), case.model, tensors)
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"
 
 
-@pytest.mark.parametrize(("method", "task", "family"), combinations(CLASSIFY, FAMILIES))
+@pytest.mark.parametrize(("method", "task", "family"), combinations(HEADS, FAMILIES))
 def test_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
+    check_contract(method, task, family, tiny_bases, tmp_path)
+
+
+@pytest.mark.parametrize(("method", "task", "family"), [
+    *combinations(TAGGING, TAG_FAMILIES), *itertools.product(("lora",), TAGGING, ALSO_TAG),
+])  # fmt: skip
+def test_tagging_pairs(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
 
 
@@ -205,7 +248,7 @@ def test_encoder_decoders(method: str, family: str, tiny_bases: TinyBases, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "deberta-v2", "llama", "qwen2"))
-@pytest.mark.parametrize("task", CLASSIFY)
+@pytest.mark.parametrize("task", [*HEADS, *TAGGING])
 @pytest.mark.parametrize("method", METHODS.names())
 def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)

@@ -16,6 +16,8 @@ from tunesmith.engine.language_proof import Front
 from tunesmith.engine.lessons import Levers, asked, lay
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
+OTHERS = ("gemma", "phi", "gpt2", "gpt_neox")
+"""Decoders with other blocks than Llama's, or other embeddings and norms."""
 ALL = list(range(8))
 EXACT = 1e-10
 ALONE = {
@@ -57,6 +59,15 @@ def test_each_lever_alone_is_exact(family: str, lever: str, shared: bool) -> Non
     encoded = tongues.mixed(shared)
     wanted = tongues.step(net, tongues.plain(net), encoded, ALL, each=True)
     agree(tongues.step(net, tongues.packed(net, ALONE[lever]), encoded, ALL), wanted)
+
+
+@pytest.mark.parametrize(("method", "lever"), (("full", "all"), ("lora", "reads"), ("lora", "prefix"), ("top", "all")))
+@pytest.mark.parametrize("family", OTHERS)
+def test_decoders_with_other_blocks_are_exact(family: str, method: str, lever: str) -> None:
+    net = tongues.network(family, method)
+    encoded = tongues.mixed(shared=True)
+    wanted = tongues.step(net, tongues.plain(net), encoded, ALL, 0.1, each=True)
+    agree(tongues.step(net, tongues.packed(net, ALONE[lever]), encoded, ALL, 0.1), wanted)
 
 
 @pytest.mark.parametrize("lever", ALONE)

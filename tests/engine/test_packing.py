@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tongues
 import torch
 
 import small
@@ -15,7 +16,10 @@ from tunesmith.engine.ways import Packed
 from tunesmith.model import Model
 from tunesmith.tasks import Encoded
 
-PACKING = ("bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral")
+PACKING = (
+    "bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2",
+    "gpt_neox",
+)  # fmt: skip
 METHODS: tuple[Any, ...] = (
     "full", "head", "gradual", "lora", "adapter", "bitfit", "ia3", ["lora", "adapter"], {"name": "layers", "top": 1},
     {"name": "adapter", "place": "parallel"}, {"name": "adapter", "place": "houlsby"},
@@ -39,6 +43,7 @@ def compare(model: Model, encoded: Encoded) -> float:
     model.shortcuts.prove(encoded, learning=True)
     assert isinstance(model.shortcuts.way, Packed), model.shortcuts.refused
     model.net.double()
+    tongues.unrounded(model.net)
     return disagreement(model.net, model.shortcuts.plain, model.shortcuts.way, encoded, model.plan.task.losses)
 
 

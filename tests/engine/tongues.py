@@ -21,6 +21,9 @@ from tunesmith.engine.network import Network
 from tunesmith.tasks import Encoded
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+NO_DROPOUT = {
+    "gpt2": dict.fromkeys(("attn_pdrop", "resid_pdrop", "embd_pdrop"), 0.0), "phi": {"qk_layernorm": True},
+}  # fmt: skip
 ALL = Levers()
 PREFIX = tuple(range(20, 43))
 """A system prompt of 23 tokens."""
@@ -29,13 +32,17 @@ PREFIX = tuple(range(20, 43))
 def network(family: str, method: str = "full", *, tied: bool = False, **settings: Any) -> Network:
     """`method`: full, lora, top (LoRA on the top block) or none (all frozen but the norms)."""
     shape = tiny._SHAPES[family] | {"tie_word_embeddings": tied, "attention_dropout": 0.0, "initializer_range": 0.15}
+    shape |= NO_DROPOUT.get(family, {})
     auto: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=tiny.VOCABULARY, **shape))
     for name, parameter in auto.named_parameters():
         if parameter.dim() == 1:
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         assert parameter.isfinite().all(), name
     if method in ("lora", "top"):
-        targets = {"target_modules": list(LINEARS), "layers_to_transform": [3] if method == "top" else None}
+        targets = {
+            "target_modules": list(dict.fromkeys(FAMILIES[family].linears)),
+            "layers_to_transform": [3] if method == "top" else None,
+        }
         with quiet():
             auto = get_peft_model(auto, LoraConfig(**{"task_type": "CAUSAL_LM", "r": 4, **targets, **settings}))
         for name, parameter in auto.named_parameters():
@@ -44,15 +51,21 @@ def network(family: str, method: str = "full", *, tied: bool = False, **settings
     elif method == "none":
         for name, parameter in auto.named_parameters():
             parameter.requires_grad_("norm" in name)
-    for module in auto.modules():
-        if type(module).__name__.endswith("RMSNorm"):
-            module.forward = partial(_norm, module)
+    unrounded(auto)
     return Network(auto, 0, 0).double().eval()
 
 
-def _norm(self: Any, states: torch.Tensor) -> torch.Tensor:
+def unrounded(net: Any) -> None:
     """The library's norm rounds to float32, also in a network in fp64: last bits that differ would become 1e-7."""
-    return self.weight * states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+    for module in net.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = partial(_norm, module)
+
+
+def _norm(self: Any, states: torch.Tensor) -> torch.Tensor:
+    gemma = type(self).__name__.startswith("Gemma")
+    spread = states.pow(2).mean(-1, keepdim=True) + (self.eps if gemma else self.variance_epsilon)
+    return (1 + self.weight if gemma else self.weight) * states * torch.rsqrt(spread)
 
 
 def family_of(net: Network) -> Family:

@@ -88,8 +88,8 @@ def test_what_is_written_is_a_plan(name: str, tmp_path: Path) -> None:
     Data.model_validate(known["data"])
     Train.model_validate(known["train"])
     task = tree["task"]["name"]
-    assert task in (*TASKS.names(), "generate", "prefer")
-    make_plan(known if task in TASKS.names() else known | {"task": "classify"})
+    assert task in TASKS.names()
+    make_plan(known)
     refused = imported.refused or ""
     assert unknown or not refused or ("train" not in imported.plan["data"] and refused.startswith("data.train"))
 
@@ -149,12 +149,45 @@ def test_llamafactory_preferences_with_a_number_of_steps() -> None:
     ("stage", "task"),
     [
         ("pt", {"name": "generate", "format": "text", "learn": "all"}), ("kto", {"name": "prefer", "loss": "kto"}),
-        ("rm", {"name": "prefer", "loss": "reward"}), ("dpo", {"name": "prefer", "loss": "dpo"}),
+        ("rm", {"name": "reward"}), ("dpo", {"name": "prefer", "loss": "dpo"}),
     ],
 )  # fmt: skip
 def test_stages(stage: str, task: dict[str, str], tmp_path: Path) -> None:
     plan = of(tmp_path, f"model_name_or_path: gpt2\nstage: {stage}\ndataset: rows\n").plan
     assert task.items() <= plan["task"].items()
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "task"),
+    [
+        ("llamafactory", "stage: dpo\npref_loss: simpo\nsimpo_gamma: 1.2\npref_ftx: 0.3",
+         {"name": "prefer", "loss": "simpo", "gamma": 1.2, "sft_weight": 0.3}),
+        ("llamafactory", "stage: dpo\ndpo_label_smoothing: 0.2", {"loss": "dpo", "label_smoothing": 0.2}),
+        ("llamafactory", "stage: kto\nkto_chosen_weight: 1.5\nkto_rejected_weight: 0.5",
+         {"loss": "kto", "desirable": 1.5, "undesirable": 0.5}),
+        ("axolotl", "rl: simpo\nsimpo_gamma: 0.8\ncpo_alpha: 0.5",
+         {"loss": "simpo", "gamma": 0.8, "sft_weight": 0.5}),
+        ("axolotl", "rl: dpo\nrpo_alpha: 0.4\ndpo_label_smoothing: 0.1",
+         {"loss": "dpo", "sft_weight": 0.4, "label_smoothing": 0.1}),
+        ("axolotl", "rl: kto\nkto_desirable_weight: 2\nkto_undesirable_weight: 0.7",
+         {"loss": "kto", "desirable": 2, "undesirable": 0.7}),
+        ("axolotl", "reward_model: true\ncenter_rewards_coefficient: 0.01", {"name": "reward", "centering": 0.01}),
+    ],
+)  # fmt: skip
+def test_what_losses_are_set_to_is_carried(tool: str, text: str, task: dict[str, Any], tmp_path: Path) -> None:
+    base = {"llamafactory": "model_name_or_path: gpt2\ndataset: rows\n",
+            "axolotl": "base_model: gpt2\ndatasets: [{path: rows.jsonl}]\n"}[tool]  # fmt: skip
+    imported = of(tmp_path, base + text + "\n")
+    assert task.items() <= imported.plan["task"].items()
+    given = {line.split(":")[0] for line in text.split("\n")}
+    assert given <= {e["key"] for e in imported.carried}
+    make_plan(imported.plan)
+
+
+def test_a_setting_of_another_loss_has_no_effect(tmp_path: Path) -> None:
+    text = "model_name_or_path: gpt2\ndataset: rows\nstage: dpo\nsimpo_gamma: 1.2\nkto_chosen_weight: 2.0\n"
+    imported = of(tmp_path, text)
+    assert "belongs to simpo" in why(imported, "simpo_gamma") and "belongs to kto" in why(imported, "kto_chosen_weight")
 
 
 def test_what_the_file_leaves_open_is_the_other_tools_default(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "layers-magnitude": {"name": "layers", "sparse": {"by": "magnitude", "share": 0.05}},
     "gradual": {"name": "gradual"},
     "bitfit": {"name": "bitfit"},
+    "expand": {"name": "expand", "blocks": 3},
     "lora": {"name": "lora"},
     "lora-qv-top": {"name": "lora", "targets": "qv", "top": 2, "dropout": 0.1, "plus": 16},
     "rslora": {"name": "lora", "variant": "rslora", "r": 4},
@@ -50,12 +51,27 @@ SPECS: dict[str, dict[str, Any]] = {
     "mixed-ia3-lora": {"name": "mixed", "parts": ["ia3", "lora"]},
     "mixed-layers-prefix": {"name": "mixed", "parts": ["layers", {"name": "prefix", "tokens": 5}]},
 }
-MAIN = ("full", "head", "layers", "gradual", "bitfit", "lora", "ia3", "pfeiffer", "prefix", "ptuning", "prompt")
+MAIN = (
+    "full",
+    "head",
+    "layers",
+    "gradual",
+    "bitfit",
+    "expand",
+    "lora",
+    "ia3",
+    "pfeiffer",
+    "prefix",
+    "ptuning",
+    "prompt",
+)
 VIRTUAL = ("prefix", "ptuning", "prompt")
 
 
 def refused(spec: str, family: str) -> bool:
     """Pairs of the matrix that are refused, each with a test of its words elsewhere."""
+    if spec == "expand":
+        return family not in tiny.DECODERS
     if "prefix" in spec:
         return family in ("distilbert", "deberta-v2")
     return "bitfit" in spec and family == "llama"

@@ -13,6 +13,7 @@ from tunesmith.methods import METHODS
 NAMES = [
     "adapter",
     "bitfit",
+    "expand",
     "full",
     "gradual",
     "head",

@@ -14,6 +14,7 @@ import tiny
 from tunesmith.bases.family import family_of, plain
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import _peft, _prompt
+from tunesmith.methods.mixed import Mixed
 from tunesmith.methods.prefix import Prefix
 from tunesmith.methods.prompt import Prompt
 from tunesmith.methods.ptuning import PTuning
@@ -142,7 +143,30 @@ def test_the_head_keeps_a_bearable_rate() -> None:
     net = made.apply(tiny.fresh("bert"), facts)
     groups = made.groups(net)
     assert set(groups) == {n for n, p in net.named_parameters() if p.requires_grad and facts.is_head(n)}
-    assert all(f * made.auto_rate() == pytest.approx(_peft.HEAD_RATE) for f in groups.values())
+    rate = made.auto_rate() * made.rate_scale(net)
+    assert all(f * rate == pytest.approx(_peft.HEAD_RATE) for f in groups.values())
+
+
+def test_the_rate_follows_the_words_of_the_base() -> None:
+    """Words twice as large in a decoder that says the same are learnt in steps twice as long; encoders keep theirs."""
+    assert Prompt().rate_scale(tiny.fresh("bert")) == 1.0
+    net, made = tiny.fresh("llama"), Prompt()
+    words = _prompt.vocabulary(net)
+    words.mul_(0.2)
+    scale = made.rate_scale(net)
+    assert scale == pytest.approx(float(words.std(dim=0).mean()) / 0.023, rel=1e-5)
+    words.mul_(2)
+    assert made.rate_scale(net) == pytest.approx(2 * scale, rel=1e-5)
+    words.mul_(100)
+    assert made.rate_scale(net) == 10.0, "0.3 is the most"
+    assert PTuning().rate_scale(net) == 4.0 and PTuning().rate_scale(tiny.fresh("bert")) == 1.0
+    assert Prefix().rate_scale(net) == 64 / net.config.head_dim and Prefix().rate_scale(tiny.fresh("bert")) == 1.0
+    net.config.head_dim = 128
+    assert Prefix().rate_scale(net) == 1.0, "real heads keep the rate"
+    parts = Mixed.model_validate({"parts": ["prompt", "lora"]})
+    mixed = parts.apply(tiny.fresh("llama"), family_of("llama"))
+    factor = {n: f for n, f in parts.groups(mixed).items() if "prompt_encoder" in n}
+    assert list(factor.values()) == pytest.approx([made.rate * made.rate_scale(mixed) / parts.auto_rate()], rel=1e-5)
 
 
 def test_the_base_itself_is_untouched() -> None:

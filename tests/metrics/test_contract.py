@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import METRICS, Answers, Beside, Metric
 
@@ -17,9 +18,13 @@ EXPECTED = (
     "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 "
     "ndcg_at_10 nll nll_chosen pearson perplexity precision precision_at_10 python_parses r2 recall "
     "recall_at_1 recall_at_10 recall_at_100 reward_accuracy reward_margin rmse roc_auc rouge1 rouge2 "
-    "rougeL rougeLsum samples_f1 schema_valid spearman specificity style subset_accuracy ter "
+    "rougeL rougeLsum samples_f1 schema_valid span_f1 span_macro_f1 span_macro_precision "
+    "span_macro_recall span_precision span_recall span_strict_f1 span_strict_precision span_strict_recall "
+    "span_weighted_f1 span_weighted_precision span_weighted_recall spearman specificity style subset_accuracy ter "
     "token_accuracy token_f1 valid_json weighted_f1 win_rate"
 )
+TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
+FIVE = Words(["a b c", "", "d", "e"], np.array([0, 3, 3, 4, 5]), np.zeros(5, np.int32), np.ones(5, np.int32))
 LOWER = {
     "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
     "perplexity", "rmse", "ter",
@@ -55,6 +60,7 @@ def test_perfect_answers_get_the_best_value() -> None:
         "numbers": Answers("numbers", truth.astype(float), truth.astype(float)),
         "text": Answers.of_texts([(code,), ("b = [2, 3, 4]", "c"), ("d(h)",), ("e + f",)],
                                  [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
+        "tags": Answers("tags", np.array([1, 2, 0, 3, 1]), np.array([1, 2, 0, 3, 1]), labels=TAGS, words=FIVE),
         "pairs": Answers("pairs", np.ones(4), np.ones(4), np.array([[0.0, -9, 3, 3, 0, -9, 1, 0]] * 4)),
         "vectors": Answers("vectors", np.array([[2.0, 0], [1, 1], [3, 2], [1, 3]]), np.ones(4)),
     }  # fmt: skip

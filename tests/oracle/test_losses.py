@@ -67,8 +67,9 @@ def test_huber_is_quadratic_near_and_linear_far(delta: float) -> None:
 @pytest.mark.parametrize("name", [n for n in TASKS.names() if issubclass(TASKS.find(n), LogitsTask)])
 def test_a_loss_a_row_and_no_row_in_anothers_loss(name: str) -> None:
     made = task(name)
-    logits = {"classes": LOGITS, "multilabel": LOGITS, "numbers": LOGITS[:, :1]}[made.kind]
-    targets = {"classes": TARGETS, "multilabel": (LOGITS > 0).double(), "numbers": LOGITS[:, 1]}[made.kind]
+    logits = LOGITS[:, :1] if made.kind == "numbers" else LOGITS
+    numbers = LOGITS[:, 1]
+    targets = {"classes": TARGETS, "multilabel": (LOGITS > 0).double(), "numbers": numbers, "pairs": numbers}[made.kind]
     whole = made.losses(logits, targets)
     assert whole.shape == (40,)
     assert torch.allclose(whole[7:9], made.losses(logits[7:9], targets[7:9]))

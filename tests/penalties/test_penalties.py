@@ -1,5 +1,6 @@
 """Penalties against their formulas, written out; and what they leave alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from tunesmith.engine.network import override_dropout, training_mode
 from tunesmith.errors import TunesmithError
 from tunesmith.model import Model, weights
 from tunesmith.penalties import PENALTIES, Start, Term
+from tunesmith.penalties.distill import apart as to_teacher
 from tunesmith.penalties.rdrop import apart
-from tunesmith.training.given import step_seed
+from tunesmith.training.given import Aids, Job, step_seed
 from tunesmith.training.loop import Loop
 from tunesmith.training.terms import start_of
 
@@ -154,6 +156,62 @@ def test_adversarial_adds_the_gradient_from_where_the_first_one_points(where: st
     assert any(not torch.allclose(first[n], second[n], atol=1e-5) for n in first), "nothing was disturbed"
     for name, gradient in found.items():
         assert torch.allclose(gradient, first[name] + second[name], atol=1e-5), name
+
+
+def test_the_fisher_information_of_ewc_is_its_definition(tiny_bases: TinyBases) -> None:
+    made = small.model(small.plan(tiny_bases["bert"]), ROWS)
+    data = small.encoded(made, ROWS)
+    at = start_of(made, weights(made), Aids(old=lambda: data))
+    term: Any = PENALTIES.find("ewc")(strength=3.0, rows=4).begin(at)
+    want = {n: torch.zeros_like(p) for n, p in at.moving.items()}
+    for row in (0, 3, 6, 9):
+        made.net.zero_grad()
+        logits = made.shortcuts.plain.logits(data, [row])
+        cross_entropy(logits, torch.from_numpy(data.targets[[row]])).backward()  # type: ignore[index]
+        for name, parameter in at.moving.items():
+            want[name] += torch.zeros_like(parameter) if parameter.grad is None else parameter.grad**2 / 4
+    assert any(bool(w.any()) for w in want.values())
+    for name, information in term.fisher.items():
+        torch.testing.assert_close(information, want[name], atol=1e-10, rtol=1e-5)
+    assert term.of_weights().item() == 0
+    start = {n: p.detach().clone() for n, p in at.moving.items()}
+    nudge(made)
+    value = sum((want[n] * (p.detach() - start[n]) ** 2).sum().item() for n, p in at.moving.items())
+    assert term.of_weights().item() == pytest.approx(3.0 / 2 * value, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["classes", "multilabel", "numbers"])
+def test_the_distance_to_a_teacher_is_the_formula(kind: str) -> None:
+    student, teacher = torch.randn(2, 6, 4, dtype=torch.float64)
+    if kind == "classes":
+        logs = log_softmax(student / 3, -1), log_softmax(teacher / 3, -1)
+        want = 9 * kl_div(*logs, log_target=True, reduction="none").sum(-1)
+    elif kind == "numbers":
+        want = ((student - teacher) ** 2).mean(-1)
+    else:
+        coins = [torch.stack([x / 3, torch.zeros_like(x)], -1).log_softmax(-1) for x in (student, teacher)]
+        want = 9 * kl_div(*coins, log_target=True, reduction="none").sum(-1).mean(-1)
+    torch.testing.assert_close(to_teacher(student, teacher, kind, 3.0), want, atol=1e-10, rtol=1e-8)
+
+
+def test_distillation_weighs_labels_and_teacher(tiny_bases: TinyBases) -> None:
+    rows = [0, 1, 4]
+    taught = torch.randn(len(ROWS), 2).numpy()
+    asked = small.plan(tiny_bases["bert"], penalties=[{"name": "distill", "share": 0.3, "temperature": 1.5}], lr=1e-2)
+    made = small.model(asked, ROWS)
+    override_dropout(made.net, 0.0)
+    data = small.encoded(made, ROWS)
+    job = Job(
+        made, data, data, lambda _: {"macro_f1": 0.0}, Path(), save=False, aids=Aids(taught=lambda _: (taught, [2, 0]))
+    )
+    loop = Loop(job)
+    found = gradients(loop, rows)
+    logits = made.shortcuts.plain.logits(data, rows)
+    labels = cross_entropy(logits, torch.from_numpy(data.targets[rows]))  # type: ignore[index]
+    far = to_teacher(logits[:, [2, 0]], torch.from_numpy(taught[rows]), "classes", 1.5).mean()
+    (0.7 * labels + 0.3 * far).backward()
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, loop.moving[name].grad, atol=1e-6), name  # type: ignore[arg-type]
 
 
 def test_penalties_are_no_part_of_the_reported_loss(tiny_bases: TinyBases) -> None:

@@ -57,7 +57,7 @@ def test_every_setting_of_a_part_is_documented(part: type[Part]) -> None:
         ({"momentum": 0.5}, "train.momentum has no effect with train.optimizer: adamw (it belongs to sgd)"),
         (
             {"cycles": 5},
-            "train.cycles has no effect with train.schedule: linear (it belongs to restarts and step",
+            "train.cycles has no effect with train.schedule: linear (it belongs to restarts, step and",
         ),
         ({"power": 1.0}, "train.power has no effect with train.schedule: linear (it belongs to polynomial)"),
         ({"factor": 0.1}, "train.factor has no effect with train.schedule: linear (it belongs to step and plateau)"),
@@ -118,6 +118,20 @@ def test_settings_that_belong_together_pass(train: dict[str, Any]) -> None:
 )
 def test_rules_of_parts_are_told_with_their_path(tree: dict[str, Any], words: str) -> None:
     assert words in refusal(**tree)
+
+
+CLOZE = {"name": "classify", "readout": "verbalizer", "cloze": {"template": "{text} It was {mask}."}}
+
+
+@pytest.mark.parametrize("task", ["generate", "prefer", CLOZE])
+def test_the_rate_of_a_head_has_no_effect_where_there_is_no_new_head(task: Any) -> None:
+    assert "train.head_lr has no effect" in refusal(task=task, train={"head_lr": 0.1})
+    assert make_plan(SHORT | {"task": task}).train.head_lr is None
+
+
+@pytest.mark.parametrize("task", ["regress", "reward", {"name": "classify", "readout": "head"}])
+def test_and_passes_where_there_is_one(task: Any) -> None:
+    assert make_plan(SHORT | {"task": task, "train": {"head_lr": 0.1}}).train.head_lr == 0.1
 
 
 def test_broken_rules_are_told_all_at_once() -> None:

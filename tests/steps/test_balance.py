@@ -12,6 +12,7 @@ from tunesmith.data.format import Table
 from tunesmith.data.ledger import Ledger
 from tunesmith.errors import TunesmithError
 from tunesmith.steps.balance import Balance
+from tunesmith.tasks import TASKS
 
 ROLES = Roles(("text",), "label")
 LABELS = "a" * 12 + "b" * 5 + "c" * 2
@@ -75,7 +76,7 @@ def test_refused() -> None:
 
 def test_objections() -> None:
     def plan(task: str, *steps: Balance) -> SimpleNamespace:
-        return SimpleNamespace(task=SimpleNamespace(name=task), steps=steps)
+        return SimpleNamespace(task=TASKS.make(task), steps=steps)
 
     assert Balance().objection(plan("classify", Balance())) is None
     assert "task regress has none" in str(Balance().objection(plan("regress", Balance())))

@@ -114,3 +114,109 @@ def test_weights_of_labels_and_rows_count(tiny_bases: TinyBases, data: Path) -> 
     assert prepared.plan.task.weigh(encoded, range(4)) == count
     heavy = replace(encoded, weights=encoded.weights * 2)
     assert prepared.plan.task.weigh(heavy, range(4)) == 2 * count
+
+
+def several(count: int = 40) -> list[dict[str, Any]]:
+    """Questions with one, two or three right answers."""
+    ways = ["it leaks oil", "the oil leaks out", "there is a leak"]
+    return [{"instruction": f"what is wrong with pump {i}", "output": ways[: 1 + i % 3]} for i in range(count)]
+
+
+def test_the_first_of_several_answers_is_learnt_and_texts_are_compared_with_all(
+    tiny_bases: TinyBases, data: Path, tmp_path: Path
+) -> None:
+    """Values equal sacreBLEU's and SQuAD's own on what the run has written."""
+    import pyarrow.parquet as pq
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    data.write_text(json.dumps(several()), encoding="utf-8")
+    asked = tree(tiny_bases["llama language"], data) | {"run": str(tmp_path / "run")}
+    asked["evaluate"]["metrics"] = ["perplexity", "bleu", "chrf", "ter", "exact_match", "token_f1"]
+    found = jobs.run_job(asked)["metrics"]["test"]
+    rows = [r for r in pq.read_table(tmp_path / "run/predictions.parquet").to_pylist() if r["split"] == "test"]
+    assert {len(r["references"]) for r in rows} > {1} and all(r["truth"] == "it leaks oil" for r in rows)
+    said, wanted = [r["prediction"] for r in rows], [r["references"] for r in rows]
+    streams = [[row[i] if i < len(row) else None for row in wanted] for i in range(3)]
+    for name, theirs in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
+        assert found[name]["value"] == pytest.approx(theirs.corpus_score(said, streams).score, abs=1e-9)
+    f1 = [max(squad_f1(text, each) for each in references) for text, references in zip(said, wanted, strict=True)]
+    assert found["token_f1"]["value"] == pytest.approx(np.mean(f1))
+    exact = [any(squad(text) == squad(each) for each in refs) for text, refs in zip(said, wanted, strict=True)]
+    assert found["exact_match"]["value"] == pytest.approx(np.mean(exact))
+    changes = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["ledger"]["changes"]
+    assert sum(changes["references"].values()) == 26
+    assert "the first is learnt" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
+
+
+def squad(text: str) -> list[str]:
+    """The official script of SQuAD 1.1: normalize_answer, split."""
+    import re
+    import string
+
+    bare = "".join(c for c in text.lower() if c not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+def squad_f1(said: str, wanted: str) -> float:
+    """f1_score of that script."""
+    from collections import Counter
+
+    both = Counter(squad(said)) & Counter(squad(wanted))
+    same = sum(both.values())
+    if not same:
+        return 0.0
+    precision, recall = same / len(squad(said)), same / len(squad(wanted))
+    return 2 * precision * recall / (precision + recall)
+
+
+def test_further_answers_stand_in_columns_of_tables(tiny_bases: TinyBases, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    body = "".join(f'ask {i},"[""a""]",also {i},{"x" if i % 2 else ""}\n' for i in range(12))
+    file.write_text("question,answer,second,third\n" + body, encoding="utf-8")
+    asked = tree(tiny_bases["llama language"], file, references=["second", "third"])
+    prepared = prepare(make_plan(asked))
+    rows = prepared.splits["train"]
+    encoded = encode_rows(prepared, rows)
+    by_row = {r.row: references for r, references in zip(rows, encoded.references, strict=True)}
+    for number, references in by_row.items():
+        assert references == ('["a"]', f"also {number - 1}", *(["x"] if number % 2 == 0 else [])), "text stays text"
+    with pytest.raises(TunesmithError, match="fourth"):
+        prepare(make_plan(tree(tiny_bases["llama language"], file, references=["fourth"])))
+
+
+def encode_rows(prepared: Any, rows: Any) -> Any:
+    found = find(prepared.plan.base.name)
+    tokenizer = load_tokenizer(found)
+    facts = facts_for(prepared.plan, rows, prepared.roles, found, tokenizer)
+    return prepared.plan.task.encode(rows, prepared.roles, tokenizer, facts)
+
+
+@pytest.mark.parametrize(("cell", "shown"), [([], r"\[\]"), (["a", ""], "''"), (["a", 3], "3")])
+def test_a_list_of_answers_holds_texts_alone(cell: Any, shown: str, tiny_bases: TinyBases, data: Path) -> None:
+    data.write_text(json.dumps([*several(10), {"instruction": "b", "output": cell}]), encoding="utf-8")
+    with pytest.raises(TunesmithError, match=f"column 'output' is a list of more than texts: .*{shown}"):
+        prepare(make_plan(tree(tiny_bases["llama language"], data)))
+
+
+def test_rows_with_other_answers_beside_the_first_are_no_repeats(tiny_bases: TinyBases, data: Path) -> None:
+    twice = [{"instruction": "a", "output": ["x", "y"]}, {"instruction": "a", "output": ["x", "z"]}]
+    data.write_text(json.dumps([*several(10), *twice, twice[1]]), encoding="utf-8")
+    told = prepare(make_plan(tree(tiny_bases["llama language"], data))).ledger.summary()["fates"]
+    assert told["duplicate"] == 1
+
+
+def test_references_of_plain_texts_are_refused(tiny_bases: TinyBases, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a", "other": "b"}\n' * 12, encoding="utf-8")
+    with pytest.raises(TunesmithError, match="plain texts answer nothing"):
+        prepare(make_plan(tree(tiny_bases["llama language"], file, references=["other"])))
+
+
+def test_plain_texts_are_compared_by_what_they_say(tmp_path: Path) -> None:
+    """They ask nothing, and to ask the same nothing makes no repeats: all rows once left the training split."""
+    file = tmp_path / "texts.jsonl"
+    lines = [json.dumps({"text": f"document {i} says {i * 7}"}) + "\n" for i in range(30)]
+    file.write_text("".join([*lines, lines[0]]), encoding="utf-8")
+    prepared = prepare(make_plan({"task": "generate", "base": "unused", "data": str(file)}))
+    assert {name: len(rows) for name, rows in prepared.splits.items()} == {"train": 24, "validation": 3, "test": 3}
+    assert prepared.ledger.summary()["fates"]["duplicate"] == 1

@@ -28,13 +28,15 @@ def write_chinese(path: Path, rows: int = 80) -> Path:
     return path
 
 
-def chinese_base(folder: Path) -> Path:
-    """A tiny multilingual base made offline: the tiny BERT with a vocabulary that has these characters."""
+def chinese_base(folder: Path, more: str = "") -> Path:
+    """A tiny multilingual base made offline: the tiny BERT with a vocabulary that has these characters, and `more`."""
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
     import tiny
 
-    tokens = sorted({c for words in WORDS.values() for w in words for c in w} | set("泵风机皮带第号，0123456789"))
+    tokens = sorted(
+        {c for words in WORDS.values() for w in words for c in w} | set("泵风机皮带第号，0123456789" + more)
+    )
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = tiny.make_tokenizer("bert")
     from tokenizers import Tokenizer, models, pre_tokenizers, processors

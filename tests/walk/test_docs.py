@@ -239,6 +239,7 @@ def test_example_plans_train(file: Path, tmp_path: Path) -> None:
         with (tmp_path / "data" / table.name).open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows(rows)
     shutil.copy(file, tmp_path)
+    shutil.copy(ROOT / "examples" / "data" / "marks_zh.jsonl", tmp_path / "data")
     blocks_kept = 2 if "top: 2" in file.read_text(encoding="utf-8") else 1
     words = [
         "base.name=minilm", f"base.layers={blocks_kept}", "train.epochs=1", "evaluate.baselines=[majority]",

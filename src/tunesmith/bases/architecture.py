@@ -2,7 +2,7 @@
 
 A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
 causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. The rows are in
-`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`.
+`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`; networks that see, in `vision.py`.
 """
 
 import re
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "embed", "language", "masked", "seq2seq"]
-"""Which Auto class: one with a new head; the headless model; the causal or the masked language model, or the
-encoder-decoder, as it was pretrained. Tasks ask for one of the first four, and the architecture decides whether
-`language` means `seq2seq`."""
+Purpose = Literal["classify", "tag", "embed", "language", "masked", "seq2seq", "image"]
+"""Which Auto class: one with a new head, for texts, for each of their tokens, or for images; the headless model; the
+causal or the masked language model, or the encoder-decoder, as it was pretrained. No task asks for that: the
+architecture decides what "language" is."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class Family:
     purpose: Purpose = "classify"
 
     @property
+    def headed(self) -> bool:
+        """Whether the Auto class of this purpose gets a new head."""
+        return self.purpose in ("classify", "tag", "image")
+
+    @property
     def linears(self) -> tuple[str, ...]:
         """Every linear layer of a block."""
         attention = (self.query, self.key, self.value, self.attention_out)
@@ -73,7 +78,7 @@ class Family:
         """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
         if self.purpose == "masked":
             return self.masked_head
-        return () if self.purpose in ("classify", "embed") else (self.language_head,)
+        return () if self.headed or self.purpose == "embed" else (self.language_head,)
 
     def is_word_head(self, parameter: str) -> bool:
         """Whether a parameter belongs to the pretrained head over the vocabulary."""
@@ -164,7 +169,8 @@ def bare_name(parameter: str) -> str:
 
 
 _CLASSES: dict[str, Purpose] = {
-    "ForSequenceClassification": "classify", "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
+    "ForSequenceClassification": "classify", "ForTokenClassification": "tag",
+    "ForImageClassification": "image", "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
 }  # fmt: skip
 """By the end of a class name, the longer ones first."""
 

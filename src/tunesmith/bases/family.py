@@ -1,7 +1,8 @@
 """Families of architectures, a row each: where the trunk, its blocks and its head are, and which layers do what.
 
 Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
-here, or in `stacked.py` for an encoder-decoder. What a row says is in `architecture.py`.
+here, in `stacked.py` for an encoder-decoder, or in `vision.py` for a network that sees. What a row says is in
+`architecture.py`.
 """
 
 from collections.abc import Mapping
@@ -10,9 +11,12 @@ from typing import Any
 
 from tunesmith.bases.architecture import Family, Purpose, bare_name, plain, purpose_of
 from tunesmith.bases.stacked import STACKED, EncoderDecoder
+from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
-__all__ = ["FAMILIES", "EncoderDecoder", "Family", "Purpose", "bare_name", "family_of", "plain", "purpose_of"]
+__all__ = [
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "VisionFamily", "bare_name", "family_of", "plain", "purpose_of",
+]  # fmt: skip
 
 
 def _bert_like(name: str, trunk: str, head: tuple[str, ...], *, prefix: bool, suffix: str = "") -> Family:
@@ -92,6 +96,7 @@ FAMILIES: dict[str, Family] = {
         _GPT2,
         _GPT_NEOX,
         *STACKED,
+        *VISION,
     )
 }
 
@@ -105,9 +110,15 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if model_type not in FAMILIES:
         raise TunesmithError(f"base: {unknown('family', model_type, FAMILIES)}")
     family = FAMILIES[model_type]
+    if isinstance(family, VisionFamily) != (purpose == "image"):
+        able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, VisionFamily) == (purpose == "image"))
+        what = "reads text, and the task shows it images" if purpose == "image" else "sees images, and cannot read text"
+        raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
+    if isinstance(family, VisionFamily):
+        return family
     if isinstance(family, EncoderDecoder):
-        if purpose in ("classify", "embed"):
-            able = ", ".join(name for name, f in FAMILIES.items() if f.head)
+        if purpose in ("classify", "tag", "embed"):
+            able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
             raise TunesmithError(
                 f"base: {model_type} writes an answer to what it reads, and has no head that classifies. Use task "
                 f"generate, or a base of another family: {able}"
@@ -115,6 +126,8 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         return family if config is None else family.sized(config)
     if purpose in ("classify", "embed"):
         return family if purpose == "classify" else family.headless()
+    if purpose == "tag":  # the pooler and dense layers of other heads are left out in all of transformers' classes
+        return replace(family, head=("score" if family.trunk == "model" else "classifier",), purpose=purpose)
     made = replace(family, head=(), purpose=purpose)
     if not any(made.word_heads):
         able = ", ".join(n for n, f in FAMILIES.items() if any(replace(f, purpose=purpose).word_heads))

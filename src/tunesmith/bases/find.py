@@ -1,4 +1,4 @@
-"""Find a base model: an alias, a local folder, or a hub id that the user named; and know it by digest."""
+"""Find a base model: an alias, a local folder, a version, or a hub id that the user named; and know it by digest."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ HUB_ID = r"^[A-Za-z0-9][\w.-]*/[\w.-]+$"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json",
-    "added_tokens.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "added_tokens.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "preprocessor_config.json",
 )  # fmt: skip
 
 
@@ -134,11 +134,29 @@ def _named_folder(name: str, *, online: bool) -> Path:
         return folder.resolve()
     if folder.exists():
         raise TunesmithError(f"base: {name} is a file; a base is a folder with config.json and *.safetensors")
+    if "@" in name:
+        return _version_folder(name)
     import re
 
     if re.match(HUB_ID, name):
         return _download(name) if online else _from_cache(name)
     raise TunesmithError(f"base: no folder {name}, and {unknown('base', name, ALIASES)}")
+
+
+def _version_folder(reference: str) -> Path:
+    """A registered version that holds a whole model, as its registry lays it out."""
+    from tunesmith.registry.store import Store
+
+    store = Store()
+    version = store.resolve(reference)
+    folder = store.open(version)
+    if not (folder / "model.safetensors").is_file() and not list(folder.glob("model-*.safetensors")):
+        raise TunesmithError(
+            f"base: {reference} is an adapter beside a base, and a base is whole. Fold it first: "
+            f"tunesmith merge {version} --out FOLDER, then name FOLDER (or register it); or go on with the same "
+            "adapter: method.start"
+        )
+    return folder
 
 
 def _from_cache(hub_id: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases import quant, rope
+from tunesmith.bases import heads, quant, rope
 from tunesmith.bases.family import EncoderDecoder, Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
 from tunesmith.errors import TunesmithError
@@ -22,6 +22,10 @@ _VOCABULARIES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+
+
+NEW_HEADS = ("classify", "tag", "image")
+"""Purposes for which a network gets a head of its own."""
 
 
 @contextmanager
@@ -71,35 +75,45 @@ def load_net(
     **config: Any,
 ) -> "nn.Module":
     """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
-    generator; as a language model, causal or masked, or encoder-decoder: its own head.
+    generator (outputs for labels that a tuned base knows are its own, see `heads`); as a language model, causal or
+    masked, or encoder-decoder: its own head.
 
     A base found with `quant` gets the linear layers of its blocks quantised while they are read, one after the other.
     `layers` keeps the lowest n blocks. `config` are further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
     """
-    import transformers
-    from safetensors import SafetensorError
-
     family = family_of(found.model_type, purpose, found.config)
-    auto = auto_class(family.purpose)
     _check_layers(found, family, layers)
     how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
-    how |= taken(found, family)
-    with quiet():
-        try:
-            net, info = getattr(transformers, auto).from_pretrained(
-                found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
-                use_safetensors=True, dtype="float32", **how, **config,
-            )  # fmt: skip
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise TunesmithError(f"base: {found.name} does not load: {error}") from error
+    net, info = _read(found, family, how | taken(found, family) | config)
     _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
+    if strange := [k for k, *_ in info.get("mismatched_keys", ()) if not family.is_head(bare_name(k))]:
+        raise TunesmithError(f"base: {found.name} has weights of other shapes than its config.json says: {strange[:3]}")
+    if family.purpose in NEW_HEADS and "id2label" in config:
+        heads.carry_over(net, found, family)
     if found.quant is not None:
         quant.settle(net)
     if pad_token_id is not None:
         net.config.pad_token_id = pad_token_id  # decoders find the last token of a row by it
     net.config.tunesmith_base = found.public_name
     return cast("nn.Module", net)
+
+
+def _read(found: Found, family: Family, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(network, what transformers tells of its loading)."""
+    import transformers
+    from safetensors import SafetensorError
+
+    fresh_head = family.purpose in NEW_HEADS  # one for other labels has another shape
+    with quiet():
+        try:
+            net, info = getattr(transformers, auto_class(family.purpose)).from_pretrained(
+                found.folder, output_loading_info=True, local_files_only=True, trust_remote_code=False,
+                use_safetensors=True, dtype="float32", ignore_mismatched_sizes=fresh_head, **config,
+            )  # fmt: skip
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise TunesmithError(f"base: {found.name} does not load: {error}") from error
+    return net, info
 
 
 def taken(found: Found, family: Family) -> dict[str, Any]:
@@ -115,8 +129,10 @@ def taken(found: Found, family: Family) -> dict[str, Any]:
 def auto_class(purpose: Purpose) -> str:
     """Name of transformers' Auto class."""
     return {
-        "classify": "AutoModelForSequenceClassification", "embed": "AutoModel", "language": "AutoModelForCausalLM",
+        "classify": "AutoModelForSequenceClassification", "tag": "AutoModelForTokenClassification",
+        "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
+        "image": "AutoModelForImageClassification",
     }[purpose]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import zipfile
 from io import BytesIO
 from typing import Literal
 
+from tunesmith.data import _conll
 from tunesmith.data._content import Text
 from tunesmith.data._delimited import DELIMITERS, detect
 from tunesmith.data._json import DECODER
@@ -11,7 +12,7 @@ from tunesmith.data._source import Source
 from tunesmith.data._text import USUAL
 from tunesmith.errors import TunesmithError
 
-Kind = Literal["delimited", "json", "jsonl", "parquet", "xlsx", "text"]
+Kind = Literal["delimited", "json", "jsonl", "parquet", "xlsx", "text", "conll"]
 BY_SUFFIX: dict[str, Kind] = {
     **dict.fromkeys(USUAL, "delimited"),
     ".json": "json",
@@ -21,6 +22,7 @@ BY_SUFFIX: dict[str, Kind] = {
     ".pq": "parquet",
     ".xlsx": "xlsx",
     ".txt": "text",
+    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes"), "conll"),
 }
 _FOREIGN = {
     b"PK\x05\x06": "an empty zip archive",
@@ -76,8 +78,10 @@ def text_kind(text: Text, source: Source) -> Kind:
     if text.blank:
         raise TunesmithError(f"{source.name}:1:1: the file holds only blank lines. Name a file with data")
     start = next(line for line in text.lines("\n") if line.strip()).lstrip()
-    if start[0] in "{[" and (found := _json_kind(text, promised, source.name)):
+    if start[0] in "{[" and promised != "conll" and (found := _json_kind(text, promised, source.name)):
         return found
+    if promised == "conll" or (promised in {None, "text"} and _conll.looks(text.head)):
+        return "conll"
     if promised in {"delimited", "text"}:
         return promised
     if _splits(text.head):

@@ -23,11 +23,12 @@ _FATES: tuple[Fate, ...] = ("kept", "duplicate", "dropped", "malformed")
 _SPLITS: tuple[Split, ...] = ("", "train", "validation", "test")
 _FIELDS = {
     "source": "i4", "row": "i8", "line": "i8", "fate": "i1", "split": "i1", "of": "i8", "reason": "i4", "lost": "i4",
+    "pieces": "i4",
 }  # fmt: skip
 
 
 class Ledger:
-    """One entry for each input row, in arrays (38 bytes a row, in files when many); a record's `id` is its entry.
+    """One entry for each input row, in arrays (42 bytes a row, in files when many); a record's `id` is its entry.
 
     A row is kept until it is marked; a row that has left cannot be marked again.
     """
@@ -96,6 +97,11 @@ class Ledger:
         assert tokens_lost > 0, "a truncated row loses tokens"
         self._column["lost"][id] = tokens_lost
 
+    def cut(self, id: int, pieces: int) -> None:
+        """A row that became several, which stand in its split in their order."""
+        assert pieces > 1, "a row that is cut becomes several"
+        self._column["pieces"][id] = pieces
+
     def changed(self, step: str, what: str, times: int = 1) -> None:
         """A step altered rows that stay (cleaned, repeated, weighted)."""
         self.changes.setdefault(step, Counter())[what] += times
@@ -155,7 +161,8 @@ class Ledger:
                 writer.write_table(self._arrow(part))
 
     def _arrow(self, part: slice = slice(None)) -> "pa.Table":
-        """source, row, line, fate, split, of_source, of_row, reason, tokens_lost; of_* are null but for duplicates."""
+        """source, row, line, fate, split, of_source, of_row, reason, tokens_lost, pieces; of_* are null but for
+        duplicates, and pieces is 0 where a row was not cut."""
         import pyarrow as pa
 
         def words(numbers: Any, names: Iterable[str]) -> Any:
@@ -173,5 +180,6 @@ class Ledger:
             "of_row": pa.array(np.ma.masked_array(self._column["row"][of], none), pa.int64()),
             "reason": words(column["reason"], self._reasons),
             "tokens_lost": pa.array(column["lost"].astype(np.int64)),
+            "pieces": pa.array(column["pieces"]),
         }
         return pa.table(columns)

@@ -71,6 +71,10 @@ class Ragged:
         assert len(self) % 2 == 0, "an odd number of rows makes no pairs"
         return Ragged(self.flat, self.offsets[::2])
 
+    def only(self, wanted: NDArray[np.bool_]) -> "Ragged":
+        """The same rows with some of their numbers: those that are `wanted`, (M,), of the flat array."""
+        return Ragged(self.flat[wanted], np.append(0, np.cumsum(wanted))[self.offsets])
+
     def grouped(self, bounds: NDArray[np.int64]) -> "Ragged":
         """Neighbours bounds[i] to bounds[i + 1] as one row each, over the same numbers."""
         return Ragged(self.flat, self.offsets[bounds])

@@ -1,8 +1,8 @@
-"""Read a data file by what it is: CSV, TSV, JSON, JSON Lines, Parquet, XLSX or plain text, exact or refused."""
+"""Read a data file by what it is: CSV, TSV, JSON, JSON Lines, Parquet, XLSX, CoNLL, text, or a folder of pictures."""
 
 from pathlib import Path
 
-from tunesmith.data import _document, _encoding, _json, _sniff, _source, _text
+from tunesmith.data import _conll, _document, _encoding, _json, _pictures, _sniff, _source, _text
 from tunesmith.data._text import Parsed
 from tunesmith.data.format import Bad, BadRows, Format, OnBad, Table
 from tunesmith.errors import TunesmithError
@@ -17,6 +17,8 @@ def read(
 ) -> Table:
     """The rows of a file, cells unaltered. `on_bad` overrides the format's own."""
     form = fmt or Format()
+    if Path(path).is_dir():
+        return _pictures.read_folder(Path(path), str(path), form, on_bad)
     source = _source.load(path)
     bad = BadRows(source.name, on_bad or form.on_bad)
     kind = _sniff.binary_kind(source)
@@ -65,6 +67,8 @@ def _read_text(source: _source.Source, form: Format, bad: BadRows, progress: Pro
             parsed = _json.read_lines(text, form, bad)
         elif kind == "json":
             parsed = _document.read(text, form, bad)
+        elif kind == "conll":
+            parsed = _conll.read(text, form, bad)
         else:
             parsed = _text.read(text, source.suffix, form, bad)
     return parsed, [encoding, *_told(kind, source), *_line_ends(text.ends), *parsed.notes]

@@ -42,6 +42,8 @@ class Dialogue:
     """Tools as `{"type": "function", "function": {"name": …, "parameters": …}}`."""
     plain: bool = False
     """Continued pretraining: the only message is a text without any template, and every token of it is learnt."""
+    goes_on: bool = False
+    """A piece of such a text that is not its last: no end is learnt behind it."""
 
     def asked(self) -> "Dialogue":
         """Without the last message if that is the assistant's: what generation starts from."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, cast
 
 from tunesmith.data.format import excerpt, find_column, listed
@@ -27,8 +27,16 @@ def dialogue_of(record: Record, columns: Columns, *, answered: bool = True) -> D
         return Dialogue((Message("assistant", row.text(columns.prompt) or row.empty(columns.prompt)),), plain=True)
     asked = row.beginning()
     if columns.response and (answered or row.has(columns.response)):
-        asked += [Message("assistant", row.text(columns.response))]
+        asked += [Message("assistant", row.answers(columns.response)[0])]
     return row.whole(asked, answered)
+
+
+def references_of(record: Record, columns: Columns, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Right answers beside the one that `dialogue_of` learns: the others of a list in the answer's cell, then those of
+    further columns, of which empty cells count nothing."""
+    row = _Row(record, columns)
+    found = row.answers(columns.response)[1:] if columns.response else []
+    return (*found, *(text for column in more if row.has(column) for text in row.answers(column)))
 
 
 def preference_of(record: Record, columns: Columns) -> tuple[Dialogue, Dialogue]:
@@ -92,6 +100,17 @@ class _Row:
         if not isinstance(value, str):
             self.refuse(f"column '{excerpt(column)}' is not a text: '{_shown(value)}'", "Write a string")
         return value
+
+    def answers(self, column: str) -> list[str]:
+        """The text of a cell, or the texts of a list in it: right answers, one as good as the other."""
+        value = self.cell(column)
+        if not isinstance(value, list):
+            return [self.text(column)]
+        texts = [text for text in value if isinstance(text, str) and text]
+        if not texts or len(texts) < len(value):
+            self.refuse(f"column '{excerpt(column)}' is a list of more than texts: '{_shown(value)}'",
+                        "Write one or several right answers, each a string that is not empty")  # fmt: skip
+        return texts
 
     # the parts of a conversation
 

@@ -12,10 +12,10 @@ from tunesmith.data.format import excerpt, listed
 from tunesmith.data.names import plain
 from tunesmith.data.record import Cell
 from tunesmith.dialogue._columns import OPENAI_TAGS, Columns
-from tunesmith.dialogue._reading import dialogue_of, opinion_of, preference_of, unpacked
+from tunesmith.dialogue._reading import dialogue_of, opinion_of, preference_of, references_of, unpacked
 from tunesmith.errors import TunesmithError, unknown
 
-__all__ = ["Columns", "detect", "dialogue_of", "from_dataset_info", "opinion_of", "preference_of"]
+__all__ = ["Columns", "detect", "dialogue_of", "from_dataset_info", "opinion_of", "preference_of", "references_of"]
 
 _NAMES = {
     "messages": "messages conversations conversation dialogue dialog chat 对话",

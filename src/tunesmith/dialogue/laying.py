@@ -7,11 +7,13 @@ The text before the last answer is encoded as serving encodes it, so the tokens 
 those that training saw before the answer. Cutting to a limit is in `_cutting.py`.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from tunesmith.dialogue import Dialogue
 from tunesmith.dialogue._spans import Found, Learn, found, prompt
+from tunesmith.dialogue.controls import GUARD, guarded
 from tunesmith.dialogue.templates import Template, writer
 from tunesmith.errors import TunesmithError
 
@@ -43,7 +45,7 @@ class Encoded(NamedTuple):
 
 
 def lay(dialogue: Dialogue, template: Template, tokenizer: Any, *, learn: Learn, limit: int) -> Laid:
-    """Tokens and labels of a conversation, at most `limit` long.
+    """Tokens and labels of a conversation, at most `limit` long, virtual tokens that stand within included.
 
     `learn`: answers = every assistant message with its end of turn; last = the last one; all = every token. What a tool
     calls is learnt, what it answers is not. Raises TunesmithError where the template refuses the conversation or what
@@ -82,21 +84,58 @@ def ask(dialogue: Dialogue, template: Template, tokenizer: Any, limit: int) -> L
             f"the question needs {len(ids)} tokens even without its text, and there is room for {limit}. Allow more "
             "tokens, or shorten the system text and the tools"
         )
-    return Laid(ids, [IGNORED] * len(ids), [0.0] * len(ids), size - len(ids), 0, 0)
+    return _given(ids)._replace(lost=size - len(ids))
 
 
 def _asked(dialogue: Dialogue, template: Template, tokenizer: Any) -> list[int]:
     if dialogue.plain:
-        return _front(tokenizer)
-    return encoded(prompt(writer(template, tokenizer), dialogue), tokenizer).ids
+        return _with_virtual(_given(_front(tokenizer)), (), 0, template, tokenizer).ids
+    dialogue = guarded(dialogue, template, tokenizer)
+    write = writer(template, tokenizer)
+    text = prompt(write, dialogue)
+    parts = encoded(text, tokenizer)
+    border = template.virtual.border(write, dialogue, text, len(text)) if template.virtual else 0
+    return _with_virtual(_given(parts.ids), parts.offsets, border, template, tokenizer).ids
+
+
+def _given(ids: list[int]) -> Laid:
+    """Tokens of which none is learnt."""
+    return Laid(ids, [IGNORED] * len(ids), [0.0] * len(ids), 0, 0, 0)
+
+
+def _with_virtual(
+    laid: Laid, offsets: Sequence[tuple[int, int]], border: int, template: Template, tokenizer: Any
+) -> Laid:
+    """With the template's virtual tokens at the first token behind `border` characters, or behind the beginning."""
+    virtual, begins = template.virtual, laid.ids[:1] == [getattr(tokenizer, "bos_token_id", None)]
+    if virtual is None:
+        return laid
+    if virtual.place == "after_bos" and not begins:
+        raise TunesmithError(
+            "method.place: after_bos: conversations of this base begin with no such token, so that this is the very "
+            "front. Set method.place: start"
+        )
+    at = max(int(begins), sum(first < border for first, _ in offsets))
+    if early := supervised(laid.labels[:at]):
+        raise TunesmithError(
+            f"method.place: {virtual.place}: {early} tokens to be learnt stand before the virtual tokens, which cannot "
+            "change them. Set task.learn: last, or method.place: after_system"
+        )
+    own = laid.labels if at else [IGNORED, *laid.labels[1:]]  # a row's first word is not learnt, wherever they stand
+    labels = [*own[:at], *[IGNORED] * virtual.count, *own[at:]]
+    weights = [*laid.weights[:at], *[0.0] * virtual.count, *laid.weights[at:]]
+    return laid._replace(ids=virtual.put(laid.ids, at), labels=labels, weights=weights, supervised=supervised(labels))
 
 
 def laid_out(dialogue: Dialogue, template: Template, tokenizer: Any, learn: Learn) -> Laid:
     """The whole conversation, of any length."""
+    dialogue = guarded(dialogue, template, tokenizer)
     if dialogue.plain:
         ids = _plain(dialogue, tokenizer)
-        return Laid(ids, list(ids), [1.0] * len(ids), 0, 0, supervised(ids))
-    text = found(writer(template, tokenizer), template, dialogue, learn)
+        whole = Laid(ids, list(ids), [1.0] * len(ids), 0, 0, supervised(ids))
+        return _with_virtual(whole, (), 0, template, tokenizer)
+    write = writer(template, tokenizer)
+    text = found(write, template, dialogue, learn)
     parts = _joined(text, template, tokenizer)
     weights = [1.0 if learn == "all" else 0.0] * len(parts.ids)
     end = _end(text, parts, tokenizer)
@@ -107,7 +146,9 @@ def laid_out(dialogue: Dialogue, template: Template, tokenizer: Any, learn: Lear
         parts = Encoded([*parts.ids, end], [*parts.offsets, (len(text.text), len(text.text))])
         weights.append(dialogue.messages[-1].weight)
     labels = [token if weight else IGNORED for token, weight in zip(parts.ids, weights, strict=True)]
-    return Laid(parts.ids, labels, weights, 0, 0, supervised(labels))
+    border = template.virtual.border(write, dialogue, text.text, text.border) if template.virtual else 0
+    laid = Laid(parts.ids, labels, weights, 0, 0, supervised(labels))
+    return _with_virtual(laid, parts.offsets, border, template, tokenizer)
 
 
 def supervised(labels: list[int]) -> int:
@@ -116,7 +157,39 @@ def supervised(labels: list[int]) -> int:
 
 
 def encoded(text: str, tokenizer: Any) -> Encoded:
-    """A text as it is: nothing added, nothing cut."""
+    """A text as it is: nothing added, nothing cut, no special token where a guard stands (`controls`)."""
+    first, *others = text.split(GUARD)
+    ids, offsets = _encoded(first, tokenizer)
+    at = len(first) + 1
+    for piece in others:
+        part = _behind(piece, ids, tokenizer)
+        ids, offsets = ids + part.ids, offsets + [(a + at, b + at) for a, b in part.offsets]
+        at += len(piece) + 1
+    return Encoded(ids, offsets)
+
+
+def _behind(piece: str, before: list[int], tokenizer: Any) -> Encoded:
+    """A text that goes on where others end: no tokenizer may put a space of its own there."""
+    wanted = _decoded(tokenizer, before) + piece
+    parts = [_without(lead, piece, tokenizer) for lead in _LEADS]
+    return next((p for p in parts if p is not None and _decoded(tokenizer, before + p.ids) == wanted),
+                _encoded(piece, tokenizer))  # fmt: skip
+
+
+_LEADS = ("", "\n")
+"""Behind a line break no tokenizer puts a space of its own before the first word."""
+
+
+def _without(lead: str, text: str, tokenizer: Any) -> Encoded | None:
+    """The text encoded behind a lead, which is taken off again; None where it cannot be."""
+    known, part = encoded(lead, tokenizer).ids, encoded(lead + text, tokenizer)
+    if part.ids[: len(known)] != known:
+        return None
+    offsets = [(a - len(lead), b - len(lead)) for a, b in part.offsets[len(known) :]]
+    return Encoded(part.ids[len(known) :], offsets)
+
+
+def _encoded(text: str, tokenizer: Any) -> Encoded:
     if not getattr(tokenizer, "is_fast", False):
         raise TunesmithError(
             f"the tokenizer {type(tokenizer).__name__} does not say which characters its tokens stand for, so what is "
@@ -134,14 +207,12 @@ def _joined(text: Found, template: Template, tokenizer: Any) -> Encoded:
     whole, front = encoded(text.text, tokenizer), encoded(text.text[: text.border], tokenizer)
     if whole.ids[: len(front.ids)] == front.ids:
         return whole
-    rest = text.text[text.border :]
     wanted = _decoded(tokenizer, whole.ids)
-    for lead in ("", "\n"):  # behind a line break no tokenizer puts a space of its own before the first word
-        known, part = encoded(lead, tokenizer).ids, encoded(lead + rest, tokenizer)
-        if part.ids[: len(known)] == known and _decoded(tokenizer, front.ids + part.ids[len(known) :]) == wanted:
-            shift = text.border - len(lead)
-            offsets = [(a + shift, b + shift) for a, b in part.offsets[len(known) :]]
-            return Encoded(front.ids + part.ids[len(known) :], front.offsets + offsets)
+    for lead in _LEADS:
+        rest = _without(lead, text.text[text.border :], tokenizer)
+        if rest is not None and _decoded(tokenizer, front.ids + rest.ids) == wanted:
+            offsets = [(a + text.border, b + text.border) for a, b in rest.offsets]
+            return Encoded(front.ids + rest.ids, front.offsets + offsets)
     raise TunesmithError(
         f"template '{template.name}': its question ends within a token of the answer (behind "
         f"'{text.text[: text.border][-20:]}'), so training would not see what serving "
@@ -201,7 +272,7 @@ def _front(tokenizer: Any) -> list[int]:
 
 def _plain(dialogue: Dialogue, tokenizer: Any) -> list[int]:
     """A text between the tokenizer's beginning and end."""
-    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    end = [] if tokenizer.eos_token_id is None or dialogue.goes_on else [int(tokenizer.eos_token_id)]
     return _front(tokenizer) + encoded(dialogue.answer(), tokenizer).ids + end
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from tunesmith.dialogue import Dialogue
 from tunesmith.dialogue._spans import Learn, prompt
-from tunesmith.dialogue.laying import IGNORED, Laid
+from tunesmith.dialogue.controls import GUARD, guarded, guarded_text
+from tunesmith.dialogue.laying import IGNORED, Laid, encoded
 from tunesmith.dialogue.templates import Template, writer
 from tunesmith.errors import TunesmithError
 
@@ -25,7 +26,8 @@ def pair(dialogue: Dialogue, template: Template, tokenizer: Any, *, learn: Learn
     """
     _refuse_several(dialogue, learn)
     asked = source(dialogue, template, tokenizer, limit)
-    target, weight = target_of(dialogue.answer(), tokenizer), dialogue.messages[-1].weight
+    answer = guarded_text(dialogue.answer(), template, tokenizer)
+    target, weight = target_of(answer, tokenizer), dialogue.messages[-1].weight
     if len(target) > limit and target[-1] != tokenizer.eos_token_id:
         raise TunesmithError(
             f"the answer has {len(target)} tokens, and the last one, which says its language, cannot be cut off. Set "
@@ -73,7 +75,7 @@ def target_of(text: str, tokenizer: Any) -> list[int]:
             "base: its tokenizer marks the language of what it reads and writes, and was not told which. Set src_lang "
             "and tgt_lang (such as en_XX) in the tokenizer_config.json of the base"
         )
-    ids = [int(i) for i in tokenizer(text_target=text, truncation=False, verbose=False)["input_ids"]]
+    ids = _ids("text_target", text, tokenizer)
     return ids if tokenizer.eos_token_id in ids[-2:] else [*ids, int(tokenizer.eos_token_id)]
 
 
@@ -85,13 +87,26 @@ def front_of(tokenizer: Any) -> list[int]:
 
 
 def _source(asked: Dialogue, template: Template, tokenizer: Any) -> list[int]:
-    text = prompt(writer(template, tokenizer), asked).strip()
+    text = prompt(writer(template, tokenizer), guarded(asked, template, tokenizer)).strip()
     own = tokenizer("a", verbose=False)["input_ids"]
     if tokenizer.bos_token and own[0] == tokenizer.bos_token_id:
         text = text.removeprefix(tokenizer.bos_token)
     if tokenizer.eos_token and own[-1] == tokenizer.eos_token_id:
         text = text.removesuffix(tokenizer.eos_token)
-    return [int(i) for i in tokenizer(text, truncation=False, verbose=False)["input_ids"]]
+    return _ids("text", text, tokenizer)
+
+
+def _ids(which: str, text: str, tokenizer: Any) -> list[int]:
+    """Tokens with those that the tokenizer puts around a source (`text`) or a target (`text_target`)."""
+    guards = GUARD in text
+    whole = [
+        int(i) for i in tokenizer(**{which: "a" if guards else text}, truncation=False, verbose=False)["input_ids"]
+    ]
+    if not guards:
+        return whole
+    inner = encoded("a", tokenizer).ids
+    at = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
+    return whole[:at] + encoded(text, tokenizer).ids + whole[at + len(inner) :]
 
 
 def _refuse_several(dialogue: Dialogue, learn: Learn) -> None:

@@ -6,13 +6,14 @@ is more than one question. A name: one of ours (`_builtin.py`). A file that ends
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunesmith.dialogue import Dialogue, Message
 from tunesmith.dialogue._builtin import BUILTIN
+from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError, unknown
 
 _DAY_LETTERS = frozenset("%aAbBdjmpUwWyYFeBHMSIfzZcxX ,.:/-")
@@ -30,11 +31,20 @@ class Template:
     the same tokens."""
     told: str = ""
     """Why this one, in a sentence."""
+    control: bool = False
+    """Whether special tokens that stand in the texts of a row act as such; else they are text (`controls`)."""
+    virtual: Virtual | None = None
+    """Virtual tokens that stand within what it writes."""
+
+    @property
+    def num_virtual(self) -> int:
+        """How many of them; they come on top of `task.max_tokens`."""
+        return 0 if self.virtual is None else self.virtual.count
 
     @property
     def digest(self) -> str:
         """sha256 over all that decides what is written."""
-        return hashlib.sha256(f"{self.day}\n{self.text}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.day}\n{self.text}{self.virtual or ''}".encode()).hexdigest()
 
 
 class Span(NamedTuple):
@@ -45,8 +55,12 @@ class Span(NamedTuple):
     """Index of the assistant message whose answer this is, end of turn included; None = nobody learns it."""
 
 
-def find_template(name: str, tokenizer: Any) -> Template:
+def find_template(name: str, tokenizer: Any, *, control: bool = False) -> Template:
     """The template of that name for that tokenizer. Raises TunesmithError for an unknown name."""
+    return replace(_named(name, tokenizer), control=control)
+
+
+def _named(name: str, tokenizer: Any) -> Template:
     if name == "auto":
         return _own(tokenizer)
     if name in BUILTIN:

@@ -28,7 +28,7 @@ class Batch:
 
     rows: list[int]
     inputs: "dict[str, torch.Tensor]"
-    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64."""
+    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W) float32."""
     side: "torch.Tensor | None"
     """(B, S) float32."""
     targets: "torch.Tensor | None"
@@ -36,6 +36,8 @@ class Batch:
     """(B,) float32."""
     places: "torch.Tensor | None" = None
     """(B, n): where label words are read."""
+    reads: "tuple[torch.Tensor, torch.Tensor] | None" = None
+    """(Q,) each: which row, and which place in it, where a head reads any number of places."""
 
 
 @lru_cache(maxsize=1)
@@ -127,6 +129,8 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     """The rows as right-padded tensors on the CPU."""
     import torch
 
+    if encoded.pixels is not None:
+        return _batch(encoded, rows, {"pixel_values": encoded.pixels.values(rows)})
     width = max(len(encoded.ids[r]) for r in rows)
     ids_BT = np.full((len(rows), width), pad_id, dtype=np.int64)
     mask_BT = np.zeros((len(rows), width), dtype=np.int64)
@@ -140,6 +144,12 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     inputs = {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
     if encoded.types is not None:
         inputs["token_type_ids"] = torch.from_numpy(types_BT)
+    return _batch(encoded, rows, inputs)
+
+
+def _batch(encoded: Encoded, rows: Sequence[int], inputs: "dict[str, torch.Tensor]") -> Batch:
+    import torch
+
     return Batch(
         rows=list(rows),
         inputs=inputs,
@@ -147,4 +157,12 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
         targets=None if encoded.targets is None else torch.from_numpy(encoded.targets[list(rows)]),
         weights=torch.from_numpy(encoded.weights[list(rows)]),
         places=None if encoded.slots is None else torch.from_numpy(encoded.slots.places(rows)),
+        reads=None if encoded.reads is None else _reads(encoded.reads, rows),
     )
+
+
+def _reads(reads: "Ragged", rows: Sequence[int]) -> "tuple[torch.Tensor, torch.Tensor]":
+    import torch
+
+    index = np.repeat(np.arange(len(rows)), reads.lengths_of(rows))
+    return torch.from_numpy(index), torch.from_numpy(reads.joined(rows).astype(np.int64))

@@ -6,7 +6,7 @@ Everything trained is called through the modules that hold it, so what PEFT put 
 tokens (prompt and P-tuning) are put in front of each packed row here, because PEFT's own forward pass would pad.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,8 +14,9 @@ import torch
 from tunesmith.bases.family import Family, plain
 from tunesmith.engine.checkpointing import rerun
 from tunesmith.engine.dropout import make_cheap
-from tunesmith.engine.layouts import Layout
-from tunesmith.engine.packing import Pack, packed
+from tunesmith.engine.layout import Layout
+from tunesmith.engine.packing import Pack, pack, packed
+from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
@@ -45,6 +46,23 @@ class Fast:
         """The headless model."""
         return self.auto.get_submodule(self.family.trunk)
 
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.family.block_list(self.net.auto))
+
+    def by_row(self, cut: int) -> bool:
+        """Whether what is kept above `cut` blocks is one vector a row: with every block below, what the head reads."""
+        return cut == self.depth()
+
+    def width(self, encoded: Encoded, cut: int) -> int:
+        """Numbers of each position."""
+        return int(self.trunk.config.hidden_size)
+
+    def lower(self, encoded: Encoded, rows: Sequence[int], cut: int) -> tuple[list[int], torch.Tensor]:
+        """Some rows in the order in which they ran, and their states above `cut` blocks, end to end."""
+        packed_rows = pack(encoded, rows, self.family.reads).to(next(self.net.parameters()).device)
+        return packed_rows.rows, self.below(packed_rows, cut)
+
     def below(self, pack: Pack, cut: int) -> torch.Tensor:
         """States (T, H) above the embeddings and the lowest `cut` blocks; with every block below the cut, what the
         head reads (B, H)."""
@@ -64,6 +82,9 @@ class Fast:
         words = self.net.words
         if self.net.reads is not None:  # a headless model says what it read
             return read_QH
+        if self.family.purpose == "tag":  # one linear layer in every architecture, behind a dropout
+            head = self.auto.get_submodule(self.family.head[0])
+            return cast("torch.Tensor", head(self.auto.dropout(read_QH)))
         if words is None:
             return self.layout.head(self.auto, self.trunk, read_QH, mean=self.net.mean)
         states_BnH = read_QH.reshape(-1, words.wording.reads(form), read_QH.shape[-1])

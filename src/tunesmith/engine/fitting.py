@@ -1,17 +1,19 @@
 """Will a run fit into memory here? The forecast of its largest step, and gradient checkpointing where it would not."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from tunesmith.bases.family import plain
+from tunesmith.bases.family import VisionFamily, plain
 from tunesmith.bases.quant import is_quantised, num_bytes, numel
 from tunesmith.engine import memory
 from tunesmith.engine.checkpointing import switch
-from tunesmith.engine.forecast import Forecast, Held, Step, check_bytes, forecast, shape_of, size
+from tunesmith.engine.forecast import Forecast, Held, Shape, Step, check_bytes, forecast, shape_of, size
 from tunesmith.engine.language import PackedLanguage, PlainLanguage
 from tunesmith.engine.lessons import UNREAD
+from tunesmith.engine.measured import measured
 from tunesmith.engine.ways import Packed
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ def fit(
 ) -> Fitted:  # fmt: skip
     """Forecast the largest step, and switch checkpointing as the plan asks, or as memory needs."""
     net, family, plan = shortcuts.net, shortcuts.family, shortcuts.plan
+    if isinstance(family, VisionFamily):
+        seen, room = measured(shortcuts, train, batches, moving, device)
+        return Fitted(seen, room, _told(seen, seen, room, on=False, asked="off"))
     blocks = family.block_list(net.auto)
     base: Any = plain(net.auto)
     shape = shape_of(base.config, family, len(blocks))
@@ -52,6 +57,8 @@ def fit(
     step = step._replace(narrow=narrow, **_dropouts(base.config, plan.train.dropout))
     held = _held(net, blocks, moving, plan.train)
     whole = forecast(shape, step, held)
+    if shortcuts.way is not shortcuts.plain:
+        shortcuts.saved = _saved(shape, step, held, _padded(train, batches, plan.method.extra_tokens()))
     check = check_bytes(shape, step, held) if plan.engine.check and shortcuts.way is not shortcuts.plain else 0
     room = memory.room(device) + num_bytes(net)["held"]
     able = bool(step.above) and all(type(p).packs for p in getattr(plan.method, "parts", (plan.method,)))
@@ -95,8 +102,8 @@ def _held(net: Any, blocks: list[torch.nn.Module], moving: "Mapping[str, torch.T
 
 
 def _dropouts(config: Any, asked: float | None) -> dict[str, bool]:
-    attention = [getattr(config, n, 0) for n in ("attention_dropout", "attention_probs_dropout_prob")]
-    hidden = [getattr(config, n, 0) for n in ("hidden_dropout_prob", "dropout")]
+    attention = [getattr(config, n, 0) for n in ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")]
+    hidden = [getattr(config, n, 0) for n in ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")]
     shares = [max(map(float, found)) if asked is None else asked for found in (attention, hidden)]
     return {"attention_dropout": shares[0] > 0, "hidden_dropout": shares[1] > 0}
 
@@ -108,7 +115,7 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     depth = len(shortcuts.family.block_list(shortcuts.net.auto))
     still = 0 if plan.method.thaws() else plan.method.still(shortcuts.net.auto, shortcuts.family)
     pieces = [
-        (_places(way, train, piece, plan.method.extra_tokens(), packed=packed), piece)
+        (_places(way, train, piece, plan.method.num_front(), packed=packed), piece)
         for number in range(min(STEPS, batches.per_epoch))
         for piece in way.pieces(train, batches.rows(number), plan.train.micro_tokens)
     ]
@@ -120,10 +127,28 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     )  # fmt: skip
 
 
+def _padded(train: "Encoded", batches: "Batches", virtual: int) -> tuple[int, int]:
+    """Places and read positions of the largest batch of the first steps, as one padded pass."""
+    steps = [batches.rows(number).tolist() for number in range(min(STEPS, batches.per_epoch))]
+    rows = max(steps, key=lambda each: int(train.ids.lengths_of(each).max()) * len(each))
+    return (int(train.ids.lengths_of(rows).max()) + virtual) * len(rows), _reads(train, rows)
+
+
+def _saved(shape: Shape, step: Step, held: Held, padded: tuple[int, int]) -> dict[str, int]:
+    """Bytes of a step's peak that packed rows, the head at read positions alone and the last block there save."""
+    plainly = step._replace(packed=False, last_at_reads=False)
+    whole = plainly._replace(tokens=padded[0], reads=padded[1])
+    chain = {"": whole, "pack": plainly, "head": plainly._replace(packed=True), "reads": step}
+    peaks = {name: forecast(shape, each, held).step for name, each in chain.items()}
+    return {name: peaks[before] - peaks[name] for before, name in pairwise(chain)}
+
+
 def _places(way: "Way | LanguageWay", train: "Encoded", rows: list[int], virtual: int, *, packed: bool) -> int:
     lengths = train.ids.lengths_of(rows) + virtual
     return int(lengths.sum()) if packed else int(lengths.max()) * len(rows)
 
 
 def _reads(train: "Encoded", rows: list[int]) -> int:
+    if train.reads is not None:
+        return int(train.reads.lengths_of(rows).sum())
     return len(rows) if train.labels is None else int((train.labels.joined(rows) != UNREAD).sum())

@@ -176,7 +176,8 @@ def shape_of(config: Any, family: Family, blocks: int) -> Shape:
     """Sizes by a transformers configuration."""
     width, heads = int(config.hidden_size), int(config.num_attention_heads)
     head_width = int(getattr(config, "head_dim", None) or width // heads)
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None) or 4 * width
+    named = (getattr(config, name, None) for name in ("intermediate_size", "hidden_dim", "n_inner"))
+    inner = next(filter(None, named), 4 * width)
     return Shape(
         blocks=blocks, width=width, inner=int(inner),
         keys=head_width * int(getattr(config, "num_key_value_heads", None) or heads), heads=heads,

@@ -102,14 +102,34 @@ def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End, e
         ids_BT = torch.tensor([r + [pad] * n for n, r in zip(blanks, rows, strict=True)], device=device)
         mask_BT = torch.tensor([[1] * (width - n) + [0] * n for n in blanks], device=device)
         own = {"decoder_input_ids": torch.tensor([first] * len(rows), device=device)}
+    read_BT = mask_BT if first is None else torch.ones_like(own["decoder_input_ids"])
+    penalty = [Repetition(decode.repetition_penalty, read_BT)] if decode.repetition_penalty != 1 else []
     with torch.inference_mode(), quiet():
         made = auto.generate(
             input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=decode.max_new_tokens, min_length=0,
             eos_token_id=list(end.tokens) or None, pad_token_id=pad, use_cache=True,
-            repetition_penalty=decode.repetition_penalty, num_beams=1, no_repeat_ngram_size=0, **own, **_drawn(decode),
-            logits_processor=[constraint] if constraint else None, streamer=extras.stream,
+            repetition_penalty=1.0, num_beams=1, no_repeat_ngram_size=0, **own, **_drawn(decode),
+            logits_processor=[*penalty, *([constraint] if constraint else [])] or None, streamer=extras.stream,
         )  # fmt: skip
     return [_until(row[width if first is None else len(first) :], end) for row in made.tolist()]
+
+
+class Repetition:
+    """Tokens that stand already become less probable (Keskar et al. 2019), as transformers has it; but what pads a row
+    and virtual tokens do not stand there: a row is written alike alone and beside longer ones."""
+
+    def __init__(self, penalty: float, read_BT: torch.Tensor) -> None:
+        """`read_BT`: which of the tokens that writing begins with are a row's own."""
+        self.penalty, self.read_BT = penalty, read_BT.bool()
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        words_BT = input_ids < scores.shape[1]
+        words_BT[:, : self.read_BT.shape[1]] &= self.read_BT
+        rows, places = words_BT.nonzero(as_tuple=True)
+        stands_BV = torch.zeros_like(scores, dtype=torch.bool)
+        stands_BV[rows, input_ids[rows, places]] = True
+        less_BV = torch.where(scores < 0, scores * self.penalty, scores / self.penalty)
+        return torch.where(stands_BV, less_BV, scores)
 
 
 def _drawn(decode: Any) -> dict[str, Any]:

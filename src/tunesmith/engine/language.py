@@ -157,10 +157,10 @@ class PackedLanguage(LanguageWay):
         return lesson, fast.read(states_TH, lesson.pack, cache.cut)
 
 
-def drops(net: torch.nn.Module) -> bool:
-    """Whether a forward pass draws dropout now."""
+def drops(net: torch.nn.Module, *, ever: bool = False) -> bool:
+    """Whether a forward pass draws dropout now; with `ever`, whether it would in training."""
     return any(
-        module.training
+        (ever or module.training)
         and ((isinstance(module, torch.nn.Dropout) and module.p > 0) or getattr(module, "attention_dropout", 0.0) > 0)
         for module in plain(net).modules()
     )

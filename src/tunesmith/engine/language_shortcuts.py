@@ -1,19 +1,26 @@
 """Which shortcuts a language model takes: as `shortcuts` for heads, with the levers of `lessons` and its own proof."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tunesmith.bases.family import Family, plain
+from tunesmith.bases.family import Family
 from tunesmith.engine.batches import Batches
-from tunesmith.engine.language import LanguageWay, PackedLanguage, PlainLanguage
+from tunesmith.engine.language import LanguageWay, PackedLanguage, PlainLanguage, drops
 from tunesmith.engine.language_proof import NOTHING, Front, choose
 from tunesmith.engine.lessons import UNREAD, Levers, asked, lay
-from tunesmith.engine.shortcuts import Shortcuts, padding_factor
+from tunesmith.engine.savings import Work, packed_words, packed_work, padded_work, savings, sizes_of, summed
+from tunesmith.engine.shortcuts import Shortcuts
 from tunesmith.plan import Plan
 from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
+    from tunesmith.engine.batches import Ints
     from tunesmith.engine.network import Network
+
+LAID_STEPS = 10
+"""Steps of the first epoch whose rows are laid out to forecast what is saved."""
 
 
 class LanguageShortcuts(Shortcuts[LanguageWay]):
@@ -30,7 +37,7 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
         assert isinstance(self.plain, PlainLanguage)
         if not type(self.plan.method).packs:
             front = Front(keys=True)
-        elif count := self.plan.method.extra_tokens():
+        elif count := self.plan.method.num_front():
             front = Front(self.plan.method.virtual, count)
         else:
             front = NOTHING
@@ -41,46 +48,72 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets; the last block and the head stay live."""
-        depth = len(self.family.block_list(self.net.auto))
-        cut = min(self.plan.method.still(self.net.auto, self.family), depth - 1)
+        cut = self.resting()
         if isinstance(self.way, PackedLanguage) and cut and not self.way.virtual:
             self.keep_trunk(self.way, {name: rows.inner or rows for name, rows in sets.items()}, cut, progress)
 
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
-        """Packed rows, loss and head, the last block, the cache; and the forecast."""
-        padding, share = padding_factor(batches), supervised(train.inner or train)
-        rows = len(train) / max(1, batches.per_epoch)
-        lines = [
-            f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long",
-            f"loss and language head: at {share:.0%} of the positions, those that are learnt",
-        ]
+        """Packed rows, loss and head, the last block, beginnings, the cache, each with what it saves; all together."""
+        assert isinstance(self.way, PackedLanguage)
+        learnt, levers = train.inner or train, self.way.levers
+        steps = [self._both(train, batches.rows(s)) for s in range(min(LAID_STEPS, batches.per_epoch))]
+        lengths = [learnt.ids.lengths_of(rows) + self.way.virtual for rows in steps]
+        plain = padded_work(lengths)
+        work = packed_work(lengths, plain)
+        ways = [(packed_words(lengths, plain, work), work, self.saved.get("pack", 0))]
+        alone = self._laid(train, batches, len(steps), replace(levers, prefix=False))
+        work = replace(work, heads=alone.heads, slabs=bool(levers.budget))
+        words = f"loss and language head: at {supervised(learnt):.0%} of the positions, those that are learnt"
+        ways.append((words, work, self.saved.get("head", 0)))
         if not self.whole:
-            lines.append("last block: computed at the same positions")
-        if train.inner is not None:
-            lines.append(f"two answers a row: {self._shared(train, batches):.0%} of their tokens need not be computed, "
-                         "those of a question that both follow, and what is read by nothing")  # fmt: skip
-        saving = self._forecast(padding, share, epochs)
-        return [*lines, *self.taken, f"forecast: {saving:.1f} times less to compute than padded"]
+            words = "last block: computed at the same positions, and no token behind the last of them"
+            work = replace(alone, slabs=work.slabs)
+            ways.append((words, work, self.saved.get("reads", 0)))
+        if levers.prefix and (drops(self.net, ever=True) or self.net.noise is not None):
+            why = "shared beginnings: dropout or noise is drawn anew for each row (train.dropout: 0, without neftune)"
+            self.refused += [why] * (why not in self.refused)
+        elif levers.prefix:
+            work = replace(self._laid(train, batches, len(steps), levers), slabs=work.slabs)
+            whose = "shared beginnings" if train.inner is None else "two answers a row: the question of both"
+            ways.append(
+                (f"{whose}: run once, {1 - work.tokens / max(1.0, alone.tokens):.0%} of the tokens less", work, 0)
+            )
+        ways += self.with_cache(work, epochs)
+        found = savings(sizes_of(self.net.auto, self.family, self.resting()), ways, plain)
+        return [*(line.told() for line in found), summed(found)]
 
-    def _shared(self, train: Encoded, batches: Batches) -> float:
-        """Share of the tokens of the first step that are shared or seen by nothing that counts."""
-        assert train.inner is not None and isinstance(self.way, PackedLanguage)
-        rows = [2 * int(r) + side for r in batches.rows(0) for side in (0, 1)]
-        what = asked(train.inner, rows, self.way.virtual)
-        lesson = lay(train.inner, rows, what, self.way.levers, self.way.virtual)
-        return lesson.saved / max(1, int(train.inner.ids.lengths_of(rows).sum()) + self.way.virtual * len(rows))
+    def resting(self) -> int:
+        """Blocks that never move; the last one stays live."""
+        depth = len(self.family.block_list(self.net.auto))
+        return min(self.plan.method.still(self.net.auto, self.family), depth - 1)
 
-    def _forecast(self, padding: float, share: float, epochs: int) -> float:
-        """As `_saving`, with the language head counted in blocks of the network by its size."""
-        blocks = self.family.block_list(self.net.auto)
-        depth, block = len(blocks), sum(p.numel() for p in blocks[0].parameters())
-        config: Any = plain(self.net.auto).config
-        head = config.vocab_size * config.hidden_size / max(1, block)
-        cut = min(self.plan.method.still(self.net.auto, self.family), depth - 1)
-        usual = padding * (depth + 2 * (depth - cut) + 3 * head)
-        below = cut * (1 / epochs if self.taken else 1.0)
-        last = 1.0 if self.whole else share
-        return float(usual / max(below + 3 * (depth - cut - 1 + last + head * share), 1e-3))
+    @staticmethod
+    def _both(train: Encoded, rows: "Sequence[int] | Ints") -> list[int]:
+        """Rows of the language model: two for each, where a row has two answers."""
+        return [int(r) for r in rows] if train.inner is None else [2 * int(r) + side for r in rows for side in (0, 1)]
+
+    def _laid(self, train: Encoded, batches: Batches, steps: int, levers: Levers) -> Work:
+        """What rows, as they will be laid out, have to compute in the first steps."""
+        assert isinstance(self.way, PackedLanguage)
+        tokens, pairs, reads, seen = 0, 0, 0, 0
+        for step in range(steps):
+            for piece in self.way.pieces(train, batches.rows(step), self.plan.train.micro_tokens):
+                rows = self._both(train, piece)
+                what = asked(train.inner or train, rows, self.way.virtual)
+                if not len(what.labels_S):
+                    continue
+                pack = lay(train.inner or train, rows, what, levers, self.way.virtual).pack
+                single = [run for run in pack.runs for _ in range(run.rows)]
+                assert pack.asked is not None
+                tokens += len(pack.ids_T)
+                reads += len(pack.reads_Q)
+                pairs += sum(run.length * (run.before[1] + run.length) for run in single)
+                seen += sum(
+                    len(places) * (run.before[1] + int(places[-1]) + 1)
+                    for run, places in zip(single, pack.asked, strict=True)
+                    if len(places)
+                )
+        return Work(tokens, pairs, reads, last=(reads, seen) if levers.reads else None)
 
 
 def supervised(rows: Encoded) -> float:

@@ -3,72 +3,19 @@
 The blocks themselves are the library's own code: attention is exchanged through transformers' interface for that.
 Only the last block is spelled out, because the library would compute it at every position and the head reads one of
 each row. Keys and values are needed everywhere; queries, the feed-forward part and the norms only where it reads.
-
-Shape letters as in `packing`, H width of the network, C outputs. Everything below the head is (1, T, H).
+Encoders are here, decoders in `causal_layouts`.
 """
 
-import sys
-from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import torch
 from torch.nn.functional import gelu
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.engine.causal_layouts import Gpt2, GptNeox, Llama, Phi
+from tunesmith.engine.layout import Layout, State, drop_share, heads
 from tunesmith.engine.packing import Pack, attend_read
 from tunesmith.tasks import Encoded
-
-State = torch.Tensor
-
-
-class Layout(ABC):
-    """One kind of architecture. `trunk` is the headless model, `auto` the Auto class around it, both unwrapped."""
-
-    @abstractmethod
-    def embed(self, trunk: Any, pack: Pack, words: State | None) -> State:
-        """States below the first block. `words` are word embeddings that replace the look-up of `pack.ids_T`."""
-
-    @abstractmethod
-    def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
-        """Logits (B, C) from the states that the head reads: those of one position, or with `mean` the means."""
-
-    @abstractmethod
-    def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
-        """The last block at the read positions alone: (1, Q, H)."""
-
-    def language_head(self, auto: Any) -> Any:
-        """The module from states to logits over the vocabulary, in the Auto classes for language models."""
-        return auto.get_output_embeddings()
-
-    def before_words(self, auto: Any, states: State) -> State:
-        """What a language model does with states before that module."""
-        return states
-
-    def inputs(self, trunk: Any, states: State, pack: Pack) -> dict[str, Any]:
-        """What every block wants to know besides the states."""
-        return {}
-
-    def finish(self, trunk: Any, states: State) -> State:
-        """What comes after the last block."""
-        return states
-
-    def words(self, trunk: Any, pack: Pack, virtual_PE: State) -> State:
-        """Word embeddings (1, T, E) with virtual tokens in their places."""
-        words_TE = trunk.get_input_embeddings()(pack.ids_T)
-        assert pack.virtual_BP is not None
-        rows = len(pack.virtual_BP)
-        places = pack.virtual_BP.flatten()
-        values = virtual_PE.to(words_TE.dtype).repeat(rows, 1)
-        return cast("State", words_TE.index_copy(0, places, values).unsqueeze(0))
-
-
-def _heads(states: State, width: int) -> State:
-    """(1, N, A x D) -> (A, N, D)."""
-    return states[0].reshape(states.shape[1], -1, width).transpose(0, 1)
-
-
-def _drop(module: Any, share: float) -> float:
-    return float(share) if module.training else 0.0
 
 
 class Bert(Layout):
@@ -87,8 +34,8 @@ class Bert(Layout):
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
         layer, size = block.attention.self, block.attention.self.attention_head_size
         read = states[:, pack.reads_Q]
-        parts = (_heads(layer.query(read), size), _heads(layer.key(states), size), _heads(layer.value(states), size))
-        seen = attend_read(pack, parts, _drop(layer, layer.dropout.p), layer.scaling)
+        parts = (heads(layer.query(read), size), heads(layer.key(states), size), heads(layer.value(states), size))
+        seen = attend_read(pack, parts, drop_share(layer, layer.dropout.p), layer.scaling)
         attended = block.attention.output(seen.flatten(1).unsqueeze(0), read)
         return cast("State", block.output(block.intermediate(attended), attended))
 
@@ -117,8 +64,8 @@ class DistilBert(Layout):
     def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
         layer, size = block.attention, block.attention.attention_head_size
         read = states[:, pack.reads_Q]
-        parts = (_heads(layer.q_lin(read), size), _heads(layer.k_lin(states), size), _heads(layer.v_lin(states), size))
-        seen = attend_read(pack, parts, _drop(layer, layer.dropout.p), layer.scaling)
+        parts = (heads(layer.q_lin(read), size), heads(layer.k_lin(states), size), heads(layer.v_lin(states), size))
+        seen = attend_read(pack, parts, drop_share(layer, layer.dropout.p), layer.scaling)
         attended = block.sa_layer_norm(layer.out_lin(seen.flatten(1).unsqueeze(0)) + read)
         return cast("State", block.output_layer_norm(block.ffn(attended) + attended))
 
@@ -130,43 +77,13 @@ class DistilBert(Layout):
         return cast("State", auto.vocab_layer_norm(auto.activation(auto.vocab_transform(states))))
 
 
-class Llama(Layout):
-    """Llama, Qwen2, Qwen3, Mistral: norm before each part, rotary positions, the last token is read."""
-
-    def embed(self, trunk: Any, pack: Pack, words: State | None) -> State:
-        return cast("State", trunk.embed_tokens(pack.ids_T.unsqueeze(0)) if words is None else words)
-
-    def inputs(self, trunk: Any, states: State, pack: Pack) -> dict[str, Any]:
-        positions = pack.positions_T.unsqueeze(0)
-        return {"position_ids": positions, "position_embeddings": trunk.rotary_emb(states, position_ids=positions)}
-
-    def tail(self, block: Any, states: State, pack: Pack, inputs: dict[str, Any]) -> State:
-        layer, size = block.self_attn, block.self_attn.head_dim
-        normed = block.input_layernorm(states)
-        query, key = _heads(layer.q_proj(normed[:, pack.reads_Q]), size), _heads(layer.k_proj(normed), size)
-        if hasattr(layer, "q_norm"):  # Qwen3
-            query, key = layer.q_norm(query), layer.k_norm(key)
-        cos, sin = inputs["position_embeddings"]
-        rotate = sys.modules[type(layer).__module__].rotate_half
-        key = key * cos + rotate(key) * sin
-        cos, sin = cos[:, pack.reads_Q], sin[:, pack.reads_Q]
-        query = query * cos + rotate(query) * sin
-        drop = _drop(layer, layer.attention_dropout)
-        seen = attend_read(pack, (query, key, _heads(layer.v_proj(normed), size)), drop, layer.scaling)
-        attended = states[:, pack.reads_Q] + layer.o_proj(seen.flatten(1).unsqueeze(0))
-        return cast("State", attended + block.mlp(block.post_attention_layernorm(attended)))
-
-    def finish(self, trunk: Any, states: State) -> State:
-        return cast("State", trunk.norm(states))
-
-    def head(self, auto: Any, trunk: Any, states_BH: State, *, mean: bool) -> State:
-        return cast("State", auto.score(states_BH))
-
-
 _LAYOUTS: dict[str, Layout] = {
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), Bert()),
     "distilbert": DistilBert(),
-    **dict.fromkeys(("llama", "qwen2", "qwen3", "mistral"), Llama()),
+    **dict.fromkeys(("llama", "qwen2", "qwen3", "mistral", "gemma"), Llama()),
+    "phi": Phi(),
+    "gpt2": Gpt2(),
+    "gpt_neox": GptNeox(),
 }
 
 

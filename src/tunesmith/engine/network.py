@@ -14,6 +14,7 @@ from torch import nn
 
 from tunesmith.bases.family import Family, plain
 from tunesmith.bases.quant import numel
+from tunesmith.engine import statistics
 from tunesmith.engine.pooling import state_at
 from tunesmith.engine.words import LabelWords
 
@@ -32,6 +33,8 @@ class Network(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.auto, self.mean, self.words = auto, mean, words
+        self.statistics_move = False
+        """Whether batch norms follow the batches they see (`statistics`)."""
         self.reads = reads
         """Of a headless model: which position is what it says of a row."""
         self.noise: Noise | None = None
@@ -49,13 +52,18 @@ class Network(nn.Module):
         return self.with_side(self.joined([self.part(batch)]), batch.side)
 
     def part(self, batch: "Batch", form: int = 0) -> torch.Tensor:
-        """What the library's own forward pass says of rows in one form: logits (B, C), or scores of words (B, W)."""
+        """What the library's own forward pass says of rows in one form: logits (B, C), or those of the places that are
+        read (Q, C), or scores of words (B, W)."""
         device = next(self.parameters()).device
         inputs = {k: v.to(device) for k, v in batch.inputs.items()}
         if self.reads is not None:
             return state_at(self.auto(**inputs).last_hidden_state, inputs["attention_mask"], self.reads)
         if self.words is None:
-            return cast("torch.Tensor", self.auto(**inputs).logits)
+            logits = cast("torch.Tensor", self.auto(**inputs).logits)
+            if batch.reads is None:
+                return logits
+            rows, places = (index.to(device) for index in batch.reads)
+            return logits[rows, places + logits.shape[1] - inputs["input_ids"].shape[1]]  # behind virtual tokens
         assert batch.places is not None, "label words are read somewhere"
         with self.words.reading(self.auto, batch.places, inputs["input_ids"].shape[1]):
             return self.words.of_logits(form, self.auto(**inputs).logits)
@@ -89,6 +97,7 @@ def training_mode(net: Network, method: "Method", family: Family) -> None:
     if still and not any(p.requires_grad for n, p in net.auto.named_parameters() if family.is_embedding(n)):
         for path in family.embeddings:
             plain(net.auto).get_submodule(path).eval()
+    statistics.rest(net)
 
 
 def override_dropout(net: nn.Module, share: float) -> int:

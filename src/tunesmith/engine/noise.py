@@ -19,6 +19,7 @@ import torch
 from tunesmith.bases.family import plain
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from tunesmith.engine.batches import Ints
@@ -36,7 +37,7 @@ class Noise:
         """Of the step; None: silence."""
         self._now: torch.Tensor | None = None
         words: Any = plain(auto).get_input_embeddings()  # type: ignore[operator]
-        self.width = int(words.weight.shape[1])
+        self.vocabulary, self.width = map(int, words.weight.shape)
         self._hook = words.register_forward_hook(self._heard)
 
     def remove(self) -> None:
@@ -51,11 +52,19 @@ class Noise:
         largest = self.alpha / (length * self.width) ** 0.5
         return torch.empty(length, self.width).uniform_(-largest, largest, generator=generator)
 
+    def _words(self, number: int, words_T: "NDArray[np.bool_]") -> torch.Tensor:
+        """(T, H): the noise of a row's words, and none of the virtual tokens that stand within it."""
+        if words_T.all():
+            return self.row(number, len(words_T))
+        made = torch.zeros(len(words_T), self.width)
+        made[torch.from_numpy(words_T)] = self.row(number, int(words_T.sum()))
+        return made
+
     @contextmanager
     def over(self, encoded: "Encoded", rows: Sequence[int], takes: "Ints") -> Iterator[None]:
         """Within the block word embeddings are noisy. `takes` has the shape of the token ids of the forward pass and
         says which token each is, counted over all rows end to end; NOWHERE for padding and virtual tokens."""
-        made = [self.row(int(r), len(encoded.ids[r])) for r in rows]
+        made = [self._words(int(r), encoded.ids[r] < self.vocabulary) for r in rows]
         silent = torch.zeros(1, self.width)
         self._now = torch.cat([*made, silent])[torch.from_numpy(takes)]  # NOWHERE takes the last
         try:

@@ -95,13 +95,16 @@ def pack(encoded: Encoded, rows: Sequence[int], reads: Literal["first", "last"],
     if encoded.slots is not None:
         reads_Bn = starts[:, None] + virtual + encoded.slots.places(ordered)
     several = reads_Bn.shape[1] > 1 and reads == "last"
+    reads_Q = reads_Bn.reshape(-1)
+    if encoded.reads is not None:
+        reads_Q = np.repeat(starts + virtual, encoded.reads.lengths_of(ordered)) + encoded.reads.joined(ordered)
     return Pack(
         rows=ordered,
         ids_T=torch.from_numpy(ids),
         types_T=None if types is None else torch.from_numpy(types),
         positions_T=torch.from_numpy(positions),
         runs=runs_of(lengths),
-        reads_Q=torch.from_numpy(reads_Bn.reshape(-1)),
+        reads_Q=torch.from_numpy(reads_Q),
         virtual_BP=torch.from_numpy(starts[:, None] + np.arange(virtual)) if virtual else None,
         asked=list(reads_Bn - starts[:, None]) if several else None,
         each=reads_Bn.shape[1],

@@ -7,7 +7,7 @@ rows, and makes an architecture that nobody tried slow at worst, never wrong.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,15 +24,16 @@ TOLERANCE = 1e-5
 """Largest relative difference in fp32. Two correct computations differ by about 5e-7."""
 TOKENS = 512
 LOOKED_AT = 100_000
-Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(logits, targets) -> loss of each row."""
+Losses = Callable[[torch.Tensor, Any], torch.Tensor]
+"""(logits, targets if the rows have any) -> loss of each row."""
 
 
 def probe(encoded: Encoded) -> Encoded:
     """Shortest, median and longest row with a known label, cut to 512 tokens in all; of very many rows, of some."""
     known = np.arange(0, len(encoded), max(1, len(encoded) // LOOKED_AT))
-    if encoded.targets is not None and encoded.targets.dtype == np.int64 and encoded.targets.ndim == 1:
-        known = known[encoded.targets[known] >= 0]
+    targets = encoded.targets if encoded.reads is None else None
+    if targets is not None and targets.dtype == np.int64 and targets.ndim == 1:
+        known = known[targets[known] >= 0]
     by_length = known[np.argsort(encoded.ids.lengths_of(known), kind="stable")]
     rows = sorted({int(by_length[i]) for i in (0, len(by_length) // 2, -1)})
     room = TOKENS // len(rows)
@@ -49,14 +50,20 @@ def _cut(encoded: Encoded, rows: Sequence[int], room: int) -> Encoded:
         first = np.array([slots.first[r] - starts[r] for r in rows], dtype=np.int32)
         slots = Slots(first, slots.count)
     windows = {r: slice(starts[r], starts[r] + room) for r in rows}
+    targets, reads = None if encoded.targets is None else encoded.targets[list(rows)], encoded.reads
+    if reads is not None:
+        kept = [reads[r][reads[r] < room].tolist() for r in rows]
+        own = [int(reads.offsets[r]) + i for r, places in zip(rows, kept, strict=True) for i in range(len(places))]
+        targets, reads = None if encoded.targets is None else encoded.targets[own], Ragged.of(kept)
     return Encoded(
         ids=Ragged.of([encoded.ids[r][windows[r]].tolist() for r in rows]),
         types=None if encoded.types is None else Ragged.of([encoded.types[r][windows[r]].tolist() for r in rows]),
         lost=np.zeros(len(rows), dtype=np.int32),
-        targets=None if encoded.targets is None else encoded.targets[list(rows)],
+        targets=targets,
         side=None if encoded.side is None else encoded.side[list(rows)],
         weights=np.ones(len(rows), dtype=np.float32),
         slots=slots,
+        reads=reads,
     )
 
 
@@ -67,14 +74,15 @@ def disagreement(net: "Network", plain: Way, fast: Way, rows: Encoded, losses: L
     """
     net.eval()
     every = list(range(len(rows)))
-    if losses is None or rows.targets is None or not trainable(net):  # gradual thaws when the first epoch begins
+    if losses is None or not trainable(net):  # gradual thaws when the first epoch begins
         with torch.inference_mode():
             return relative(_each(plain, rows), fast.logits(rows, every))
     found = []
     for way in (plain, fast):
         net.zero_grad(set_to_none=True)
         logits_BC = _each(way, rows) if way is plain else way.logits(rows, every)
-        loss = losses(logits_BC, torch.from_numpy(rows.targets).to(logits_BC.device)).sum()
+        targets = None if rows.targets is None else torch.from_numpy(rows.targets).to(logits_BC.device)
+        loss = losses(logits_BC, targets).sum()
         torch.autograd.backward(loss)
         found.append((logits_BC.detach(), loss.detach(), gradients_of(net)))
     net.zero_grad(set_to_none=True)

@@ -7,16 +7,17 @@ sees. Where one cannot be used or does not agree with the library's own forward 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-import torch
+from torch.nn.functional import softplus
 
 from tunesmith.bases.family import Family
-from tunesmith.engine import trunk_cache
+from tunesmith.engine import savings, trunk_cache
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.fast import Fast
-from tunesmith.engine.language import LanguageWay, PackedLanguage
+from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.layouts import beyond_window, layout_of
 from tunesmith.engine.proof import TOLERANCE, disagreement, probe
 from tunesmith.engine.ways import Packed, Plain, Way
@@ -25,16 +26,26 @@ from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded, LogitsTask
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tunesmith.engine.network import Network
 
 CACHE_MEMORY = 0.25
 """Share of the free memory that a trunk cache in memory may take."""
-LAST_BLOCK = 1 / 6
-"""Share of a block's work that keys and values are (2 of 12 width x width products a token)."""
-
 
 W = TypeVar("W", Way, LanguageWay)
-PackedWay = Packed | PackedLanguage
+
+
+class Keeping(Protocol):
+    """A way that can go on from what a trunk cache holds."""
+
+    @property
+    def fast(self) -> trunk_cache.Lower:
+        """What runs the blocks below the cut."""
+
+    @property
+    def caches(self) -> dict[int, trunk_cache.Cache]:
+        """By id of the encoded rows."""
 
 
 class Shortcuts(ABC, Generic[W]):
@@ -53,6 +64,11 @@ class Shortcuts(ABC, Generic[W]):
         self.proven = False
         self.whole = True
         """Whether the last block still runs at every position."""
+        self.saved: dict[str, int] = {}
+        """Bytes at the peak of a step that packed rows (pack), the head (head) and the last block (reads) save; told by
+        `fitting.fit`."""
+        self.found = False
+        """Whether the trunk cache was there before this run."""
 
     @abstractmethod
     def prove(self, rows: Encoded, *, learning: bool = False) -> None:
@@ -67,7 +83,16 @@ class Shortcuts(ABC, Generic[W]):
 
     @abstractmethod
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
-        """A line for each shortcut taken: what it does, and at the end what all are forecast to save."""
+        """A line for each shortcut taken: what it does and is forecast to save, and at the end what all do."""
+
+    def resting(self) -> int:
+        """Lowest blocks that no gradient reaches."""
+        return self.plan.method.still(self.net.auto, self.family)
+
+    def with_cache(self, work: savings.Work, epochs: int) -> list[savings.Taken]:
+        """What the trunk cache, where there is one, leaves of some work. It saves no memory: what rests keeps nothing
+        for a backward pass."""
+        return [(line, replace(work, still=0.0 if self.found else 1 / epochs), 0) for line in self.taken]
 
     def way_for(self, rows: Encoded) -> W:
         """The way for these rows: the chosen one, unless they are longer than what was proven with may be packed."""
@@ -85,7 +110,7 @@ class Shortcuts(ABC, Generic[W]):
 
     # the trunk cache
 
-    def keep_trunk(self, way: PackedWay, sets: dict[str, Encoded], cut: int, progress: Progress) -> None:
+    def keep_trunk(self, way: Keeping, sets: dict[str, Encoded], cut: int, progress: Progress) -> None:
         """Give the way a cache of the lowest `cut` blocks over these sets, or say why not."""
         if self.asked.cache == "off":
             self.refused.append("trunk cache: switched off (engine.cache)")
@@ -97,9 +122,12 @@ class Shortcuts(ABC, Generic[W]):
             self.refused.append("trunk cache: something below the blocks moves")
             return
         depth, kept = len(self.family.block_list(self.net.auto)), self.asked.cache_dtype
-        width = int(way.fast.trunk.config.hidden_size)
+        lower = way.fast
         sets = {name: e for name, e in sets.items() if self.way_for(e) is self.way}
-        needs = {name: trunk_cache.forecast(e, width, kept, pooled=cut == depth) for name, e in sets.items()}
+        needs = {
+            name: trunk_cache.forecast(e, lower.width(e, cut), kept, pooled=lower.by_row(cut))
+            for name, e in sets.items()
+        }
         mean = self.net.mean and cut == depth
         keys = {n: trunk_cache.key(self.net.auto, self.family, e, cut, kept, mean=mean) for n, e in sets.items()}
         have = {f.name for f in trunk_cache.kept_caches()} & set(keys.values())
@@ -108,8 +136,8 @@ class Shortcuts(ABC, Generic[W]):
         if (where := self._place(need, missing, sorted(have))) is None:
             return
         folders = {n: trunk_cache.root() / key for n, key in keys.items()} if where == "disk" else {}
-        found = self._build(way, sets, cut, folders, progress)
-        source = "found from an earlier run" if found else "run once"
+        self.found = self._build(way, sets, cut, folders, progress)
+        source = "found from an earlier run" if self.found else "run once"
         place = "on disk" if where == "disk" else "in memory"
         self.taken.append(
             f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB {place}, {kept})"
@@ -117,7 +145,7 @@ class Shortcuts(ABC, Generic[W]):
 
     def _build(
         self,
-        way: Packed | PackedLanguage,
+        way: Keeping,
         sets: dict[str, Encoded],
         cut: int,
         folders: dict[str, Path],
@@ -169,17 +197,19 @@ class HeadShortcuts(Shortcuts[Way]):
         """
         if self.proven and not learning:
             return
-        self.proven, rows = True, rows.inner or rows
+        task, self.proven = self.plan.task, True
         self.way, self.taken, self.refused, self.whole = self.plain, [], [], True
+        losses = task.losses if isinstance(task, LogitsTask) and rows.inner is None else _evenly
+        rows = rows.inner or rows
         if why := self._cannot_pack(rows):
             self.refused.append(f"packed rows: {why}")
             return
         few = probe(rows)
-        task = self.plan.task
-        losses = (task.losses if isinstance(task, LogitsTask) else _lengths) if learning else None
-        for reads in (True, False) if self.asked.reads and not self.net.mean else (False,):
+        # of words most places are read: the last block at all of them costs a thirtieth more, and needs no own code
+        for reads in (True, False) if self.asked.reads and not self.net.mean and rows.reads is None else (False,):
             candidate = self._packed(reads)
-            apart = disagreement(self.net, self.plain, candidate, few, losses) if self.asked.check else 0.0
+            loss = losses if learning else None
+            apart = disagreement(self.net, self.plain, candidate, few, loss) if self.asked.check else 0.0
             if apart <= TOLERANCE:
                 self.way, self.whole = candidate, not candidate.fast.reads
                 return
@@ -204,7 +234,7 @@ class HeadShortcuts(Shortcuts[Way]):
     def _packed(self, reads: bool) -> Packed:
         layout = layout_of(self.family)
         assert layout is not None
-        count = self.plan.method.extra_tokens()
+        count = self.plan.method.num_front()
         virtual = self.plan.method.virtual if count else None
         return Packed(Fast(self.net, self.family, layout, reads=reads, virtual=virtual), count)
 
@@ -213,7 +243,7 @@ class HeadShortcuts(Shortcuts[Way]):
         corpora = {f"{n} corpus": e.relations.corpus for n, e in sets.items() if e.relations is not None}
         sets = {name: e.inner or e for name, e in sets.items()} | {n: e for n, e in corpora.items() if e is not None}
         cut = self._cut(sets)
-        sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate(e.forms)}
+        sets = {f"{name}.{i}": form for name, e in sets.items() for i, form in enumerate((e.inner or e).forms)}
         if isinstance(self.way, Packed) and cut and not self.way.virtual:
             self.keep_trunk(self.way, sets, cut, progress)
 
@@ -223,45 +253,34 @@ class HeadShortcuts(Shortcuts[Way]):
         several = any(f.slots is not None and f.slots.count > 1 for e in sets.values() for f in e.forms)
         return min(cut, len(self.family.block_list(self.net.auto)) - 1) if several else cut
 
-    def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
-        """Packed rows, the last block, the cache; and the forecast."""
-        padding = padding_factor(batches)
-        rows, train = len(train) / max(1, batches.per_epoch), train.inner or train
-        lines = [f"packed rows: padding would make batches of {rows:.0f} {padding:.2f} times as long"]
+    def ways(self, train: Encoded, batches: Batches, epochs: int) -> tuple[list[savings.Taken], savings.Work]:
+        """What is computed in the first steps with one shortcut after the other, and without any."""
+        lengths = savings.lengths_of_steps(batches, self.plan.method.extra_tokens())
+        each = (2 if train.inner is not None else 1) if train.slots is None else train.slots.count
+        plain = savings.padded_work(lengths, each)
+        work = savings.packed_work(lengths, plain)
+        found = [(savings.packed_words(lengths, plain, work), work, self.saved.get("pack", 0))]
         if not self.whole:
-            share = sum(self._read(f) for f in train.forms) / max(1, sum(f.ids.size for f in train.forms))
-            lines.append(f"last block: computed at {share:.0%} of the positions, those that the head reads")
-        if self.net.words is not None:
-            several = f"; {len(train.forms)} forms of each row" if train.others else ""
-            which = "whole vocabulary" if self.net.words.wording.normed else "label words alone"
-            lines.append(f"language head: at the positions that are read, {which}{several}")
-        saving = self._saving(train, padding, epochs)
-        return [*lines, *self.taken, f"forecast: {saving:.1f} times less to compute than padded"]
+            work = replace(work, last=(work.heads, each * work.tokens))
+            share = work.heads / max(1.0, work.tokens)
+            words = f"last block: computed at {share:.0%} of the positions, those that the head reads"
+            found.append((words, work, self.saved.get("reads", 0)))
+        return found + self.with_cache(work, epochs), plain
 
-    @staticmethod
-    def _read(rows: Encoded) -> int:
-        return len(rows) * (1 if rows.slots is None else rows.slots.count)
+    def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
+        """Packed rows, the last block, the cache, each with what it saves; and all together."""
+        taken, plain = self.ways(train, batches, epochs)
+        found = savings.savings(savings.sizes_of(self.net.auto, self.family, self.resting()), taken, plain)
+        return [*(line.told() for line in found), *self._words(train), savings.summed(found)]
 
-    def _saving(self, train: Encoded, padding: float, epochs: int) -> float:
-        """Positions x blocks computed by the padded way over those computed by ours; a backward pass counts double."""
-        depth = len(self.family.block_list(self.net.auto))
-        cut = self.plan.method.still(self.net.auto, self.family)
-        usual = padding * (depth + 2 * (depth - cut))
-        cached = isinstance(self.way, Packed) and bool(self.way.caches)
-        last = 1.0 if self.whole else LAST_BLOCK
-        above = 3 * (max(0, depth - cut - 1) + last) if cut < depth else 0.0
-        below = cut * (1 / epochs if cached else 1.0)
-        return float(usual / max(above + below, 1e-3))
+    def _words(self, train: Encoded) -> list[str]:
+        if self.net.words is None:
+            return []
+        several = f"; {len(train.forms)} forms of each row" if train.others else ""
+        which = "whole vocabulary" if self.net.words.wording.normed else "label words alone"
+        return [f"language head: at the positions that are read, {which}{several}"]
 
 
-def _lengths(states_BH: torch.Tensor, targets_B: torch.Tensor) -> torch.Tensor:
-    """A loss of each row for networks whose states are compared with other rows' alone: enough to prove gradients."""
-    return states_BH.square().sum(1)
-
-
-def padding_factor(batches: Batches, steps: int = 1000) -> float:
-    """Positions of padded batches over tokens, for the batches of the first epoch (at most the first `steps`)."""
-    rows = [batches.rows(s) for s in range(min(steps, batches.per_epoch))]
-    lengths = [batches.ids.lengths_of(r) for r in rows]
-    padded = sum(int(each.max()) * len(each) for each in lengths)
-    return float(padded / max(1, sum(int(each.sum()) for each in lengths)))
+def _evenly(scores_BC: "Tensor", targets: "Tensor | None") -> "Tensor":
+    """A loss of sequences one by one, (B,), where a task's own compares several: each output against 0."""
+    return softplus(-scores_BC).sum(-1)

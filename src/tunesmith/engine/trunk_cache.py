@@ -14,19 +14,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 
-from tunesmith.bases.family import Family, plain
-from tunesmith.engine.packing import pack
+from tunesmith.bases.family import Family, VisionFamily, plain
 from tunesmith.files import digest_bytes, digest_json, free_bytes, read_json, verify_folder, write_folder, write_json
 from tunesmith.machine import processor, versions
 from tunesmith.tasks import Encoded
-
-if TYPE_CHECKING:
-    from tunesmith.engine.fast import Fast
 
 Kept = Literal["fp32", "bf16"]
 BUILD_TOKENS = 8192
@@ -34,9 +30,27 @@ DAY = 24 * 3600.0
 _BYTES = {"fp32": 4, "bf16": 2}
 
 
+class Lower(Protocol):
+    """What runs the blocks below a cut: rows of tokens end to end (`fast`), or images (`skipping`)."""
+
+    @property
+    def net(self) -> Any:
+        """The network."""
+
+    def by_row(self, cut: int) -> bool:
+        """Whether one vector a row is kept, not one a token."""
+
+    def width(self, encoded: Encoded, cut: int) -> int:
+        """Numbers in such a vector."""
+
+    def lower(self, encoded: Encoded, rows: Sequence[int], cut: int) -> tuple[list[int], torch.Tensor]:
+        """Some rows in the order in which they ran, and their vectors, end to end."""
+
+
 @dataclass
 class Cache:
-    """States of rows above the cut: (T, H), or (N, H) where every block is below it and only read states matter."""
+    """States of rows above the cut: (T, H), or of what is read alone, (N, H) as a rule, where every block is below
+    it."""
 
     rows: Encoded
     """The rows, held: a way finds their cache by their identity, which must not pass to others."""
@@ -51,7 +65,7 @@ class Cache:
 
     def states(self, rows: Sequence[int]) -> torch.Tensor:
         """States of these rows end to end, float32."""
-        if self.pooled:
+        if self.pooled and self.rows.reads is None:
             raw = self.states_TH[list(rows)]
         else:
             raw = np.concatenate([self.states_TH[self.starts[r] : self.starts[r + 1]] for r in rows])
@@ -72,7 +86,8 @@ def root() -> Path:
 
 def forecast(encoded: Encoded, width: int, kept: Kept, *, pooled: bool) -> int:
     """Bytes that a cache of these rows will take."""
-    return (len(encoded) if pooled else encoded.ids.size) * width * _BYTES[kept]
+    kept_rows = int(_starts(encoded, pooled=pooled)[-1])
+    return kept_rows * width * _BYTES[kept]
 
 
 def key(net: Any, family: Family, encoded: Encoded, cut: int, kept: Kept, *, mean: bool) -> str:
@@ -101,8 +116,11 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
     base: Any = plain(net)
     blocks = family.block_list(net)
     modules = [base.get_submodule(path) for path in family.embeddings] + blocks[:cut]
-    if cut == len(blocks) and hasattr(base.get_submodule(family.trunk), "norm"):
-        modules.append(base.get_submodule(family.trunk).norm)
+    trunk = base.get_submodule(family.trunk)
+    if cut == len(blocks) and isinstance(family, VisionFamily):  # last convolutions, norms and pooling, too
+        modules = [trunk]
+    elif cut == len(blocks) and hasattr(trunk, "norm"):
+        modules.append(trunk.norm)
     parts = []
     for place, module in enumerate(modules):
         for name, tensor in module.state_dict().items():
@@ -114,34 +132,37 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
 def _digest_tokens(encoded: Encoded) -> str:
     stores = [s for s in (encoded.ids, encoded.types) if s is not None]
     arrays = [np.ascontiguousarray(a) for s in stores for a in (s.flat, s.offsets)]
+    if encoded.pixels is not None:
+        return encoded.pixels.digest
     if encoded.slots is not None:
         arrays.append(encoded.slots.places(np.arange(len(encoded))))
+    if encoded.reads is not None:
+        arrays += [encoded.reads.flat, encoded.reads.offsets]
     return digest_json([digest_bytes(a.data) for a in arrays])
 
 
 def build(
-    fast: "Fast", encoded: Encoded, cut: int, kept: Kept, *, folder: Path | None, tick: Callable[[int], None]
+    lower: Lower, encoded: Encoded, cut: int, kept: Kept, *, folder: Path | None, tick: Callable[[int], None]
 ) -> Cache:
     """The cache of these rows: read from `folder` where it is there and whole, else computed, and written there.
 
     `folder` None keeps it in memory. `tick` is told how many rows are done after each piece.
     """
-    depth = len(fast.family.block_list(fast.net.auto))
-    pooled = cut == depth
-    starts = np.concatenate([[0], np.cumsum(encoded.lengths)]) if not pooled else np.arange(len(encoded) + 1)
+    pooled = lower.by_row(cut)
+    starts = _starts(encoded, pooled=pooled)
     if folder is not None and _whole(folder):
         os.utime(folder / "about.json")  # the least recently used goes first when room is needed
         return Cache(encoded, cut, pooled, starts, _mapped(folder), found=True)
-    width = int(fast.trunk.config.hidden_size)
+    width = lower.width(encoded, cut)
     shape, dtype = (int(starts[-1]), width), np.float32 if kept == "fp32" else np.int16
     if folder is None:
         states_TH = np.empty(shape, dtype=dtype)
-        _fill(fast, encoded, cut, starts, states_TH, tick)
+        _fill(lower, encoded, cut, starts, states_TH, tick)
         return Cache(encoded, cut, pooled, starts, states_TH)
 
     def write(temporary: Path) -> None:
         states_TH = np.memmap(temporary / "states.bin", dtype=dtype, mode="w+", shape=shape)
-        _fill(fast, encoded, cut, starts, states_TH, tick)
+        _fill(lower, encoded, cut, starts, states_TH, tick)
         states_TH.flush()
         write_json(temporary / "about.json", {"shape": shape, "dtype": np.dtype(dtype).name, "cut": cut})
 
@@ -149,22 +170,27 @@ def build(
     return Cache(encoded, cut, pooled, starts, _mapped(folder))
 
 
+def _starts(encoded: Encoded, *, pooled: bool) -> np.ndarray:
+    """(N + 1,): where the states of each row begin."""
+    if not pooled:
+        return np.concatenate([[0], np.cumsum(encoded.lengths)])
+    return np.arange(len(encoded) + 1) if encoded.reads is None else encoded.reads.offsets
+
+
 def _fill(
-    fast: "Fast", encoded: Encoded, cut: int, starts: np.ndarray, states_TH: np.ndarray, tick: Callable[[int], None]
+    lower: Lower, encoded: Encoded, cut: int, starts: np.ndarray, states_TH: np.ndarray, tick: Callable[[int], None]
 ) -> None:
     """Compute every row once, in evaluation mode, rows of similar length together."""
-    device = next(fast.net.parameters()).device
-    fast.net.eval()
-    pooled = len(starts) == len(encoded) + 1 and cut == len(fast.family.block_list(fast.net.auto))
-    lengths = encoded.lengths
+    lower.net.eval()
+    lengths = np.diff(starts)
     with torch.no_grad():
         for rows in _batches(encoded):
-            packed_rows = pack(encoded, rows, fast.family.reads).to(device)
-            states = fast.below(packed_rows, cut).float().cpu()
+            ordered, states = lower.lower(encoded, rows, cut)
+            states = states.float().cpu()
             raw = (states if states_TH.dtype == np.float32 else states.bfloat16().view(torch.int16)).numpy()
             place = 0
-            for row in packed_rows.rows:
-                length = 1 if pooled else int(lengths[row])
+            for row in ordered:
+                length = int(lengths[row])
                 states_TH[starts[row] : starts[row] + length] = raw[place : place + length]
                 place += length
             tick(len(rows))

@@ -7,8 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from tunesmith.data.words import ranges
 from tunesmith.engine.batches import collate, pieces
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.noise import noisy, packed, padded
@@ -30,7 +32,8 @@ class Way(ABC):
 
     @abstractmethod
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
-        """Logits (B, C) float32 in the order of `rows`, in the mode (training or not) that the network is in."""
+        """Logits (B, C) float32 in the order of `rows` (of all places that are read in them, where rows say which), in
+        the mode (training or not) that the network is in."""
 
 
 class Plain(Way):
@@ -58,7 +61,7 @@ class Packed(Way):
         """By id of the encoded rows, which each cache holds."""
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
+        if (cache := self.caches.get(id(encoded.inner or encoded))) is not None and cache.pooled:
             yield by_length(encoded, rows)  # one vector a row: the whole step is one product
         else:
             yield from by_tokens(encoded, rows, max_tokens, self.virtual)
@@ -83,5 +86,14 @@ class Packed(Way):
         else:
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
         logits_BC = fast.above(states, packed_rows, cut, form)
-        place = {row: i for i, row in enumerate(packed_rows.rows)}
-        return logits_BC[torch.tensor([place[int(r)] for r in rows], device=device)]
+        return logits_BC[torch.from_numpy(_order(encoded, packed_rows.rows, rows)).to(device)]
+
+
+def _order(encoded: Encoded, lying: Sequence[int], rows: Sequence[int]) -> "Ints":
+    """Where what is read of `rows`, in their order, stands among what is read of rows as they lie."""
+    place = {row: i for i, row in enumerate(lying)}
+    index = np.array([place[int(row)] for row in rows], dtype=np.int64)
+    if encoded.reads is None:
+        return index
+    ends = np.cumsum(encoded.reads.lengths_of(lying))
+    return ranges(np.concatenate([[0], ends]), index)

@@ -8,6 +8,7 @@ Shape letters: N training rows, M rows to predict, F features, C classes.
 """
 
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,16 @@ def majority(truth: Truth, rows: int, kind: Kind, num_classes: int) -> Guesses:
     return _guess(np.tile(share_C, (rows, 1)), kind)
 
 
+def dictionary(words: Sequence[str], tags: Truth, predict: Sequence[str]) -> Guesses:
+    """For each word, letter by letter, the tag that it most often has in training (the first met among equals); for a
+    word that training never saw, tag 0."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for word, tag in zip(words, tags.tolist(), strict=True):
+        counts[word][tag] += 1
+    usual = {word: found.most_common(1)[0][0] for word, found in counts.items()}
+    return Guesses(np.array([usual.get(word, 0) for word in predict], dtype=np.int64), None)
+
+
 def tfidf(texts: Sequence[Text], truth: Truth, predict: Sequence[Text], kind: Kind, num_classes: int) -> Guesses:
     """TF-IDF of words (1-2) and of characters within words (1-5), with logistic regression or ridge.
 
@@ -82,6 +93,34 @@ def probe(features_NF: Floats, truth: Truth, predict_MF: Floats, kind: Kind, num
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _linear(_Table(train, truth, new), kind, num_classes, lambda x, y: _fit_dense(x, y, kind))
+
+
+def compared_words(texts: Sequence[str], new: Sequence[str]) -> Floats:
+    """Scores (M, 2) of both answers of new pairs, by TF-IDF of words and characters: see `_compared`. `texts`, `new`:
+    chosen and rejected answers in turn, 2 N and 2 M."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _compared(*_of_texts(texts, new), 10.0)
+
+
+def compared_states(states_SF: Floats, new_SF: Floats) -> Floats:
+    """Scores (M, 2) of both answers of new pairs, by vectors of chosen and rejected answers in turn."""
+    spread_F = states_SF.std(0)
+    spread_F = np.where(spread_F > 0, spread_F, 1.0)
+    return _compared(states_SF / spread_F, new_SF / spread_F, 0.03)
+
+
+def _compared(train_SF: Any, new_SF: Any, strength: float) -> Floats:
+    """A linear score w x, learnt as Bradley and Terry have it: P(first better) = sigmoid(w (x_first - x_second)). Each
+    pair is learnt from both sides, so that there is nothing in being first."""
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+
+    apart = train_SF[0::2] - train_SF[1::2]
+    both = np.vstack([apart, -apart]) if isinstance(apart, np.ndarray) else sparse.vstack([apart, -apart])
+    model = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000)
+    model.fit(both, np.repeat([1, 0], apart.shape[0]))
+    return np.asarray(new_SF @ model.coef_[0], dtype=np.float64).reshape(-1, 2)
 
 
 def _linear(data: _Table, kind: Kind, num_classes: int, fit: Fit) -> Guesses:

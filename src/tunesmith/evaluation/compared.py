@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.bases.family import VisionFamily
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import text_of
 from tunesmith.evaluation.judge import Judge
@@ -15,6 +16,7 @@ from tunesmith.model import Model, untuned
 from tunesmith.plan import Plan
 from tunesmith.prepare import Prepared
 from tunesmith.tasks import Array, Encoded
+from tunesmith.tasks._pairs import answers_in
 
 Found = dict[str, dict[str, Answers]]
 """{baseline: {split: answers}}."""
@@ -47,6 +49,8 @@ def _of(
             base = untuned(model)
             outputs = {s: base.outputs(e) for s, e in held_out.items()}
         return {s: task.answer(found, model.facts) for s, found in outputs.items() if found is not None}
+    if task.kind == "pairs":
+        return _of_pairs(name, prepared, model, encoded)
     if name == "bm25":
         from tunesmith.evaluation.bm25 import bm25
 
@@ -57,9 +61,15 @@ def _of(
         }  # fmt: skip
     truth = task.truth(encoded["train"], model.facts)
     splits = [s for s in encoded if s != "train"]
-    sizes = [len(encoded[s]) for s in splits]
+    sizes = [encoded[s].num_outputs for s in splits]
     if name == "majority":
         made = own.majority(truth, sum(sizes), task.kind, num)
+    elif name == "pixels":
+        small = {s: small_pixels(e) for s, e in encoded.items()}
+        made = own.probe(small["train"], truth, np.concatenate([small[s] for s in splits]), task.kind, num)
+    elif name == "dictionary":
+        said = {s: e.words.said() for s, e in encoded.items() if e.words is not None}
+        made = own.dictionary(said["train"], truth, [word for s in splits for word in said[s]])
     elif name == "tfidf":
         texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
         made = own.tfidf(texts["train"], truth, [t for s in splits for t in texts[s]], task.kind, num)
@@ -69,6 +79,24 @@ def _of(
     ends = np.cumsum(sizes)[:-1]
     scores = [None] * len(splits) if made.scores is None else np.split(made.scores, ends)
     return dict(zip(splits, zip(np.split(made.predicted, ends), scores, strict=True), strict=True))
+
+
+def _of_pairs(
+    name: str, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded]
+) -> dict[str, tuple[Array, Array | None]]:
+    """Scores of both answers of each held-out row, by length or by a linear model of the training pairs."""
+    from tunesmith.evaluation import baselines as own
+
+    inner = {s: e.inner for s, e in encoded.items() if e.inner is not None}
+    tokens = {s: e.ids.lengths.reshape(-1, 2).astype(np.float64) for s, e in inner.items()}
+    scores = {s: n for s, n in tokens.items() if s != "train"}
+    if name == "tfidf":
+        texts = {s: [text for r in prepared.splits[s] for text in answers_in(r)] for s in inner}
+        scores = {s: own.compared_words(texts["train"], texts[s]) for s in scores}
+    elif name == "probe":
+        states = frozen_states(model, inner)
+        scores = {s: own.compared_states(states["train"], states[s]) for s in scores}
+    return {s: model.plan.task.answer(np.column_stack([each, tokens[s]]), model.facts) for s, each in scores.items()}
 
 
 def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:
@@ -83,13 +111,29 @@ def texts_of(records: Sequence[Record], roles: Roles) -> list[Any]:
     return list(zip(first, [text_of(r, roles.texts[1]) for r in records], strict=True))
 
 
+def small_pixels(encoded: Encoded, side: int = 16) -> Array:
+    """Images as means over side x side squares, (N, C * side * side) float32 in [0, 1]."""
+    import torch
+    from torch.nn import functional
+
+    assert encoded.pixels is not None, "images"
+    out = np.empty((len(encoded), encoded.pixels.bytes_NCHW.shape[1] * side * side), np.float32)
+    for start in range(0, len(encoded), 256):
+        rows = np.arange(start, min(start + 256, len(encoded)))
+        with torch.inference_mode():
+            out[rows] = functional.adaptive_avg_pool2d(encoded.pixels.raw(rows), side).flatten(1).numpy()
+    return out
+
+
 def frozen_states(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
     """Mean last states of the untuned base: a fresh copy, so that no method is in the way. (N, H) by split."""
-    from tunesmith.engine.answers import pooled_states
+    from tunesmith.engine.answers import pooled_states, seen_states
     from tunesmith.engine.network import Network
     from tunesmith.model import fresh
 
     net = Network(fresh(model.plan, model.facts, model.base, model.tokenizer), 0, 1)
+    if isinstance(model.family, VisionFamily):
+        return {s: seen_states(net, model.family, e) for s, e in encoded.items()}
     trunk = net.auto.get_submodule(model.family.trunk)
     return {s: pooled_states(net, e, model.tokenizer.pad_token_id, trunk) for s, e in encoded.items()}
 

@@ -80,7 +80,7 @@ def _encoded(lines: Sequence[str], model: Model) -> Encoded:
     """Plain texts, every token of them to be predicted; the token that ends a text is none of it."""
     template, making = model.facts.template, Making()
     assert template is not None, "a model that writes has a template"
-    limit = max(2, getattr(model.plan.task, "max_tokens", 512))
+    limit = max(2, getattr(model.plan.task, "max_tokens", 512)) + template.num_virtual
     for line in lines:
         dialogue = Dialogue((Message("assistant", line),), plain=True)
         laid = lay(dialogue, template, model.tokenizer, learn="all", limit=limit)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import METRICS, Answers, Floats, Ints, Metric
+from tunesmith.metrics._pairs import UNTOLD
 from tunesmith.metrics._texts import pairs
 
 CELLS = 4_000_000
@@ -44,7 +45,7 @@ def intervals(
 ) -> dict[str, Interval]:
     """Each metric's value and interval, by name. `groups` (an id a row) draws whole groups, for rows that depend."""
     check(metrics, answers)
-    num = len(answers.truth)
+    num = answers.rows
     value = {metric.name: float(metric.measure(answers, np.ones((1, num)))[0]) for metric in metrics}
     drawn: dict[str, list[Floats]] = {metric.name: [] for metric in metrics}
     for weight_RN in draws(num, resamples, seed, groups):
@@ -101,7 +102,7 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
                 f"{metric.name}: measures {' and '.join(metric.kinds)}, and these answers are {answers.kind}; "
                 f"metrics that fit: {', '.join(fit)}"
             )
-    if not len(answers.truth):
+    if not answers.rows:
         raise TunesmithError("no rows to measure: the split is empty, or all its rows were left out (see the ledger)")
     if answers.kind == "text":
         _check_text(answers)
@@ -110,6 +111,8 @@ def check(metrics: Sequence[Metric], answers: Answers) -> None:
                              "tokens, their log-probabilities before training, their rewards")  # fmt: skip
     for what in ("scores",) if answers.kind == "text" else ("truth", "predicted", "scores"):
         column = getattr(answers, what)
+        if what == "scores" and answers.kind == "pairs" and np.isnan(column[:, UNTOLD]).all():
+            column = np.delete(column, UNTOLD, 1)  # of a reward model nobody knows log-probabilities
         if column is not None and not np.isfinite(column).all():
             rows = np.flatnonzero(~np.isfinite(column.reshape(len(column), -1)).all(1))
             raise TunesmithError(

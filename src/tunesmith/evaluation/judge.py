@@ -11,7 +11,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.intervals import intervals
 from tunesmith.metrics import METRICS, Answers, Beside, Metric
 from tunesmith.plan import Plan
-from tunesmith.tasks import Array, Facts, Task
+from tunesmith.tasks import Array, Encoded, Facts, Task
 
 TAUGHT = 20_000
 """Most training rows that metrics learn from."""
@@ -31,11 +31,13 @@ def metrics_of(names: Sequence[str], *, labels: int) -> list[Metric]:
     return found
 
 
-def answers_of(task: Task, logits_NC: Array, truth: Array, facts: Facts) -> Answers:
-    """What the network's logits answer, ready for metrics."""
+def answers_of(task: Task, logits_NC: Array, encoded: Encoded, facts: Facts) -> Answers:
+    """What the network's logits of labelled rows answer, beside the truth, ready for metrics."""
     predicted, scores = task.answer(logits_NC, facts)
     positive = getattr(task, "positive_index", lambda facts: None)(facts)
-    return Answers(task.kind, truth, predicted, scores, facts.labels, positive)
+    words, truth = encoded.words, task.truth(encoded, facts)
+    labels = facts.labels if words is None else facts.labels + words.strange
+    return Answers(task.kind, truth, predicted, scores, labels, positive, words=words)
 
 
 def with_questions(
@@ -62,10 +64,10 @@ class Judge:
         """The plan's metrics."""
         return metrics_of(self.plan.metric_names, labels=len(self.facts.labels))
 
-    def quick(self, logits_NC: Array, truth: Array) -> dict[str, float]:
+    def quick(self, logits_NC: Array, encoded: Encoded) -> dict[str, float]:
         """Plain values, during training."""
-        answers = answers_of(self.plan.task, logits_NC, truth, self.facts)
-        one = np.ones((1, len(truth)))
+        answers = answers_of(self.plan.task, logits_NC, encoded, self.facts)
+        one = np.ones((1, answers.rows))
         return {m.name: float(m.measure(answers, one)[0]) for m in self.metrics if not m.reads_text}
 
     def full(self, answers: Answers, *, written: bool = True, taught: bool = True) -> Table:

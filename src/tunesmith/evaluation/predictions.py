@@ -14,6 +14,7 @@ from tunesmith.metrics import Answers
 from tunesmith.model import Model
 from tunesmith.prepare import Prepared
 from tunesmith.tasks._pairs import answers_in
+from tunesmith.tasks._tagging import told
 
 
 def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dict[str, Answers]) -> None:
@@ -28,13 +29,15 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
         columns["source"] += [r.source for r in records]
         columns["row"] += [r.row for r in records]
         columns["line"] += [r.line for r in records]
-        columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.texts) for r in records]
+        columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.shown) for r in records]
         columns["truth"] += _truth(each, [r.cells.get(prepared.roles.label or "") for r in records])
-        added = model.plan.task.columns(each.predicted, each.scores, model.facts)
+        added = model.plan.task.columns(each.predicted, each.scores, model.facts, each.words)
         if each.kind == "text" and each.scores is not None:
             added |= {"nll": each.scores[:, 0].tolist(), "tokens": each.scores[:, 1].astype(int).tolist()}
         if each.kind == "pairs":
             added |= _pairs(each, records)
+        if any(e.kind == "text" and any(len(t) > 1 for t in e.truth) for e in answers.values()):
+            added["references"] = [list(t) for t in each.truth]
         if each.kind == "vectors":
             added["query"] = each.truth[:, 1].astype(int).tolist()
         for name, values in added.items():
@@ -61,6 +64,9 @@ def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
         return [str(references[0]) for references in answers.truth]
     if answers.kind == "pairs":
         return ["first" if wins else "second" for wins in answers.truth == 1]
+    if answers.words is not None:
+        spans = told(answers.words, np.asarray(answers.truth), answers.labels)
+        return [json.dumps(each, ensure_ascii=False) for each in spans]
     if answers.kind in ("numbers", "vectors"):
         return [float(v) for v in answers.truth.reshape(len(answers.truth), -1)[:, 0]]
     if answers.kind == "multilabel":

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tunesmith.evaluation import report_data, report_training
+from tunesmith.evaluation import report_data, report_pictures, report_training
 from tunesmith.evaluation.report_blocks import Section
 from tunesmith.evaluation.report_confidence import confidence
 from tunesmith.evaluation.report_forgetting import forgetting
+from tunesmith.evaluation.report_instalments import instalments
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
@@ -42,8 +43,11 @@ def sections(results: Results) -> list[Section]:
         classes(results),
         confidence(results),
         mistakes(results),
+        report_pictures.pictures(results),
+        report_pictures.augmented(results),
         slices(results),
         forgetting(results),
+        instalments(results),
         report_training.learnt(results),
         report_training.cost(results),
         report_training.proof(results),

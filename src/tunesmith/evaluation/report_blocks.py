@@ -11,7 +11,10 @@ from tunesmith.metrics import METRICS
 
 PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy", "reward_accuracy", "win_rate")
 """Metrics that are shares of rows, which most people read best as percent."""
-SHORT = {"majority": "most frequent", "tfidf": "word counts", "probe": "frozen base"}
+SHORT = {
+    "majority": "most frequent", "longer": "longer answer", "tfidf": "word counts", "pixels": "small pictures",
+    "probe": "frozen base", "dictionary": "word list",
+}  # fmt: skip
 NBSP = "\u00a0"
 
 

@@ -118,9 +118,11 @@ def balance(results: Results) -> Section:
          Cell("", "", found.get(splits[0], 0) / most if most else 0.0)]
         for label, found in ordered
     ]  # fmt: skip
-    header = ["Class", *(s.capitalize() for s in splits)]
-    table = Table("Rows by class and split", [*header, ""], rows, folded=len(rows) > MANY)
-    return Section("classes", "Class balance", [Note(_told(ordered, splits)), table])
+    noun, what = ("Type", "Spans by type") if results.kind == "tags" else ("Class", "Rows by class and split")
+    header = [noun, *(s.capitalize() for s in splits)]
+    table = Table(what, [*header, ""], rows, folded=len(rows) > MANY)
+    told = [] if results.kind == "tags" else [Note(_told(ordered, splits))]
+    return Section("classes", "Class balance", [*told, table])
 
 
 def _counted(results: Results) -> dict[str, dict[str, int]]:

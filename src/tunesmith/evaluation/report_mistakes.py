@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tunesmith.evaluation.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class
+from tunesmith.evaluation import report_spans
+from tunesmith.evaluation.curves import UNKNOWN, ClassRow, confusion, most_confident_errors, per_class, wilson
 from tunesmith.evaluation.plots import Bars, Frame, columns, number, scatter
 from tunesmith.evaluation.report_blocks import (
     Block,
@@ -22,8 +23,8 @@ from tunesmith.evaluation.report_blocks import (
 )
 from tunesmith.evaluation.report_heat import SHOWN, heat, most_confused
 from tunesmith.evaluation.report_read import Part, Results
-from tunesmith.metrics import Answers, Ints
-from tunesmith.metrics._pairs import SECOND_TOKENS, margins
+from tunesmith.metrics import Answers, Floats, Ints
+from tunesmith.metrics._pairs import FIRST_TOKENS, SECOND_TOKENS, UNTOLD, margins
 
 MANY = 25
 LONGEST = 400
@@ -39,6 +40,8 @@ def confusions(results: Results) -> Section:
         return Section("confusion", "Answers against the truth", _numbers(part))
     if results.kind == "pairs":
         return Section("confusion", "By how much better answers win", _margins(part))
+    if results.kind == "tags":
+        return Section("confusion", "What is mixed up", report_spans.confusion(part, results.split))
     if results.kind == "multilabel" or part.answers.kind != "classes":
         return Section("confusion", "What is mixed up")
     labels, matrix = confusion(part.answers)
@@ -99,11 +102,30 @@ def _margins(part: Part) -> list[Block]:
     wins, losses = int((margin_N > 0).sum()), int((margin_N < 0).sum())
     how = (
         f"Right of 0 the better side has the higher reward ({count(wins, 'row')}), left of it the worse one "
-        f"({count(losses, 'row')}). A reward is beta times how much likelier than before training an answer has become "
-        "(for orpo and simpo: times how likely a token of it is); where a row has one answer, it is compared with the "
-        "reward that answers to other questions have on average."
+        f"({count(losses, 'row')}). "
     )
-    return [Figure("Margins", bars, how)]
+    if scored := bool(np.isnan(part.answers.scores[:, UNTOLD]).all()):  # type: ignore[index]
+        how += "A reward is what the model scores an answer with: one higher by 1 wins with odds of e to 1."
+    else:
+        how += (
+            "A reward is beta times how much likelier than before training an answer has become (for orpo and simpo: "
+            "times how likely a token of it is); where a row has one answer, it is compared with the reward that "
+            "answers to other questions have on average."
+        )
+    return [Figure("Margins", bars, how), *([_by_length(part, margin_N)] if scored else [])]
+
+
+def _by_length(part: Part, margin_N: Floats) -> Table:
+    """Does a reward model only count words? Its accuracy where the better answer is the longer one, and where not."""
+    assert part.answers.scores is not None
+    more_N = part.answers.scores[:, FIRST_TOKENS] - part.answers.scores[:, SECOND_TOKENS]
+    sides = (("longer", more_N > 0), ("as long", more_N == 0), ("shorter", more_N < 0))
+    rows = []
+    for name, which_N in sides:
+        wins, total = int((margin_N[which_N] > 0).sum()), int(which_N.sum())
+        rows.append([Cell(name), cell(total), _share(wins / total, wilson(wins, total)) if total else Cell("–")])
+    header = ["The better answer is", "Rows", "Scored higher"]
+    return Table("Does it only count words? By length in tokens, with 95 % intervals", header, rows)
 
 
 def classes(results: Results) -> Section:
@@ -111,6 +133,8 @@ def classes(results: Results) -> Section:
     part = results.part
     if part is None or results.kind in ("numbers", "text", "pairs", "vectors") or not len(part):
         return Section("per-class", "Class by class")
+    if results.kind == "tags":
+        return Section("per-class", "Type by type", report_spans.by_type(results, part))
     noun = "label" if results.kind == "multilabel" else "class"
     level = float(results.measured.get("level", 0.95))
     found = sorted(per_class(part.answers, level), key=lambda row: (row.f1, -row.support))
@@ -150,6 +174,8 @@ def mistakes(results: Results) -> Section:
     if part is None or not len(part):
         return Section("mistakes", "Most confident errors")
     title = _TITLES.get(results.kind, "Most confident errors")
+    if results.kind == "tags":
+        return Section("mistakes", title, report_spans.mistakes(part))
     rows = _wrong(part)
     if not len(rows):
         return Section("mistakes", title, [Note("No row was answered wrongly.", "good")])

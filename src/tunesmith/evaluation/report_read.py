@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import yaml
 from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json
 from tunesmith.metrics import Answers, Kind
+from tunesmith.tasks import TASKS
 
-KINDS: dict[str, Kind] = {"multilabel": "multilabel", "regress": "numbers", "generate": "text", "prefer": "pairs",
-                          "embed": "vectors"}  # fmt: skip
-"""Task -> kind of answers; every other task answers classes."""
+
+def kind_of(plan: dict[str, Any]) -> Kind:
+    """Kind of answers of the task of a plan; a task that is not here any more answered classes."""
+    name = named(plan.get("task"))
+    return TASKS.find(name).kind if name in TASKS.names() else "classes"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Part:
     """File and line (or row) of each row."""
     compared: list[tuple[str, str]]
     """Of pairs: both answers of each row; empty for others."""
+    marked: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
+    """Of tags: true and answered spans of each row; empty for others."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -50,11 +55,13 @@ class Results:
     provenance: dict[str, Any]
     parts: dict[str, Part]
     """By split."""
+    pictures: dict[str, Any] = field(default_factory=dict)
+    """pictures.json, of runs on images."""
 
     @property
     def kind(self) -> Kind:
         """Kind of answers."""
-        return KINDS.get(named(self.plan.get("task")), "classes")
+        return kind_of(self.plan)
 
     @property
     def split(self) -> str:
@@ -101,11 +108,12 @@ def read(run: Path) -> Results:
         raise TunesmithError(f"{run}: not a run folder (plan.yaml is missing). Give the folder that `train` printed")
     text = (run / "plan.yaml").read_text(encoding="utf-8")
     plan, facts = yaml.safe_load(text), _json(run / "facts.json", {})
-    kind = KINDS.get(named(plan.get("task")), "classes")
+    kind = kind_of(plan)
     return Results(
         run.resolve().name, text, plan, facts, _json(run / "data.json", {}), _history(run / "history.jsonl"),
         _json(run / "metrics.json", {}), _json(run / "learnt.json", []), _json(run / "warnings.json", []),
         _json(run / "provenance.json", {}), _predictions(run / "predictions.parquet", kind, plan, facts),
+        _json(run / "pictures.json", {}),
     )  # fmt: skip
 
 
@@ -137,11 +145,17 @@ def _predictions(path: Path, kind: Kind, plan: dict[str, Any], facts: dict[str, 
     texts = ["" if t is None else str(t) for t in columns.get("text", [""] * len(splits))]
     places = _places(columns, len(splits))
     both = list(zip(columns.get("answer_first", []), columns.get("answer_second", []), strict=True))
+    marked = [(json.loads(a), json.loads(b)) for a, b in zip(columns["truth"], columns["prediction"], strict=True)
+              if kind == "tags"]  # fmt: skip
     found = {}
     for name in dict.fromkeys(splits.tolist()):
         rows = np.flatnonzero(splits == name)
         found[name] = Part(
-            answers.take(rows), [texts[i] for i in rows], [places[i] for i in rows], [both[i] for i in rows if both]
+            answers.take(rows),
+            [texts[i] for i in rows],
+            [places[i] for i in rows],
+            [both[i] for i in rows if both],
+            [marked[i] for i in rows if marked],
         )
     return found
 
@@ -163,9 +177,11 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
     if kind == "text":
         known = {"nll", "tokens"} <= set(columns)
         read = np.array([columns["nll"], columns["tokens"]], dtype=np.float64).T if known else None
-        return Answers.of_texts([(text,) for text in truth], predicted, read)
+        return Answers.of_texts(columns.get("references") or [(text,) for text in truth], predicted, read)
     if kind == "pairs":
         return _pairs(columns)
+    if kind == "tags":  # what is shown of these is their spans, `Part.marked`
+        return Answers(kind, np.zeros(len(truth)), np.zeros(len(truth)))
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))
     if kind == "vectors":

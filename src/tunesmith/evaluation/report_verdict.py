@@ -15,6 +15,7 @@ UNITS = ("mae", "rmse")
 PLAIN = {
     "macro_f1": "which counts every class alike, however rare (1 is perfect)",
     "micro_f1": "which weighs labels that are missed against labels that are wrong (1 is perfect)",
+    "span_f1": "which weighs spans that are missed against wrong ones; both ends and the type must fit (1: perfect)",
     "spearman": "which says how well it puts rows in order (0 is chance, 1 is perfect)",
     "pearson": "which says how well its answers follow the truth (0 is chance, 1 is perfect)",
 }
@@ -80,6 +81,7 @@ def question(results: Results) -> str:
     """What was asked, in a sentence."""
     task = results.plan.get("task")
     columns = task if isinstance(task, dict) else {}
+    columns = columns | {"text": columns["tokens"]} if columns.get("tokens") else columns
     text, answer = (str(columns.get(k) or v) for k, v in (("text", "text"), ("label", "label")))
     pair = f" and “{columns['pair']}”" if columns.get("pair") else ""
     num = len(results.facts.get("labels") or ())
@@ -88,6 +90,7 @@ def question(results: Results) -> str:
         "multilabel": f"to find every fitting label of “{answer}”, out of {num}, for “{text}”{pair}",
         "numbers": f"to estimate the number “{answer}” from “{text}”{pair}",
         "text": "to answer as its rows do",
+        "tags": f"to mark the {num // 2} types of spans of “{answer}” in “{text}”",
         "pairs": "to prefer what its rows say is the better answer",
         "vectors": "to bring the vectors of texts that belong together near each other",
     }[results.kind]
@@ -219,18 +222,24 @@ def _corrected(comparisons: list[Paired]) -> str:
 
 
 def _baseline(name: str, kind: str = "classes") -> str:
-    always = {"numbers": "always giving the same number", "multilabel": "always giving the most frequent labels"}
+    always = {
+        "numbers": "always giving the same number", "multilabel": "always giving the most frequent labels",
+        "tags": "the same tag on each word",
+    }  # fmt: skip
     return {
         "majority": always.get(kind, "always giving the most frequent answer"),
+        "longer": "always taking the longer answer",
         "tfidf": "a simple word-count model (TF-IDF)",
         "probe": "the base without fine-tuning (a linear model on top of it)",
         "untuned": "the base without fine-tuning",
+        "dictionary": "a list of words with the most frequent tag of each",
     }.get(name, f"“{name}”")
 
 
 def _short(name: str) -> str:
-    words = {"majority": "guessing the most frequent answer", "tfidf": "a simple word-count model",
-             "probe": "the base without fine-tuning", "untuned": "the base without fine-tuning"}  # fmt: skip
+    words = {"majority": "guessing the most frequent answer", "longer": "taking the longer answer",
+             "tfidf": "a simple word-count model", "probe": "the base without fine-tuning",
+             "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 

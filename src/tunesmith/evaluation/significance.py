@@ -56,9 +56,9 @@ def paired_bootstrap(  # noqa: PLR0913
     p is twice the smaller share of draws in which the difference is <= 0 or >= 0, with one added so that it is never 0.
     """
     _check_pair(metric, a, b)
-    plain = np.ones((1, len(a.truth)))
+    plain = np.ones((1, a.rows))
     value = float((metric.measure(a, plain) - metric.measure(b, plain))[0])
-    parts = [metric.measure(a, w) - metric.measure(b, w) for w in draws(len(a.truth), resamples, seed, groups)]
+    parts = [metric.measure(a, w) - metric.measure(b, w) for w in draws(a.rows, resamples, seed, groups)]
     drawn_R = np.concatenate(parts)
     interval = spread(value, drawn_R, level)
     defined = drawn_R[~np.isnan(drawn_R)]
@@ -77,7 +77,7 @@ def paired_permutation(
     """
     _check_pair(metric, a, b)
     both = _stacked(a, b)
-    group_N = number(groups, len(a.truth)) if groups is not None else np.arange(len(a.truth))
+    group_N = number(groups, a.rows) if groups is not None else np.arange(a.rows)
     value = _of_swaps(metric, both, np.zeros((1, len(group_N))))[0]
     swap_RG, exact = _swaps(int(group_N.max()) + 1, resamples, seed)
     step = max(1, CELLS // (2 * len(group_N)))
@@ -106,7 +106,8 @@ def _stacked(a: Answers, b: Answers) -> Answers:
     scores = None if a.scores is None or b.scores is None else np.concatenate([a.scores, b.scores])
     truth, predicted = np.concatenate([a.truth, b.truth]), np.concatenate([a.predicted, b.predicted])
     asked = None if a.asked is None else np.concatenate([a.asked, a.asked])
-    return Answers(a.kind, truth, predicted, scores, a.labels, a.positive, asked, a.beside)
+    words = None if a.words is None or b.words is None else a.words.above(b.words)
+    return Answers(a.kind, truth, predicted, scores, a.labels, a.positive, asked, words, a.beside)
 
 
 def _check_pair(metric: Metric, a: Answers, b: Answers) -> None:
@@ -114,7 +115,7 @@ def _check_pair(metric: Metric, a: Answers, b: Answers) -> None:
     check([metric], b)
     if a.kind != b.kind or a.labels != b.labels or not np.array_equal(a.truth, b.truth):
         raise TunesmithError(
-            f"the two models were not measured on the same rows ({len(a.truth)} and {len(b.truth)} rows, "
+            f"the two models were not measured on the same rows ({a.rows} and {b.rows} rows, "
             f"{len(a.labels)} and {len(b.labels)} labels); evaluate both on one file, in one order"
         )
 

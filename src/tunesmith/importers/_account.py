@@ -36,7 +36,7 @@ class To:
     path: str
     convert: Callable[[Any], Any] = lambda value: value
     when: str | None = None
-    """Name of the task or method that must be asked for, where the key means nothing without it."""
+    """Task, method or loss that must be asked for, where the key means nothing without it."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Account:
                 self._follow(key, rule, value)
 
     def _follow(self, key: str, rule: To, value: Any) -> None:
-        if rule.when not in (None, self.at("task.name"), self.at("method.name")):
+        if rule.when not in (None, self.at("task.name"), self.at("method.name"), self.at("task.loss")):
             self.idle(key, f"belongs to {rule.when}, which this file does not ask for")
             return
         try:

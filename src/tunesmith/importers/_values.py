@@ -66,6 +66,27 @@ def above_zero(value: Any) -> float:
     raise Unfit("must be above 0 in a plan")
 
 
+def from_zero(value: Any) -> float:
+    """A number from 0 on."""
+    if (found := number(value)) >= 0:
+        return found
+    raise Unfit("must not be below 0 in a plan")
+
+
+def smoothing(value: Any) -> float:
+    """Share of pairs that are taken to be labelled the wrong way round."""
+    if (found := from_zero(value)) < 0.5:
+        return found
+    raise Unfit("half of the pairs or more cannot be labelled the wrong way round")
+
+
+def sft_weight(value: Any) -> Any:
+    """TRL's weight of the loss of the chosen answer."""
+    return Near(from_zero(value), "weighs the mean over rows of the mean loss of a token; there, over all tokens") if (
+        from_zero(value)
+    ) else 0.0  # fmt: skip
+
+
 def whole(value: Any) -> int:
     """A whole number above 0."""
     found = number(value)

@@ -18,7 +18,7 @@ TASKS: Mapping[str, Mapping[str, Any]] = {
     "text-regression": NUMBER, "text-single-column-regression": NUMBER, "text-scoring": NUMBER,
     "llm": TEXT, "llm-sft": TEXT, "llm-generic": TEXT, "llm-training": TEXT, "llm-finetuning": TEXT,
     "llm-dpo": {"name": "prefer", "loss": "dpo"}, "llm-orpo": {"name": "prefer", "loss": "orpo"},
-    "llm-reward": {"name": "prefer", "loss": "reward"},
+    "llm-reward": {"name": "reward"},
 }  # fmt: skip
 COLUMN = "the plan finds columns by their usual names; rename it"
 

@@ -74,7 +74,13 @@ RULES: Rules = {
     "loss_watchdog_*": Idle("a run whose loss cannot be right stops by itself"),
     "train_on_eos": Lost("the end of an answer is always learnt"), "roles_to_train": Lost("answers are learnt"),
     "default_system_message": Lost("system prompts come from the rows"), "chat_template_jinja": Lost("not a template"),
-    **each(Lost(NO_SETTING), "max_prompt_len rpo_alpha simpo_gamma cpo_alpha kto_*_weight dpo_*"),
+    "simpo_gamma": To("task.gamma", v.from_zero, "simpo"), "cpo_alpha": To("task.sft_weight", v.sft_weight, "simpo"),
+    "rpo_alpha": To("task.sft_weight", v.sft_weight, "dpo"),
+    "dpo_label_smoothing": To("task.label_smoothing", v.smoothing, "dpo"),
+    "kto_desirable_weight": To("task.desirable", v.above_zero, "kto"),
+    "kto_undesirable_weight": To("task.undesirable", v.above_zero, "kto"),
+    "center_rewards_coefficient": To("task.centering", v.from_zero, "reward"),
+    **each(Lost(NO_SETTING), "max_prompt_len dpo_*"),
     "unfrozen_parameters": Lost("write method.name: layers with method.pattern"), "relora*": Lost("not a method"),
     "gptq": Lost("a quantised base is nf4 or int8"), "bnb_config_kwargs*": Lost("base.quant has no further settings"),
     "embedding_lr*": Lost("one learning rate, and train.head_lr"), "lr_groups*": Lost("one rate, and train.head_lr"),
@@ -122,13 +128,13 @@ def _task(account: Account) -> None:
     loss = account.word("rl")
     if loss and loss not in LOSSES:
         raise account.refuse("rl", f"has no loss in the task prefer. Known: {', '.join(LOSSES)}")
-    account.put("task.name", "prefer" if loss or account.get("reward_model") is True else "generate")
+    account.put("task.name", "prefer" if loss else "generate")
     if loss:
         account.carry("rl", "task.loss", LOSSES[loss])
     elif account.get("reward_model") is True:
-        account.carry("reward_model", "task.loss", "reward")
+        account.carry("reward_model", "task.name", "reward")
     account.idle("reward_model", "off there")
-    if account.get("train_on_inputs") is True and not loss:
+    if account.get("train_on_inputs") is True and account.at("task.name") == "generate":
         account.carry("train_on_inputs", "task.learn", "all")
     account.idle("train_on_inputs", "off there: answers are learnt, here as well")
 
@@ -233,7 +239,7 @@ def _form(account: Account, here: str) -> str:
     if not isinstance(kind, str):
         return "auto"
     form = FORMATS.get(kind.split(".")[0].split(":")[0])
-    if account.at("task.name") == "prefer":
+    if account.at("task.name") in ("prefer", "reward"):
         account.idle(f"{here}.type", "pairs are found by their columns")
     elif form:
         account.carry(f"{here}.type", "task.format", form)

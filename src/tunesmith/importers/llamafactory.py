@@ -17,12 +17,14 @@ SUFFIXES = (".yaml", ".yml", ".json")
 STAGES: Mapping[str, dict[str, Any]] = {
     "sft": {"name": "generate"}, "pt": {"name": "generate", "format": "text", "learn": "all"},
     "dpo": {"name": "prefer", "loss": "dpo"}, "kto": {"name": "prefer", "loss": "kto"},
-    "rm": {"name": "prefer", "loss": "reward"},
+    "rm": {"name": "reward"},
 }  # fmt: skip
 LOSSES = {"sigmoid": "dpo", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
 KINDS = {"self_attn": "attention", "attn": "attention", "attention": "attention", "mlp": "feed_forward"}
 PARTS = "images, video and sound are not among the inputs"
 NO_SETTING = "the task prefer has no setting for it"
+NOT_KTO = ("dpo", "ipo", "simpo")
+"""Losses that take a share of the loss of the chosen answer."""
 NO_OPTIMIZER = "this optimizer is not among those of a plan"
 
 RULES: Rules = {
@@ -62,7 +64,11 @@ RULES: Rules = {
     "mixture_of_depths": Lost("the base keeps its layers"), "moe_aux_loss_coef": Lost("no loss is added"),
     "train_from_scratch": Lost("training starts from a pretrained base"), "use_llama_pro": Lost("no blocks are added"),
     "use_dft_loss": Lost("this loss is not among those of the task"),
-    **each(Lost(NO_SETTING), "pref_ftx pref_bco_weight dpo_label_smoothing simpo_gamma kto_*_weight ld_alpha"),
+    "simpo_gamma": To("task.gamma", v.from_zero, "simpo"),
+    "dpo_label_smoothing": To("task.label_smoothing", v.smoothing, "dpo"),
+    "kto_chosen_weight": To("task.desirable", v.above_zero, "kto"),
+    "kto_rejected_weight": To("task.undesirable", v.above_zero, "kto"),
+    **each(Lost(NO_SETTING), "pref_ftx pref_bco_weight ld_alpha"),
     "ref_model*": Lost("the reference is the base before training"),
     **each(Lost("there is no PPO"), "ppo_* reward_model*"),
     **each(Lost("OFT is not among the methods"), "oft_* module_dropout"),
@@ -113,6 +119,9 @@ def _task(account: Account) -> None:
         account.carry("pref_loss", "task.loss", LOSSES[loss])
     else:
         account.lose("pref_loss", "not among the losses of the task prefer; the plan says dpo instead")
+    weight = account.get("pref_ftx")
+    if account.at("task.loss") in NOT_KTO and isinstance(weight, (int, float)) and weight > 0:
+        account.carry("pref_ftx", "task.sft_weight", float(weight))
     for key, word in (("train_on_prompt", "all"), ("mask_history", "last")):
         if account.get(key) is True and stage == "sft":
             account.carry(key, "task.learn", word)

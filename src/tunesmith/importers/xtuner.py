@@ -15,7 +15,7 @@ TITLE = "XTuner"
 SUFFIXES = (".py",)
 MODELS: Mapping[str, dict[str, Any]] = {
     "SupervisedFinetune": {"name": "generate"}, "DPO": {"name": "prefer", "loss": "dpo"},
-    "ORPO": {"name": "prefer", "loss": "orpo"}, "RewardModel": {"name": "prefer", "loss": "reward"},
+    "ORPO": {"name": "prefer", "loss": "orpo"}, "RewardModel": {"name": "reward"},
 }  # fmt: skip
 FORMATS: Mapping[str, str] = {
     "alpaca_map_fn": "alpaca", "alpaca_zh_map_fn": "alpaca", "openai_map_fn": "messages", "pretrain_map_fn": "text",
@@ -40,7 +40,8 @@ RULES: Rules = {
     "model.lora.task_type": Idle("the task says it"),
     "model.lora.modules_to_save": Lost("further layers that are trained whole beside LoRA have no setting"),
     "model.ref_llm*": Lost("the reference is the base before training"),
-    "model.loss_type": Lost("not among the losses of the task prefer"), "model.penalty_type": Lost("no loss is added"),
+    "model.label_smoothing": To("task.label_smoothing", v.smoothing, "dpo"),
+    "model.loss_type": Lost("not among the losses of the task"), "model.penalty_type": Lost("no loss is added"),
     f"{ROWS}*pack*": Idle("rows always run end to end and never see each other"),
     f"{ROWS}.*template": To("task.template", _template), f"{ROWS}*max_length": To("task.max_tokens", v.whole),
     f"{ROWS}*map_fn*": Idle("says how rows are written"), f"{ROWS}*tokenizer.*": Idle("the base's own"),
@@ -106,6 +107,8 @@ def _model(account: Account) -> None:
     for name, value in MODELS[kind].items():
         account.put(f"task.{name}", value)
     account.carry("model.type", "task.name", MODELS[kind]["name"])
+    if kind == "RewardModel" and account.word("model.loss_type") == "ranking":
+        account.idle("model.loss_type", "the loss of the task reward")
     if kind == "DPO" and account.word("model.loss_type") in LOSSES:
         account.carry("model.loss_type", "task.loss", LOSSES[account.word("model.loss_type")])
     t.base(account, "model.llm.pretrained_model_name_or_path")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith.bases.family import Family
 from tunesmith.catalog import Catalog, Part
+from tunesmith.dialogue.virtual import Place
 from tunesmith.errors import TunesmithError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Method(Part):
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
+    whole: ClassVar[bool] = False
+    """Whether the whole model is what is saved, with everything in it that moved."""
     packs: ClassVar[bool] = True
     """Whether rows can run end to end: all it adds is inside the modules it found, or `virtual` tokens. Otherwise
     its rows run padded, those of similar length together."""
@@ -69,6 +72,10 @@ class Method(Part):
         """What `train.lr: auto` means with these settings."""
         return self.rate
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        """What that is multiplied by for this network."""
+        return 1.0
+
     def can_fold(self) -> bool:
         """Whether `fold` works with these settings."""
         return self.mergeable
@@ -89,12 +96,24 @@ class Method(Part):
         """Whether a batch must hold rows of one length, because padding would change the answer."""
         return False
 
+    def opens_in(self) -> Ecosystem:
+        """What opens the saved model, with these settings."""
+        return type(self).ecosystem
+
     def extra_tokens(self) -> int:
         """How many positions virtual tokens take from the base's limit."""
         return 0
 
+    def placement(self) -> Place:
+        """Where virtual tokens stand."""
+        return "start"
+
+    def num_front(self) -> int:
+        """How many virtual tokens are put before each row while it runs; those of other places are tokens of it."""
+        return self.extra_tokens() if self.placement() == "start" else 0
+
     def virtual(self, net: "nn.Module") -> "Tensor":
-        """The `extra_tokens` embeddings (P, E) that stand before each row, with gradients. Only asked where there are
+        """The `num_front` embeddings (P, E) that stand before each row, with gradients. Only asked where there are
         any."""
         raise AssertionError("a method with extra tokens says what they are")
 

@@ -9,10 +9,10 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.bases import quant
-from tunesmith.bases.family import Family, plain, purpose_of
+from tunesmith.bases.family import Family, VisionFamily, plain, purpose_of
 from tunesmith.bases.load import quiet
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import _weights
@@ -37,21 +37,35 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
             made = maker(**settings)
             peft.inject_adapter_in_model(made, plain(net), adapter_name=f"part{len(adapters(net)) + 1}")
             _activate_all(net)
+            _tell_strides(net)
             return net
         made = maker(
-            task_type=_TASK_TYPES[purpose_of(net)],
+            task_type=_TASK_TYPES.get(purpose_of(net)),
             modules_to_save=[h.split(".")[-1] for h in family.head] or None,
             base_model_name_or_path=base_name(net),
             **settings,
         )
-        return cast("nn.Module", _wrapper(net)(net, made))
+        return _tell_strides(_wrapper(net)(net, made))
+
+
+def _tell_strides(net: "nn.Module") -> "nn.Module":
+    """Let layers around convolutions answer for them: MobileNet's code asks for sizes, to pad as TensorFlow does."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from torch import nn
+
+    for module in net.modules():
+        if isinstance(module, BaseTunerLayer) and isinstance(base := module.get_base_layer(), nn.Conv2d):
+            for name in ("stride", "kernel_size", "dilation"):
+                setattr(module, name, getattr(base, name))
+    return net
 
 
 _TASK_TYPES = {
-    "classify": "SEQ_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM",
+    "classify": "SEQ_CLS", "tag": "TOKEN_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM",
     "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
 }  # fmt: skip
-"""PEFT has no type for masked language models; that of feature extraction takes any network and changes nothing."""
+"""PEFT has no type for masked language models; that of feature extraction takes any network of tokens and changes
+nothing. For images it wants none."""
 
 
 def _wrapper(net: "nn.Module") -> Any:
@@ -60,8 +74,8 @@ def _wrapper(net: "nn.Module") -> Any:
 
     return {
         "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
-        "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM,
-        "embed": peft.PeftModelForFeatureExtraction,
+        "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM, "image": peft.PeftModel,
+        "embed": peft.PeftModelForFeatureExtraction, "tag": peft.PeftModelForTokenClassification,
     }[purpose_of(net)]  # fmt: skip
 
 
@@ -142,7 +156,7 @@ def load(net: "nn.Module", folder: Path, kind: str) -> "nn.Module":
         tensors = load_file(str(folder / WEIGHTS))
         compare(folder / WEIGHTS, tensors_of(wrapped), tensors)
         peft.set_peft_model_state_dict(wrapped, tensors)
-    return cast("nn.Module", wrapped.eval().requires_grad_(False))
+    return _tell_strides(wrapped).eval().requires_grad_(False)
 
 
 def join(net: "nn.Module", folder: Path, name: str) -> None:
@@ -247,6 +261,8 @@ def check_layers(net: "nn.Module", family: Family, names: Sequence[str]) -> list
     """Full paths inside a block of linear layers given by their last names. Raises TunesmithError for one unknown."""
     from torch import nn
 
+    if isinstance(family, VisionFamily):
+        return _check_seen(net, family, names)
     blocks = family.block_list(net)
     stacks = dict.fromkeys(p for b in (blocks[0], blocks[-1]) for p, m in b.named_modules() if isinstance(m, nn.Linear))
     paths = list(stacks)  # the top block of an encoder-decoder has others than the lowest
@@ -260,6 +276,21 @@ def check_layers(net: "nn.Module", family: Family, names: Sequence[str]) -> list
             )
         chosen += [path for path in hits if path not in chosen]
     return chosen
+
+
+def _check_seen(net: "nn.Module", family: VisionFamily, names: Sequence[str]) -> list[str]:
+    """The names themselves, which may stand anywhere in a block, if layers of every block's kind have them."""
+    from torch import nn
+
+    kinds = (nn.Linear, nn.Conv2d)
+    known = {p for b in family.block_list(net) for p, m in b.named_modules() if isinstance(m, kinds)}
+    for name in names:
+        if not any(f".{path}".endswith(f".{name}") for path in known):
+            ends = sorted({path.split(".")[-1] for path in known})
+            raise TunesmithError(
+                f"method.targets: no layer of a {family.name} block is named '{name}'. Known: {', '.join(ends)}"
+            )
+    return list(names)
 
 
 def top_blocks(net: "nn.Module", family: Family, top: int | None, field: str = "method.top") -> range:

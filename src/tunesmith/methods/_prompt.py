@@ -3,6 +3,8 @@
 PEFT puts virtual tokens before the input. A head that reads the first position (BERT's pooler) then reads virtual
 token 0 and never sees [CLS]. So virtual token 0 starts as the embedding of the tokenizer's first special token: at
 the start the head reads a [CLS] that sees the other virtual tokens and the row, and the file format is PEFT's own.
+
+Other places than the front are for conversations alone, and are tokens of the rows (`_placed.py`, `dialogue.virtual`).
 """
 
 from pathlib import Path
@@ -10,16 +12,43 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.bases.family import Family, plain
 from tunesmith.bases.load import quiet
+from tunesmith.dialogue.virtual import Place
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, _weights
+from tunesmith.methods import Learnt, _peft, _weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from tunesmith.methods._placed import Words
 
 
 def vocabulary(net: "nn.Module") -> "Tensor":
     """Embeddings of all tokens (V, E) of the base; E is smaller than its width for some ELECTRA models."""
     return cast("Tensor", plain(net).get_input_embeddings().weight.detach())  # type: ignore[operator]
+
+
+def unseen(method: str, family: Family) -> str | None:
+    """Why virtual tokens cannot stand before an image."""
+    if family.purpose != "image":
+        return None
+    return f"{method} puts virtual tokens before a text, and {family.name} reads images. Use lora or adapter"
+
+
+def spread(net: "nn.Module") -> float:
+    """How far words differ: the mean standard deviation of the places of their embeddings, over about 4,096 of them."""
+    words = vocabulary(net)
+    return float(words[:: max(1, len(words) // 4096)].float().std(dim=0).mean())
+
+
+def rate_scale(net: "nn.Module") -> float:
+    """What a rate is multiplied by for a decoder, where it is meant for words with a spread of 0.023; encoders keep it.
+
+    A decoder whose words and states are all some times as large says the same (it normalises before each part), and
+    AdamW's steps then have to be larger by as much. At most 10: 0.3 for `prompt`, as in its paper.
+    """
+    if on_meta(net) or not _weights.family_in(net).decoder:
+        return 1.0
+    return min(10.0, spread(net) / 0.023)
 
 
 def sizes(net: "nn.Module", tokens: int) -> dict[str, int]:
@@ -39,19 +68,75 @@ def sizes(net: "nn.Module", tokens: int) -> dict[str, int]:
 
 def encoder(net: "nn.Module") -> Any:
     """PEFT's module that makes the virtual tokens."""
+    if (words := _within(net)) is not None:
+        return words.virtual
     return net.prompt_encoder["default"]  # type: ignore[index]
+
+
+def _within(net: "nn.Module") -> "Words | None":
+    from tunesmith.methods import _placed
+
+    return _placed.words_in(net)
 
 
 def made(net: "nn.Module") -> "Tensor":
     """The virtual tokens (P, E) as PEFT would put them before a row, with gradients."""
+    if (words := _within(net)) is not None:
+        return words.table()
     return cast("Tensor", net.get_prompt(batch_size=1)[0])  # type: ignore[operator]
 
 
 def virtual(net: "nn.Module") -> "Tensor":
     """The virtual tokens (P, E) as they are now."""
-    from tunesmith.methods import _peft
-
+    if (words := _within(net)) is not None:
+        return words.table().detach()
     return _peft.tensors_of(net)["prompt_embeddings"].detach()
+
+
+def put(wrapped: "nn.Module", place: Place) -> "nn.Module":
+    """The network that trains, of one that PEFT made virtual tokens for."""
+    from tunesmith.methods import _placed
+
+    return wrapped if place == "start" else _placed.inside(wrapped)
+
+
+def save(net: "nn.Module", folder: Path) -> None:
+    """The virtual tokens: in PEFT's format if they stand where PEFT puts them, else in our own."""
+    from tunesmith.methods import _placed
+
+    if (words := _placed.words_in(net)) is None:
+        _peft.save(net, folder)
+    else:
+        _placed.save(words, folder)
+
+
+def load(net: "nn.Module", family: Family, folder: Path, method: Any, kind: str) -> "nn.Module":
+    """A fresh base with what `save` wrote for a method with `tokens` and a `place`."""
+    from tunesmith.methods import _placed
+
+    if method.place == "start":
+        return _peft.load(net, folder, kind)
+    return _placed.load(net, family, folder, sizes(net, method.tokens))
+
+
+def place_objection(method: Any, plan: Any) -> str | None:
+    """Why the virtual tokens cannot stand where they should, in that plan."""
+    if method.place == "start" or plan is None or plan.task.talks:
+        return None
+    return (
+        f"{method.name}: place: {method.place} is a place in a conversation, and the rows of {plan.task.name} are "
+        "none. Remove place: virtual tokens then stand in front"
+    )
+
+
+def place_refusal(method: Any, family: Family) -> str | None:
+    """Why that family cannot have virtual tokens within rows."""
+    if method.place == "start" or family.purpose != "seq2seq":
+        return None
+    return (
+        f"{method.name}: an encoder-decoder ({family.name}) reads a source and no conversation; its virtual tokens "
+        "stand before that. Remove place, or set place: start"
+    )
 
 
 def on_meta(net: "nn.Module") -> bool:

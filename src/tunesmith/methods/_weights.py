@@ -73,6 +73,7 @@ class OwnWeights(Method):
     """A method that adds nothing to the base: the result is a whole plain model, and folding is no work. Abstract."""
 
     mergeable: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
 
     def moves_base(self) -> bool:
         """It is all that moves."""

@@ -9,6 +9,9 @@
 
 Houlsby et al. 2019, https://arxiv.org/abs/1902.00751; Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247; He et al.
 2022, https://arxiv.org/abs/2110.04366. The layer itself is in `tunesmith/peft.py`.
+
+In convolutional networks h + A(h) stands at the end of each branch, before the residual sum, and A is two convolutions
+of 1 x 1: the same bottleneck at every pixel (Rebuffi et al. 2018, https://arxiv.org/abs/1803.10082).
 """
 
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from tunesmith.bases.family import plain
+from tunesmith.bases.family import VisionFamily, plain
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import Ecosystem, Learnt, Method, _peft, _weights
 
@@ -54,6 +57,8 @@ class Adapter(Method):
         return True
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
+        if isinstance(family, VisionFamily):
+            return self._apply_to_seen(net, family)
         width = int(_weights.config(net).hidden_size)
         if self.reduction_factor > width:
             raise TunesmithError(
@@ -67,6 +72,29 @@ class Adapter(Method):
             "BottleneckConfig",
             target_modules=family.pattern(layers, _peft.top_blocks(net, family, self.top)),
             bottleneck_size=width // self.reduction_factor,
+            activation=self.activation,
+            scale=(4.0 if self.place == "parallel" else 1.0) if self.scale is None else self.scale,
+            dropout=self.dropout,
+            mode=mode,
+        )
+
+    def base_objection(self, family: "Family") -> str | None:
+        if isinstance(family, VisionFamily) and not family.attends and self.place != "pfeiffer":
+            return (
+                f"adapter: place {self.place} is in a block of a transformer, and {family.name} has convolutions, with "
+                "one place for an adapter: the end of a block's branch. Use pfeiffer"
+            )
+        return None
+
+    def _apply_to_seen(self, net: "nn.Module", family: VisionFamily) -> "nn.Module":
+        """Widths differ from stage to stage; each bottleneck is a share of its own."""
+        layers, mode = self._place(family) if family.attends else ((family.branch,), "output")
+        return _peft.wrap(
+            net,
+            family,
+            "BottleneckConfig",
+            target_modules=family.pattern(layers, _peft.top_blocks(net, family, self.top)),
+            reduction=self.reduction_factor,
             activation=self.activation,
             scale=(4.0 if self.place == "parallel" else 1.0) if self.scale is None else self.scale,
             dropout=self.dropout,

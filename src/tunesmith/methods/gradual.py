@@ -45,7 +45,7 @@ class Gradual(_weights.OwnWeights):
     def thaw(self, net: "nn.Module", family: "Family", epoch: int) -> None:
         total = len(family.block_list(net))
         # a language model has no new head that could begin alone
-        awoken = epoch // self.every + (family.purpose != "classify")
+        awoken = epoch // self.every + (not family.headed)
         first = total - min(awoken, self.depth or total)
 
         def awake(name: str, _: "nn.Parameter") -> bool:

@@ -25,7 +25,7 @@ class Head(_weights.OwnWeights):
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         _weights.only(net, family, lambda name, parameter: False)
-        if family.purpose != "classify":
+        if not family.headed:
             for parameter in _word_head(net, family):
                 parameter.requires_grad_(True)
         elif not self.pooler:

@@ -31,6 +31,11 @@ class IA3(Method):
     prefer: ClassVar[str] = "thousands of tuned models must be kept: a few vectors each, nothing left at run time"
     source: ClassVar[str] = "Liu et al. 2022, https://arxiv.org/abs/2205.05638"
 
+    def base_objection(self, family: "Family") -> str | None:
+        if family.key:
+            return None
+        return f"ia3 scales keys and values, and {family.name} has no attention. Use lora, adapter or bitfit"
+
     def keeps_base(self) -> bool:
         return True
 

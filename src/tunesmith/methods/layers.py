@@ -161,5 +161,8 @@ def _of_kind(name: str, net: "nn.Module", family: "Family", kinds: tuple[Kind, .
     return (
         ("attention" in kinds and in_block in attention)
         or ("feed_forward" in kinds and in_block in feed_forward)
-        or ("norms" in kinds and type(plain(net).get_submodule(module)).__name__.endswith(("LayerNorm", "RMSNorm")))
+        or (
+            "norms" in kinds
+            and type(plain(net).get_submodule(module)).__name__.endswith(("LayerNorm", "RMSNorm", "BatchNorm2d"))
+        )
     )

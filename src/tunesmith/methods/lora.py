@@ -68,6 +68,16 @@ class LoRA(Method):
             return "lora: targets is empty, so nothing would learn; give layer names, or qv, attention or all"
         return None
 
+    def base_objection(self, family: "Family") -> str | None:
+        if family.query:
+            return None
+        if self.targets in ("qv", "attention"):
+            return f"lora: targets {self.targets}, and {family.name} has no attention; use targets: all"
+        if self.variant in ("adalora", "vera") or self.init == "pissa":
+            odd = "init pissa" if self.init == "pissa" else f"variant {self.variant}"
+            return f"lora: {odd} updates matrices, and the layers of {family.name} are convolutions; use variant lora"
+        return None
+
     def moves_base(self) -> bool:
         return self.init == "pissa"  # what A and B start with is taken out of the weight
 
@@ -173,12 +183,14 @@ def effective_rank(update: "Tensor") -> float:
 
 def _update(net: "nn.Module", path: str, layer: Any) -> "tuple[Tensor, Tensor]":
     """The change of a layer's weight and the base's weight, both in float32."""
-    weight = weight_of(layer.get_base_layer())
+    weight = weight_of(layer.get_base_layer()).flatten(1)  # a convolution is a matrix of patches
     name = next(n for n in layer.active_adapters if n in getattr(layer, "scaling", {n: None}))
-    update = cast("Tensor", layer.get_delta_weight(name)).detach().float()
+    update = cast("Tensor", layer.get_delta_weight(name)).detach().float().flatten(1)
     if name in getattr(layer, "lora_magnitude_vector", {}):
         norms = (weight + update).norm(dim=1, keepdim=True)
-        return layer.lora_magnitude_vector[name].weight.detach()[:, None] * (weight + update) / norms - weight, weight
+        return layer.lora_magnitude_vector[name].weight.detach().flatten()[:, None] * (
+            weight + update
+        ) / norms - weight, weight
     first = _pissa.start(net, path)
     if first is not None:  # the base in memory is the residual
         a0, b0 = first

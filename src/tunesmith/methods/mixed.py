@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tunesmith.dialogue.virtual import Place
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS, Ecosystem, Learnt, Method, _peft, _weights
 
@@ -31,6 +32,7 @@ FILE = "mixed.safetensors"
 _VIRTUAL = ("prompt", "ptuning", "prefix")
 _ALONE = {
     "full": "full already moves every weight, so there is nothing to add",
+    "expand": "expand makes a deeper network, which is saved whole",
     "head": "every method trains the head, so it adds nothing",
     "gradual": "gradual decides epoch by epoch what is frozen and would undo the other parts",
 }
@@ -114,11 +116,11 @@ class Mixed(Method):
         names = {id(p): name for name, p in net.named_parameters() if p.requires_grad}
         factors: dict[str, float] = {}
         for part in self.parts:
-            own = part.groups(net)
+            own, scale = part.groups(net), part.rate_scale(net)
             for parameter in _weights.memory(net)["parts"][_name(part)]:
                 name = names.get(id(parameter))
                 if name is not None:
-                    factors[name] = part.auto_rate() / rate * own.get(name, 1.0)
+                    factors[name] = scale * part.auto_rate() / rate * own.get(name, 1.0)
         heads = {name: 1.0 for name in factors if _is_head(net, name)}
         return factors | heads | _peft.head_factor(net, rate)
 
@@ -127,6 +129,9 @@ class Mixed(Method):
 
     def extra_tokens(self) -> int:
         return sum(part.extra_tokens() for part in self.parts)
+
+    def placement(self) -> Place:
+        return next((place for part in self.parts if (place := part.placement()) != "start"), "start")
 
     def before_step(self, net: "nn.Module", step: int, total: int) -> None:
         for part in self.parts:

@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 
 from tunesmith.bases.family import FAMILIES
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, Method, _peft, _prompt
+from tunesmith.methods import Learnt, Method, _peft, _prompt, _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,6 +49,8 @@ class Prefix(Method):
     def base_objection(self, family: "Family") -> str | None:
         if family.prefix:
             return None
+        if fault := _prompt.unseen("prefix", family):
+            return fault
         if family.purpose == "seq2seq":
             return (
                 f"prefix: PEFT 0.21 gives block i of the decoder of an encoder-decoder ({family.name}) the keys and "
@@ -73,8 +75,8 @@ class Prefix(Method):
             raise TunesmithError(f"method: {fault}")
         config: Any = net.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        settings = _prompt.sizes(net, self.tokens) | {"num_attention_heads": heads, "token_dim": heads * width}
+        made = {"num_attention_heads": heads, "token_dim": heads * _head_width(config)}
+        settings = _prompt.sizes(net, self.tokens) | made
         hidden = {"encoder_hidden_size": self.hidden or config.hidden_size} if self.projection else {}
         wrapped = _peft.wrap(net, family, "PrefixTuningConfig", prefix_projection=self.projection, **hidden, **settings)
         if not self.projection:
@@ -84,8 +86,14 @@ class Prefix(Method):
     def extra_tokens(self) -> int:
         return self.tokens
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        """Decoders whose heads are narrower than 64 want longer steps: fewer places of a key add up to a score."""
+        if self.projection or not _weights.family_in(net).decoder:
+            return 1.0
+        return min(10.0, max(1.0, 64 / _head_width(_weights.config(net))))
+
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
-        return _peft.head_factor(net, self.auto_rate())
+        return _peft.head_factor(net, self.auto_rate() * self.rate_scale(net))
 
     def save(self, net: "nn.Module", folder: Path) -> None:
         _peft.save(net, folder)
@@ -99,3 +107,7 @@ class Prefix(Method):
         norms = _prompt.virtual(net).float().view(shape).norm(dim=-1).mean(dim=0).tolist()
         rows = tuple((block, keys, values) for block, (keys, values) in enumerate(norms))
         return [Learnt("Mean length of the learnt keys and values by block", ("block", "keys", "values"), rows)]
+
+
+def _head_width(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from tunesmith.dialogue.virtual import Place
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, Method, _peft, _prompt
+from tunesmith.methods import Ecosystem, Learnt, Method, _peft, _prompt
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +29,10 @@ class Prompt(Method):
     name: Literal["prompt"] = "prompt"
     tokens: PositiveInt = 20
     """How many virtual tokens; they count towards the base's longest input."""
+    place: Place = "start"
+    """Where they stand. start: before everything, as PEFT has it. In conversations also after_bos (behind the beginning
+    token), after_system (behind the system text, before the history), before_last_user, or before_answer (right before
+    what the assistant writes); these are opened by Tunesmith alone, since PEFT would put them in front."""
     init: Literal["random", "vocab", "text"] = "vocab"
     """random: like words on average; vocab: words drawn at random; text: the words of `text`."""
     text: str | None = None
@@ -43,7 +48,10 @@ class Prompt(Method):
             return "prompt: init text needs a text to start from; set method.text, or init: vocab"
         if self.init != "text" and self.text is not None:
             return f"prompt: init {self.init} makes no use of text; remove text or set init: text"
-        return None
+        return _prompt.place_objection(self, plan)
+
+    def base_objection(self, family: "Family") -> str | None:
+        return _prompt.unseen("prompt", family) or _prompt.place_refusal(self, family)
 
     def keeps_base(self) -> bool:
         return True
@@ -58,7 +66,7 @@ class Prompt(Method):
         if not _prompt.on_meta(net):
             with torch.no_grad():
                 _prompt.encoder(wrapped).embedding.weight.copy_(self._start(net, family))
-        return wrapped
+        return _prompt.put(wrapped, self.place)
 
     def _start(self, net: "nn.Module", family: "Family") -> "Tensor":
         import torch
@@ -76,22 +84,32 @@ class Prompt(Method):
         return made
 
     def needs_equal_lengths(self, family: "Family") -> bool:
-        return family.decoder  # transformers then takes the last position of the batch as the last token of each row
+        # transformers then takes the last position of the batch as the last token of each row
+        return family.decoder and self.place == "start"
 
     def extra_tokens(self) -> int:
         return self.tokens
 
+    def placement(self) -> Place:
+        return self.place
+
+    def opens_in(self) -> Ecosystem:
+        return "plain" if self.place == "start" else "tunesmith"
+
     def virtual(self, net: "nn.Module") -> "Tensor":
         return _prompt.made(net)
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        return _prompt.rate_scale(net)
+
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
-        return _peft.head_factor(net, self.rate)
+        return _peft.head_factor(net, self.rate * self.rate_scale(net))
 
     def save(self, net: "nn.Module", folder: Path) -> None:
-        _peft.save(net, folder)
+        _prompt.save(net, folder)
 
     def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _peft.load(net, folder, "PROMPT_TUNING")
+        return _prompt.load(net, family, folder, self, "PROMPT_TUNING")
 
     def learnt(self, net: "nn.Module", family: "Family", tokenizer: Any) -> list[Learnt]:
         return _prompt.nearest(net, family, tokenizer)

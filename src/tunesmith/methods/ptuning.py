@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from tunesmith.methods import Learnt, Method, _peft, _prompt
+from tunesmith.dialogue.virtual import Place
+from tunesmith.methods import Ecosystem, Learnt, Method, _peft, _prompt
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +29,10 @@ class PTuning(Method):
     name: Literal["ptuning"] = "ptuning"
     tokens: PositiveInt = 20
     """How many virtual tokens; they count towards the base's longest input."""
+    place: Place = "start"
+    """Where they stand. start: before everything, as PEFT has it. In conversations also after_bos (behind the beginning
+    token), after_system (behind the system text, before the history), before_last_user, or before_answer (right before
+    what the assistant writes); these are opened by Tunesmith alone, since PEFT would put them in front."""
     encoder: Literal["mlp", "lstm"] = "mlp"
     """Network that makes the tokens: three dense layers, or a bidirectional LSTM and two."""
     hidden: PositiveInt = 128
@@ -37,6 +42,12 @@ class PTuning(Method):
     stays: ClassVar[str] = "its virtual tokens stand before every row and are no weights of the base"
     prefer: ClassVar[str] = "prompt tuning is unstable on your base: the encoder ties the tokens together"
     source: ClassVar[str] = "Liu et al. 2021, https://arxiv.org/abs/2103.10385"
+
+    def objection(self, plan: Any) -> str | None:
+        return _prompt.place_objection(self, plan)
+
+    def base_objection(self, family: "Family") -> str | None:
+        return _prompt.unseen("ptuning", family) or _prompt.place_refusal(self, family)
 
     def keeps_base(self) -> bool:
         return True
@@ -53,7 +64,7 @@ class PTuning(Method):
         )
         if not _prompt.on_meta(net):
             self._start(wrapped)
-        return wrapped
+        return _prompt.put(wrapped, self.place)
 
     def _start(self, net: "nn.Module") -> None:
         import torch
@@ -66,22 +77,32 @@ class PTuning(Method):
             last.bias.copy_(_prompt.first_token(net) - _prompt.virtual(net).mean(dim=0))
 
     def needs_equal_lengths(self, family: "Family") -> bool:
-        return family.decoder  # transformers then takes the last position of the batch as the last token of each row
+        # transformers then takes the last position of the batch as the last token of each row
+        return family.decoder and self.place == "start"
 
     def extra_tokens(self) -> int:
         return self.tokens
 
+    def placement(self) -> Place:
+        return self.place
+
+    def opens_in(self) -> Ecosystem:
+        return "plain" if self.place == "start" else "tunesmith"
+
     def virtual(self, net: "nn.Module") -> "Tensor":
         return _prompt.made(net)
 
+    def rate_scale(self, net: "nn.Module") -> float:
+        return min(4.0, _prompt.rate_scale(net))  # beyond, the network that makes the tokens becomes unsteady
+
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
-        return _peft.head_factor(net, self.rate)
+        return _peft.head_factor(net, self.rate * self.rate_scale(net))
 
     def save(self, net: "nn.Module", folder: Path) -> None:
-        _peft.save(net, folder)
+        _prompt.save(net, folder)
 
     def load(self, net: "nn.Module", family: "Family", folder: Path) -> "nn.Module":
-        return _peft.load(net, folder, "P_TUNING")
+        return _prompt.load(net, family, folder, self, "P_TUNING")
 
     def learnt(self, net: "nn.Module", family: "Family", tokenizer: Any) -> list[Learnt]:
         return _prompt.nearest(net, family, tokenizer)

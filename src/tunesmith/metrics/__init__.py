@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.catalog import Catalog, Part
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags"]
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -52,10 +53,12 @@ class Answers:
     first, 0 the second), `predicted` (N,) which has the higher reward (0.5 both alike), `scores` (N, 8) of
     [log-probability in nats of the first and of the second answer, their tokens, their log-probabilities before
     training, their rewards]. Where there is one answer (`loss: kto`), the second has no tokens, and its reward is the
-    point of reference.
+    point of reference. A reward model knows no log-probabilities: NaN in all rows.
     vectors: a row is two texts that were compared; `truth` (N, 2) is [how alike or how relevant they are, number of the
     query], `predicted` (N,) their similarity, or the place of the second among all answers to the first, from 1;
     `scores` (N, 1) the similarity. Rows of a query depend on each other and are drawn together (`groups`).
+    tags: a row is a text whose `words` (M of all texts, end to end) have a tag each; `truth`, `predicted` (M,) tag
+    numbers, `scores` (M, C); `labels` are O, then B- and I- of each type, those that training never saw at the end.
 
     Rows with truth -1 count as one further class that is never answered and has probability 0: wrong in accuracy,
     a class with recall 0 in macro averages, "not positive" in two-class metrics. This is what scikit-learn says of
@@ -71,6 +74,8 @@ class Answers:
     """Class number that counts as positive in two-class metrics; None = the last of two classes."""
     asked: NDArray[np.generic] | None = None
     """Kind text: (N,) objects, what each row asked, as a string; None where nobody knows."""
+    words: Words | None = field(default=None, repr=False)
+    """Kind tags: the words that answers belong to, and the rows that these belong to."""
     beside: Beside = field(default_factory=Beside, repr=False, compare=False)
     prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What metrics worked out for these rows (tokens, match counts), by name: an interval measures many times."""
@@ -95,14 +100,23 @@ class Answers:
         """What the rows that are drawn together share; None where each stands for itself."""
         return self.truth[:, 1] if self.kind == "vectors" else None
 
+    @property
+    def rows(self) -> int:
+        """Number N of rows: what is drawn and weighed."""
+        return len(self.truth) if self.words is None else len(self.words.texts)
+
     def take(self, rows: NDArray[np.bool_] | Ints) -> "Answers":
         """The answers of some rows, by mask or by number: a slice, or the rows whose label is known.
 
         Nothing prepared is carried over: texts are a corpus of their own, tokenised by their own language.
         """
+        words = self.words
+        if words is not None:
+            words, rows = words.take(rows)
         scores = None if self.scores is None else self.scores[rows]
         asked = None if self.asked is None else self.asked[rows]
-        return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], scores=scores, asked=asked)
+        truth, predicted = self.truth[rows], self.predicted[rows]
+        return replace(self, truth=truth, predicted=predicted, scores=scores, asked=asked, words=words)
 
 
 class Metric(Part):

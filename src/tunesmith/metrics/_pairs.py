@@ -10,6 +10,8 @@ from tunesmith.metrics import Answers, Floats
 
 FIRST, SECOND, FIRST_TOKENS, SECOND_TOKENS, FIRST_REFERENCE, SECOND_REFERENCE, FIRST_REWARD, SECOND_REWARD = range(8)
 """Columns of the scores of kind pairs."""
+UNTOLD = [FIRST, SECOND, FIRST_REFERENCE, SECOND_REFERENCE]
+"""Those that are NaN where answers are scored by a head and not by how likely they are."""
 
 
 def column(answers: Answers, which: int, name: str) -> Floats:

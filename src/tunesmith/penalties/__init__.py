@@ -13,7 +13,7 @@ Shape letters: B rows, C outputs.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,12 +36,19 @@ class Start:
     """Whether a name belongs to the embeddings of words."""
     kind: str
     """Kind of the task's answers (`Task.kind`)."""
+    old_losses: "Callable[[int], Iterable[Tensor]]"
+    """Losses, with a graph, of at most so many old rows, one after the other, in evaluation mode. Raises TunesmithError
+    where there are no old rows."""
+    taught: "Callable[[str | None], tuple[Any, Sequence[int]]]"
+    """(what a teacher says of each training row, (N, T) float32; which of our outputs its T are)."""
 
 
 @dataclass(frozen=True)
 class Said:
     """What the network said of some rows, and how to ask it again."""
 
+    rows: Sequence[int]
+    """Which of the training rows."""
     logits_BC: "Tensor"
     """With a graph."""
     again: "Callable[[], Tensor]"
@@ -76,6 +83,8 @@ class Penalty(Part):
 
     reads_outputs: ClassVar[bool] = False
     """Whether it needs the logits of rows, which tasks with a head have."""
+    reads_old: ClassVar[bool] = False
+    """Whether it looks at rows of earlier instalments."""
     moves: ClassVar[str] = ""
     """For a penalty on the base's own weights: what it does with them, to tell why a method that moves none leaves it
     without effect."""
@@ -88,6 +97,8 @@ class Penalty(Part):
                 f"{self.name} {self.moves}, and {plan.method.name} leaves the base's own weights alone: it would have "
                 "no effect. Remove it, or take a method that moves them (full, layers, gradual)"
             )
+        if self.reads_old and plan.task.kind not in ("classes", "multilabel", "numbers"):
+            return f"{self.name} looks at old rows with a label, and task {plan.task.name} keeps none. Remove it"
         if sum(each.name == self.name for each in plan.penalties) > 1:
             return f"{self.name} stands twice. Keep one of them"
         return None

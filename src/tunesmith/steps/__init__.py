@@ -8,7 +8,7 @@ from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 
-Scope = Literal["every_row", "pool", "train"]
+Scope = Literal["every_row", "pool", "split", "train"]
 
 
 class Step(Part):
@@ -16,6 +16,8 @@ class Step(Part):
 
     - `every_row`: a pure function of one row; applied to all rows, held-out ones too, and again at prediction time.
     - `pool`: looks at all rows of the training file before it is split; never sees given validation or test files.
+    - `split`: each split, after splitting, and labelled files that are judged; a row may become several. Its `run` is
+      given the plan as well (`plan=`).
     - `train`: the training split alone, after splitting.
     """
 

@@ -18,8 +18,6 @@ from tunesmith.data.rows import Index, chosen, ids, reweighed
 from tunesmith.errors import TunesmithError
 from tunesmith.steps import Scope, Step
 
-_WITHOUT_CLASSES = frozenset({"regress", "embed", "generate", "prefer", "tag", "multilabel"})
-
 
 class Balance(Step):
     """After the split, so that held-out rows keep the proportions of real life."""
@@ -35,7 +33,7 @@ class Balance(Step):
     prefer: ClassVar[str] = "Rare classes that matter. weights loses and repeats nothing; under suits very large files."
 
     def objection(self, plan: Any) -> str | None:
-        if plan.task.name in _WITHOUT_CLASSES:
+        if plan.task.kind != "classes":
             return f"balance needs one class a row, and task {plan.task.name} has none. Take balance out of steps"
         if sum(step.name == self.name for step in plan.steps) > 1:
             return "balance stands twice in steps. Keep one of them"

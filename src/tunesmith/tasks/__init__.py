@@ -6,7 +6,7 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from tunesmith.bases.family import Family, Purpose
+from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.table import Table
+from tunesmith.data.words import Words, ranges
 from tunesmith.dialogue.templates import Template
 from tunesmith.tasks._wording import Wording
 
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from tunesmith.tasks._relations import Pull, Relations
 
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags"]
 Array = NDArray[Any]
 Rows = Sequence[int] | NDArray[np.int64]
 """Numbers of rows."""
@@ -88,6 +92,8 @@ class Facts(BaseModel):
     """Language tasks: what writing stops at."""
     wording: Wording | None = None
     """Classification by label words: the question as this base reads it."""
+    augment: tuple[Any, ...] = ()
+    """Images: how those to learn from are changed each time they are shown."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
     notes: dict[str, str] = {}
@@ -104,6 +110,29 @@ class Slots:
     def places(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """(B, count): the places of some rows."""
         return self.first[np.asarray(rows, dtype=np.int64), None].astype(np.int64) + np.arange(self.count)
+
+
+@dataclass
+class Windows:
+    """Texts whose answers belong to words, cut into windows, which are the rows that the network reads. Each word is
+    answered in one of them. Shape letters: W windows, M words."""
+
+    texts: NDArray[np.int64]
+    """(N + 1,): where the windows of each text begin."""
+    parts: NDArray[np.int64]
+    """(W + 1,): where the words that each window answers begin."""
+    places: NDArray[np.int64]
+    """(M,): which of the places that its window reads is a word's."""
+    follows: NDArray[np.bool_]
+    """(M,): whether the tokenizer put it into one piece with the word before it, which it can only continue."""
+
+    def pick(self, texts: NDArray[np.int64]) -> "tuple[Windows, NDArray[np.int64]]":
+        """The windows of some texts, and their numbers."""
+        own = ranges(self.texts, texts)
+        words = ranges(self.parts, own)
+        counts = (np.diff(self.texts)[texts], np.diff(self.parts)[own])
+        texts, parts = (np.concatenate([[0], np.cumsum(count)]) for count in counts)
+        return Windows(texts, parts, self.places[words], self.follows[words]), own
 
 
 @dataclass
@@ -149,11 +178,36 @@ class Encoded:
     """What the loss of a whole step wants of each vector, where the step is run in several pieces (`Task.faced`)."""
     reference: NDArray[np.float64] | None = None
     """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
+    mix: Any = None
+    """What the images of a step were mixed with (`_augment.Mix`)."""
+    pixels: Pixels | None = None
+    """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
+    reads: Ragged | None = None
+    """Where a head reads any number of places of a row: these, ascending. Targets then are theirs, end to end."""
+    windows: Windows | None = None
+    """Where answers belong to words: how texts became rows."""
+    words: Words | None = None
+    """The words of these texts; outputs are one each."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of these rows."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def worded(self, vocabulary: int) -> "Encoded":
+        """Without virtual tokens, which have numbers from `vocabulary` on: as a network reads them that has none."""
+        if self.inner is not None:
+            inner = self.inner.worded(vocabulary)
+            return self if inner is self.inner else replace(self, ids=inner.ids.by_twos(), inner=inner)
+        if self.apart or not self.ids.size or int(self.ids.flat.max()) < vocabulary:
+            return self
+        words_T = self.ids.flat < vocabulary
+        return replace(
+            self, ids=self.ids.only(words_T), labels=None if self.labels is None else self.labels.only(words_T),
+            token_weights=None if self.token_weights is None else self.token_weights[words_T],
+        )  # fmt: skip
 
     @property
     def forms(self) -> "tuple[Encoded, ...]":
@@ -183,12 +237,25 @@ class Encoded:
         return [s for r in rows for s in range(int(bounds[r]), int(bounds[r + 1]))]
 
     def aims(self, rows: Sequence[int], device: "torch.device") -> "tuple[Tensor, Tensor]":
-        """(targets, weights) of some rows."""
+        """(targets, weights) of some rows, or of the places that are read in them."""
         import torch
 
         assert self.targets is not None, "rows to learn from have targets"
-        index = list(rows)
-        return torch.from_numpy(self.targets[index]).to(device), torch.from_numpy(self.weights[index]).to(device)
+        index = np.asarray(rows, dtype=np.int64)
+        weights = self.weights[index]
+        if self.reads is not None:
+            weights = np.repeat(weights, self.reads.lengths_of(index))
+            index = ranges(self.reads.offsets, index)
+        return torch.from_numpy(self.targets[index]).to(device), torch.from_numpy(weights).to(device)
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs these rows have."""
+        return len(self) if self.words is None else len(self.words)
+
+    def outputs_of(self, rows: Rows) -> Rows:
+        """Which outputs are those of some rows."""
+        return rows if self.windows is None else ranges(self.windows.parts, np.asarray(rows, dtype=np.int64))
 
     def side_of(self, rows: Sequence[int]) -> "Tensor | None":
         """Side features (B, S) of some rows."""
@@ -215,6 +282,8 @@ class Task(Part):
     """Whether rows are conversations, of which a language model says how likely they are."""
     writes: ClassVar[bool] = False
     """Whether answers are texts that the model writes, token by token."""
+    sees: ClassVar[bool] = False
+    """Whether rows are images."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -236,6 +305,12 @@ class Task(Part):
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
 
+    def processor(self, base: Found) -> Any:
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
+        from tunesmith.bases.load import load_tokenizer
+
+        return load_tokenizer(base)
+
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""
         return None
@@ -252,6 +327,11 @@ class Task(Part):
     @abstractmethod
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         """What must be known from the training rows before a network can be built."""
+
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        """Facts of an instalment: what the model that training goes on from knows stays where it was, and what is new
+        is added behind. Raises TunesmithError where the two cannot be one."""
+        return facts
 
     def drawn(self, facts: Facts, records: Sequence[Record], roles: Roles, seed: int) -> Facts:
         """Facts with training rows that are drawn to stand in every question; most tasks draw none."""
@@ -271,7 +351,7 @@ class Task(Part):
 
     @abstractmethod
     def outputs(self, facts: Facts) -> int:
-        """Number C of outputs of a row."""
+        """Number C of outputs of the network; for label words and for what language models say, of a row."""
 
     @abstractmethod
     def encode(
@@ -279,8 +359,11 @@ class Task(Part):
     ) -> Encoded:
         """Rows -> tokens and targets (targets only where roles.label is set). `tick` is told how many rows are done."""
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
-        """Rows of a file as the roles name their columns; most tasks read the columns as they are."""
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
+        """Rows of a file as the roles name their columns; most tasks read the columns as they are. What is altered on
+        the way goes into the ledger."""
         return records
 
     # what a network is asked, in terms of a way to run it (engine.ways, engine.language)
@@ -327,9 +410,9 @@ class Task(Part):
         return None
 
     def as_plain(self, readings_SK: Array, golden_NC: Array) -> Array:
-        """Outputs of golden rows from (nll, tokens, hits) of each sequence, as other tools read it; what no network
-        says is taken from the stored outputs. Language tasks only."""
-        raise AssertionError("only language models are read so")
+        """Outputs of golden rows from what other tools read of each sequence: logits, or of a language model (nll,
+        tokens, hits). What no network says is taken from the stored outputs."""
+        return readings_SK
 
     def tuned(self, scores_NC: Array, truth: Array, facts: Facts, choose: Any) -> Facts:
         """Facts with the decision thresholds that validation rows suggest; unchanged where none are wanted.
@@ -339,8 +422,10 @@ class Task(Part):
         return facts
 
     @abstractmethod
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
-        """The columns that `predict` adds, by name."""
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
+        """The columns that `predict` adds, by name; `words` where answers belong to words of rows."""
 
 
 class LogitsTask(Task):
@@ -356,7 +441,7 @@ class LogitsTask(Task):
 
     def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """Each row's loss by its weight."""
-        logits_BC = way.logits(encoded, rows)
+        logits_BC = self.read(way, encoded, rows)
         targets, weights_B = encoded.aims(rows, logits_BC.device)
         return (self.losses(logits_BC, targets) * weights_B).sum()
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
@@ -20,12 +20,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from tunesmith import conforming, scratch
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.ragged import Growing
+from tunesmith.data.roles import find_column
 from tunesmith.data.table import Table
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._spans import Learn
-from tunesmith.dialogue.formats import Columns, detect, dialogue_of
-from tunesmith.dialogue.laying import lay, question, stops
+from tunesmith.dialogue.chunking import chunks
+from tunesmith.dialogue.controls import GUARD, guarded_text
+from tunesmith.dialogue.formats import Columns, detect, dialogue_of, references_of
+from tunesmith.dialogue.laying import encoded, laid_out, lay, question, stops
 from tunesmith.dialogue.pairing import pair, source
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
@@ -40,6 +44,8 @@ DIALOGUE, PROMPT, ANSWER = "tunesmith:dialogue", "tunesmith:prompt", "tunesmith:
 READING = ("nll", "tokens", "hits", "bytes")
 """Outputs of a row, (N, 4): summed negative log-likelihood of what is learnt, its tokens, those that are the most
 probable of all, and its length in bytes."""
+REFERENCES = "tunesmith:references"
+"""Added where a row has several right answers: all but the first."""
 UNREAD = -100
 _SHOWN = 3
 
@@ -82,11 +88,17 @@ class LanguageTask(Task):
     """How the file writes conversations; auto: seen from its columns, and told."""
     mapping: Columns | None = None
     """Which columns mean what; detected unless given."""
+    references: tuple[str, ...] = ()
+    """Further columns with right answers. The first answer is learnt, and written texts are compared with all. In JSON
+    and Parquet, a list in the answer's own cell says the same."""
     template: str = "auto"
     """How a conversation is written for the base: the tokenizer's own template, or one by name (chatml, llama3 …)."""
     learn: Literal["answers", "last", "all"] = "answers"
     """answers: what the assistant says; last: its last answer only, which is all that an encoder-decoder can learn;
     all: every token."""
+    special_tokens: Literal["text", "control"] = "text"
+    """What special tokens of the tokenizer become in the texts of a row (<|im_end|> in a question): text like any
+    other, or (control) what they are in the template, for texts that bring their own marks."""
     max_tokens: PositiveInt = 512
     """Longest conversation in tokens (for an encoder-decoder: longest source, and apart from it longest target); what
     is cut off beyond is counted in the ledger."""
@@ -121,7 +133,7 @@ class LanguageTask(Task):
     def resolved(self, table: Table) -> "LanguageTask":
         """With the format of the file known."""
         if self.mapping is not None:
-            return self
+            return self._checked(self.mapping, table)
         some = [cells for _, cells in table.rows[:200]]
         found = detect(table.columns, some, table.source)
         if self.format not in ("auto", found.kind):
@@ -129,13 +141,23 @@ class LanguageTask(Task):
                 f"{table.source}: task.format is {self.format}, but the columns read as {found.kind} ({found.told()}). "
                 "Say which columns mean what with task.mapping, or leave task.format: auto"
             )
+        return self._checked(found, table)
+
+    def _checked(self, found: Columns, table: Table) -> "LanguageTask":
+        for column in self.references:
+            find_column(column, table.columns, table.source)
+        if self.references and found.kind == "text":
+            raise TunesmithError(f"{table.source}: task.references are right answers, and plain texts answer nothing. "
+                                 "Remove it")  # fmt: skip
         return self.model_copy(update={"mapping": found})
 
     def roles(self, *, labelled: bool = True) -> Roles:
         """The columns that `taken_in` makes."""
         return Roles((PROMPT,), ANSWER if labelled else None)
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         """Rows with their conversation in three columns of our own."""
         return stored.records(self._taken(record, labelled) for record in records)
 
@@ -143,15 +165,40 @@ class LanguageTask(Task):
         assert self.mapping is not None, "the task is not resolved"
         dialogue = dialogue_of(record, self.mapping, answered=labelled)
         if not labelled:
-            dialogue = dialogue.asked()
-        return replace(record, cells=record.cells | cells_of(dialogue))
+            return replace(record, cells=record.cells | cells_of(dialogue.asked()))
+        return replace(
+            record, cells=record.cells | cells_of(dialogue, references_of(record, self.mapping, self.references))
+        )
+
+    def pieces(self, record: Record, tokenizer: Any, overlap: int) -> tuple[list[Record], int, int]:
+        """(rows that a plain text is cut into, its tokens, theirs); the row itself where it fits."""
+        dialogue = dialogue_in(record)
+        if not dialogue.plain or self.mapping is None:
+            raise TunesmithError(
+                f"steps.chunk: {record.source}:{record.line} is a conversation, and chunk cuts plain texts "
+                "(task.format: text). Take it out of steps; task.max_tokens says how long conversations may be"
+            )
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
+        text, nothing = guarded_text(dialogue.answer(), template, tokenizer), (Message("assistant", ""),)
+        room = self.max_tokens - len(laid_out(replace(dialogue, messages=nothing), template, tokenizer, "all").ids)
+        before = len(encoded(text, tokenizer).ids)
+        if before <= room:
+            return [record], before, before
+        made, after, spans = [], 0, chunks(text, max(1, room), overlap, tokenizer)
+        for number, (start, end) in enumerate(spans, 1):
+            said = text[start:end].replace(GUARD, "")
+            part = replace(dialogue, messages=(Message("assistant", said),), goes_on=number < len(spans))
+            cells = record.cells | {self.mapping.prompt: said} | cells_of(part)
+            made.append(replace(record, cells=cells))
+            after += len(encoded(text[start:end], tokenizer).ids)
+        return made, before, after
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         return Facts()
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
-        template = find_template(self.template, tokenizer)
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
         if facts.encoder_decoder:
             if self.learn == "all":
                 raise TunesmithError(
@@ -172,22 +219,24 @@ class LanguageTask(Task):
         assert facts.template is not None, "the task has met its tokenizer"
         making, layer = Making(apart=facts.encoder_decoder), pair if facts.encoder_decoder else lay
         learn: Learn = "last" if facts.encoder_decoder else self.learn
+        limit = self.max_tokens + facts.template.num_virtual
         for record in records:
             dialogue = dialogue_in(record)
             with at(record):
-                made = layer(dialogue, facts.template, tokenizer, learn=self.learn, limit=self.max_tokens)
+                made = layer(dialogue, facts.template, tokenizer, learn=self.learn, limit=limit)
             making.add(made, learnt_bytes(dialogue, learn))
             tick(1)
-        encoded = making.done([r.weight for r in records], [(dialogue_in(r).answer(),) for r in records])
+        references = [(dialogue_in(r).answer(), *cast("list[str]", r.cells.get(REFERENCES, []))) for r in records]
+        encoded = making.done([r.weight for r in records], references)
         refuse_unlearnable(encoded, records, self.max_tokens)
         return encoded
 
     def _questions(self, records: Sequence[Record], tokenizer: Any, facts: Facts, tick: Tick) -> Encoded:
         assert facts.template is not None, "the task has met its tokenizer"
-        ids = Growing()
+        ids, limit = Growing(), self.max_tokens + facts.template.num_virtual
         for record in records:
             with at(record):
-                asked = (dialogue_in(record), facts.template, tokenizer, self.max_tokens)
+                asked = (dialogue_in(record), facts.template, tokenizer, limit)
                 ids.extend([source(*asked).ids if facts.encoder_decoder else question(*asked)])
             tick(1)
         weights = scratch.filled((r.weight for r in records), len(records), np.float32)
@@ -311,14 +360,16 @@ def learnt_bytes(dialogue: Dialogue, learn: str) -> int:
     return sum(len(text.encode()) for text in (said[-1:] if learn == "last" else said))
 
 
-def cells_of(dialogue: Dialogue) -> dict[str, Any]:
-    """A conversation as cells: whole, and as question and answer to compare rows by."""
-    asked = dialogue.asked()
+def cells_of(dialogue: Dialogue, references: Sequence[str] = ()) -> dict[str, Any]:
+    """A conversation as cells: whole, and as question and answer to compare rows by; with further right answers."""
+    asked = dialogue if dialogue.plain else dialogue.asked()  # a text alone is compared by itself
     answer = dialogue.messages[-1] if dialogue.answered else None
-    return {
+    said = None if answer is None else asdict(answer)
+    more = {REFERENCES: list(references)} if references else {}
+    return more | {
         DIALOGUE: json.dumps(asdict(dialogue), ensure_ascii=False),
         PROMPT: "\n".join(_line(m, alone=len(asked.messages) == 1) for m in asked.messages),
-        ANSWER: json.dumps(None if answer is None else asdict(answer), ensure_ascii=False),
+        ANSWER: json.dumps([said, *references] if references else said, ensure_ascii=False),
     }
 
 
@@ -336,7 +387,7 @@ def dialogue_from(text: str) -> Dialogue:
     """A conversation from a cell."""
     found = json.loads(text)
     messages = tuple(Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"])
-    return Dialogue(messages, tuple(found["tools"]), found["plain"])
+    return Dialogue(messages, tuple(found["tools"]), found["plain"], found.get("goes_on", False))
 
 
 def _pair(dialogue: Dialogue) -> tuple[str, str]:

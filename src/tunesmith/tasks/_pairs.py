@@ -73,11 +73,10 @@ def laid_out(
     """Both sequences of each row, 2 N; of pairs with the same question in both."""
     making = Making()
     for record in records:
-        both = dialogue_in(record), dialogue_from(str(record.cells[SECOND]))
         if pairs:
-            made = list(lay_pair(*both, template, tokenizer, limit))
+            made = list(lay_pair(*both(record), template, tokenizer, limit))
         else:
-            made = [lay(each, template, tokenizer, learn="last", limit=limit) for each in both]
+            made = [lay(each, template, tokenizer, learn="last", limit=limit) for each in both(record)]
         for one in made:
             making.add(one, 0)
         tick(1)
@@ -85,18 +84,22 @@ def laid_out(
     return replace(found, token_weights=None, references=None, sizes=None)
 
 
-def of_rows(inner: Encoded, wanted: Sequence[bool], records: Sequence[Record]) -> Encoded:
-    """N rows around their 2 N sequences. `wanted`: whether the first is the better one."""
-    assert inner.lost_labels is not None
+def of_rows(inner: Encoded, records: Sequence[Record]) -> Encoded:
+    """N rows around their 2 N sequences, without targets."""
     return Encoded(
-        ids=inner.ids.by_twos(), types=None, lost=_by_twos(inner.lost), targets=np.array(wanted, dtype=np.int64),
-        side=None, weights=scratch.filled((r.weight for r in records), len(records), np.float32),
-        lost_labels=_by_twos(inner.lost_labels), inner=inner,
+        ids=inner.ids.by_twos(), types=None, lost=_by_twos(inner.lost), targets=None, side=None,
+        weights=scratch.filled((r.weight for r in records), len(records), np.float32),
+        lost_labels=None if inner.lost_labels is None else _by_twos(inner.lost_labels), inner=inner,
     )  # fmt: skip
 
 
 def _by_twos(counts_S: Any) -> Any:
     return counts_S.reshape(-1, 2).sum(1, dtype=counts_S.dtype)
+
+
+def both(record: Record) -> tuple[Dialogue, Dialogue]:
+    """Both conversations of a row."""
+    return dialogue_in(record), dialogue_from(str(record.cells[SECOND]))
 
 
 def sequences(rows: Sequence[int], *, second: bool = True) -> list[int]:
@@ -119,6 +122,19 @@ def log_probabilities(way: Any, inner: Encoded, which: Sequence[int]) -> tuple["
     return total, tokens
 
 
+def scores(way: Any, inner: Encoded, which: Sequence[int]) -> "Tensor":
+    """The one output of some sequences, in their order."""
+    import torch
+
+    found, order = [], []
+    for part in way.pieces(inner, which, WHOLE):  # as in `log_probabilities`
+        found.append(way.logits(inner, part)[:, 0])
+        order += part
+    places = {number: i for i, number in enumerate(order)}
+    joined = torch.cat(found)
+    return joined[torch.tensor([places[int(s)] for s in which], device=joined.device)]
+
+
 def halves(values_S: "Tensor") -> Two:
     """Numbers of both sequences of rows, taken apart."""
     return Two(values_S[0::2], values_S[1::2])
@@ -126,5 +142,5 @@ def halves(values_S: "Tensor") -> Two:
 
 def answers_in(record: Record) -> tuple[str, str]:
     """What both sequences of a row say in answer, as text to show."""
-    both = dialogue_in(record), dialogue_from(str(record.cells[SECOND]))
-    return both[0].answer(), both[1].answer()
+    first, second = both(record)
+    return first.answer(), second.answer()

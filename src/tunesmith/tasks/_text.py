@@ -1,7 +1,7 @@
 """What text tasks share: tokens with an account of what is cut, pairs, and side columns as text or as numbers."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, SideFacts, Tick
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SideAs = Literal["text", "vector"]
 _PIECE = 4096
@@ -60,11 +63,17 @@ class TextTask(LogitsTask):
         return Roles(texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns)
 
 
+def grown_labels(facts: Facts, earlier: Facts) -> Facts:
+    """Labels that the earlier model knows in their old places, new ones behind them."""
+    labels = (*earlier.labels, *(name for name in facts.labels if name not in earlier.labels))
+    return facts.model_copy(update={"labels": labels, "counts": {k: facts.counts.get(k, 0) for k in labels}})
+
+
 def encode(
     task: TextTask, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick
 ) -> Encoded:
     """Rows -> tokens, side vector and weights, a piece at a time; the task adds its targets."""
-    store, weights = _Tokens(), scratch.room(len(records), np.float32)
+    store, weights = Tokens(), scratch.room(len(records), np.float32)
     side = side_table(task, records, facts)
     for part in pieces(len(records)):
         first, second = written(task, records[part], roles)
@@ -95,7 +104,7 @@ def table(rows: int, columns: int) -> Array:
     return scratch.room(rows * columns, np.float32).reshape(rows, columns)
 
 
-class _Tokens:
+class Tokens:
     """Tokens of many rows in the making. Types of zeros alone say nothing and are kept only if others follow."""
 
     def __init__(self) -> None:
@@ -216,3 +225,14 @@ def softmax(logits_NC: Array) -> Array:
     shifted = np.asarray(logits_NC, dtype=np.float64)
     shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def cross_entropy(logits_BC: "Tensor", targets_B: "Tensor", smoothing: float, focal: float) -> "Tensor":
+    """Of each row (B,), smoothed or focal; 0 where the target is -1."""
+    from torch.nn import functional
+
+    plain = functional.cross_entropy(logits_BC, targets_B, reduction="none", label_smoothing=smoothing, ignore_index=-1)
+    if not focal:
+        return plain
+    surprise = 1 - (-plain).exp()
+    return surprise.clamp_min(1e-7) ** focal * plain  # at 0 a power below 1 has no finite gradient

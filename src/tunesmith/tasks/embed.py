@@ -23,7 +23,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import (
     Array,
@@ -208,7 +210,9 @@ class Embed(Task):
         scored = self.layout == "scored"
         return Roles((TEXT, PASSAGE), GRADE if scored else None, numeric_label=scored, group=TEXT)
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         """Rows with their texts in columns of our own. Rows to predict need one text: the anchor, or else a passage."""
         added = _embed_rows.pair if labelled else _embed_rows.single
         return [replace(r, cells=r.cells | added(self, r)) for r in records]
@@ -384,7 +388,9 @@ class Embed(Task):
         shift = facts.center if self.layout == "scored" else 0.0
         return np.column_stack([encoded.targets.astype(np.float64) * facts.scale + shift, encoded.relations.query_N])
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {"prediction": predicted.astype(np.float64).tolist()}
         return found if scores is None else found | {"similarity": scores[:, 0].tolist()}
 

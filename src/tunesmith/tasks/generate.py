@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tunesmith.data.words import Words
 from tunesmith.tasks import Array, Encoded, Facts
 from tunesmith.tasks._language import LanguageTask
 
@@ -34,5 +35,7 @@ class Generate(LanguageTask):
         total: Tensor = (outcome.losses_S * outcome.weights()).sum()
         return total
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         return {"prediction": [str(text) for text in predicted]}

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import Cell
 from tunesmith.data.roles import labels_of
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
 
@@ -45,7 +47,12 @@ class Multilabel(_text.TextTask):
         labels = tuple(sorted(counts))
         return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        return _text.grown_labels(facts, earlier)
+
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         column = self.label
         if not labelled or column is None:
             return records
@@ -93,7 +100,9 @@ class Multilabel(_text.TextTask):
         assert encoded.targets is not None
         return encoded.targets.astype(np.int64)
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         assert scores is not None
         chosen = [[facts.labels[c] for c in np.flatnonzero(row)] for row in predicted]
         out: dict[str, list[Any]] = {"prediction": [json.dumps(names, ensure_ascii=False) for names in chosen]}

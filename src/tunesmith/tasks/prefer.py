@@ -25,7 +25,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table
+from tunesmith.data.words import Words
 from tunesmith.dialogue.formats import Columns, detect
 from tunesmith.dialogue.templates import find_template
 from tunesmith.errors import TunesmithError
@@ -69,6 +71,9 @@ class Prefer(Task):
     """Which columns mean what; detected unless given."""
     template: str = "auto"
     """How a conversation is written for the base: the tokenizer's own template, or one by name (chatml, llama3 …)."""
+    special_tokens: Literal["text", "control"] = "text"
+    """What special tokens of the tokenizer become in the texts of a row (<|im_end|> in a question): text like any
+    other, or (control) what they are in the template, for texts that bring their own marks."""
     max_tokens: PositiveInt = 512
     """Longest conversation in tokens, each of the two; what is cut off beyond is counted in the ledger."""
 
@@ -125,7 +130,9 @@ class Prefer(Task):
         """The columns that `taken_in` makes."""
         return Roles((PROMPT,), ANSWER if labelled else None)
 
-    def taken_in(self, records: Sequence[Record], *, labelled: bool = True) -> Sequence[Record]:
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
         """Rows with both their sequences in columns of our own."""
         assert self.mapping is not None, "the task is not resolved"
         if self.pairs:
@@ -138,7 +145,7 @@ class Prefer(Task):
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
-        template = find_template(self.template, tokenizer)
+        template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
         return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})
 
     def outputs(self, facts: Facts) -> int:
@@ -148,10 +155,11 @@ class Prefer(Task):
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
         assert facts.template is not None, "the task has met its tokenizer"
-        inner = _pairs.laid_out(records, facts.template, tokenizer, self.max_tokens, tick, pairs=self.pairs)
+        limit = self.max_tokens + facts.template.num_virtual
+        inner = _pairs.laid_out(records, facts.template, tokenizer, limit, tick, pairs=self.pairs)
         refuse_unlearnable(inner, [r for r in records for _ in range(2)], self.max_tokens)
         wanted = [self.pairs or bool(r.cells[_pairs.WANTED]) for r in records]
-        return _pairs.of_rows(inner, wanted, records)
+        return replace(_pairs.of_rows(inner, records), targets=np.array(wanted, dtype=np.int64))
 
     # losses
 
@@ -281,13 +289,15 @@ class Prefer(Task):
         """kto: the reward from which on an answer counts as wanted is the divergence on the validation rows."""
         return facts if self.pairs else facts.model_copy(update={"thresholds": (float(scores_NC[0, 7]),)})
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         assert scores is not None
         if not self.pairs:
-            words = np.where(predicted > 0.5, "wanted", "unwanted")
-            return {"prediction": words.tolist(), "reward": scores[:, 6].tolist()}
-        words = np.select([predicted > 0.5, predicted < 0.5], ["chosen", "rejected"], "neither")
-        return {"prediction": words.tolist(), "margin": (scores[:, 6] - scores[:, 7]).tolist()}
+            written = np.where(predicted > 0.5, "wanted", "unwanted")
+            return {"prediction": written.tolist(), "reward": scores[:, 6].tolist()}
+        written = np.select([predicted > 0.5, predicted < 0.5], ["chosen", "rejected"], "neither")
+        return {"prediction": written.tolist(), "margin": (scores[:, 6] - scores[:, 7]).tolist()}
 
 
 def _drift(outputs_NC: Array) -> float:

@@ -15,6 +15,7 @@ from pydantic import PositiveFloat
 from tunesmith import scratch
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import number_of
+from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
 
@@ -55,6 +56,9 @@ class Regress(_text.TextTask):
             notes={"range": f"{values.min():g} to {values.max():g}"},
         )  # fmt: skip
 
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        return facts.model_copy(update={"center": earlier.center, "scale": earlier.scale})  # what its outputs mean
+
     def outputs(self, facts: Facts) -> int:
         return 1
 
@@ -85,7 +89,9 @@ class Regress(_text.TextTask):
         assert encoded.targets is not None
         return encoded.targets.astype(np.float64) * facts.scale + facts.center
 
-    def columns(self, predicted: Array, scores: Array | None, facts: Facts) -> dict[str, list[Any]]:
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
         return {"prediction": [float(v) for v in predicted]}
 
 

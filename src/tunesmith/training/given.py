@@ -1,18 +1,43 @@
 """What a training loop is given, and the small pure functions it works with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tunesmith.errors import TunesmithError
 from tunesmith.model import Model
 from tunesmith.progress import Progress, Stop
 from tunesmith.tasks import Array, Encoded
 
 Judge = Callable[[Array], Mapping[str, float]]
 """Logits of the validation rows -> metrics by name."""
+
+
+def _no_old() -> Encoded:
+    raise TunesmithError(
+        "penalties: there are no old rows to look at: name a base that kept some (replay.keep), or give them as "
+        "replay.file"
+    )
+
+
+def _no_teacher(path: str | None) -> tuple[Array, Sequence[int]]:
+    raise TunesmithError("penalties: distill has no teacher here. Name one: {name: distill, teacher: RUN}")
+
+
+@dataclass(frozen=True)
+class Aids:
+    """What penalties may want beside the training rows, made when it is asked for."""
+
+    old: Callable[[], Encoded] = _no_old
+    """Rows of earlier instalments."""
+    taught: Callable[[str | None], tuple[Array, Sequence[int]]] = _no_teacher
+    """What a teacher says of the training rows, and which of our outputs these are."""
+
+
+NO_AIDS = Aids()
 
 
 @dataclass
@@ -28,6 +53,7 @@ class Job:
     log: Callable[[int, Mapping[str, float]], None] = lambda step, values: None
     progress: Progress = field(default_factory=lambda: Progress(silent=True))
     stop: Stop = field(default_factory=Stop)
+    aids: Aids = NO_AIDS
     save: bool = True
     """False keeps everything in memory (searches, cross-validation): no checkpoints, no resuming."""
 

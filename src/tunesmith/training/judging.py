@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tunesmith.metrics import METRICS
+from tunesmith.model import kept
 from tunesmith.tasks import Array
 from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import watch
@@ -58,9 +59,9 @@ def _keep_best(loop: "Loop", values: Mapping[str, float]) -> None:
         return
     if loop.job.save:
         about = {"step": loop.state.step, **finite(values)}
-        checkpoints.write_best(loop.checkpoint_folder, loop.state.step, loop.moving, about)
+        checkpoints.write_best(loop.checkpoint_folder, loop.state.step, kept(loop.model), about)
     else:
-        loop.best_in_memory = {n: p.detach().clone() for n, p in loop.moving.items()}
+        loop.best_in_memory = {n: p.detach().clone() for n, p in kept(loop.model).items()}
 
 
 def _warn(loop: "Loop", outputs_NC: Array) -> None:

@@ -3,10 +3,11 @@
 import json
 from typing import TYPE_CHECKING
 
+from tunesmith.engine import statistics
 from tunesmith.errors import TunesmithError
 from tunesmith.files import write_text
 from tunesmith.machine import kernel_key
-from tunesmith.model import restore
+from tunesmith.model import kept, restore
 from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import optimizer as optimizers
 
@@ -23,7 +24,7 @@ def save(loop: "Loop") -> None:
     checkpoints.write(
         loop.checkpoint_folder,
         checkpoints.Checkpoint(
-            loop.state, dict(loop.moving), optimizers.state_tensors(loop.optimizer.optimizer), method_state
+            loop.state, kept(loop.model), optimizers.state_tensors(loop.optimizer.optimizer), method_state
         ),
     )
 
@@ -79,3 +80,4 @@ def finish(loop: "Loop") -> None:
     else:
         restore(loop.model, loop.best_in_memory)
     loop.model.net.eval()
+    statistics.refuse_changed(loop.model.net, loop.statistics)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tunesmith.engine import memory
+from tunesmith.engine import memory, statistics
 from tunesmith.engine.batches import Batches, step_rows
 from tunesmith.engine.checkpointing import switch
 from tunesmith.engine.fitting import fit
@@ -45,8 +45,8 @@ class Loop:
         self.net = self.precision.place(self.model.net)
         if self.asked.neftune is not None:
             self.net.noise = Noise(self.net.auto, self.asked.neftune)
-        self.moving = weights(self.model)
-        self.terms = Terms(self.model, self.moving)
+        self.moving, self.statistics = weights(self.model), statistics.note(self.net)
+        self.terms = Terms(self.model, self.moving, job.aids)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
         self.batches = Batches(job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
@@ -63,6 +63,8 @@ class Loop:
                 "course after it. Shorten train.warmup, or train longer"
             )
         self.average = average_of(self.asked, self.moving, self.total, self.per_epoch)
+        if text := statistics.warning(self.net):
+            self.state.warnings.append(text)
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.bases.family import plain
+import numpy as np
+
+from tunesmith.bases.family import VisionFamily, plain
 from tunesmith.penalties import Said, Start
+from tunesmith.training.given import NO_AIDS, Aids
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,9 +23,9 @@ if TYPE_CHECKING:
 class Terms:
     """All penalties of a plan, from the weights that training starts with."""
 
-    def __init__(self, model: "Model", moving: "Mapping[str, nn.Parameter]") -> None:
+    def __init__(self, model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids) -> None:
         self.task = model.plan.task
-        at = start_of(model, moving) if model.plan.penalties else None
+        at = start_of(model, moving, aids) if model.plan.penalties else None
         self.terms = [penalty.begin(at) for penalty in model.plan.penalties] if at else []
         self.listens = any(penalty.reads_outputs for penalty in model.plan.penalties)
 
@@ -43,7 +46,7 @@ class Terms:
         logits_BC = heard.logits_BC
         targets, weights_B = encoded.aims(rows, logits_BC.device)
         said = Said(
-            logits_BC, lambda: way.logits(encoded, rows),
+            list(rows), logits_BC, lambda: way.logits(encoded, rows),
             lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
         )  # fmt: skip
         return loss, _sum(term.of_outputs(said) for term in self.terms)
@@ -71,15 +74,22 @@ class _Heard:
         return self.logits_BC
 
 
-def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]") -> Start:
+def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids = NO_AIDS) -> Start:
     """What terms are made from."""
-    words = cast("Any", plain(model.net.auto)).get_input_embeddings()
-    names = {n for n, p in moving.items() if any(p is own for own in words.parameters())}
+    net: Any = plain(model.net.auto)
+    words = [] if isinstance(model.family, VisionFamily) else list(net.get_input_embeddings().parameters())
+    names = {n for n, p in moving.items() if any(p is own for own in words)}
 
     def is_head(name: str) -> bool:
         return name == "side.weight" or model.family.is_head(name.removeprefix("auto."))
 
-    return Start(moving, is_head, names.__contains__, model.plan.task.kind)
+    def old_losses(count: int) -> "Iterator[Tensor]":
+        encoded = aids.old()
+        model.net.eval()
+        for row in np.linspace(0, len(encoded) - 1, min(count, len(encoded))).round().astype(int).tolist():
+            yield model.plan.task.step_loss(model.shortcuts.plain, encoded, [row])
+
+    return Start(moving, is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught)
 
 
 def _sum(found: "Iterator[Tensor | None]") -> "Tensor | None":

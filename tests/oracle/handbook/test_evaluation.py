@@ -12,6 +12,7 @@ import small
 from jobs import WORDS, history, run_job, tree, write_tickets
 from kit import TinyBases
 from tunesmith import flows
+from tunesmith.data.ragged import Ragged
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of, metrics_of
 from tunesmith.evaluation.significance import paired_bootstrap
@@ -19,7 +20,7 @@ from tunesmith.files import read_json
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.plan_text import make_plan
 from tunesmith.progress import Progress
-from tunesmith.tasks import Facts
+from tunesmith.tasks import Encoded, Facts
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,11 @@ def test_a_rank_correlation_of_constant_answers_is_undefined_and_breaks_nothing(
     plan = make_plan({"task": {"name": "regress", "text": "text", "label": "label"}, "base": "m", "data": "t.csv"})
     facts = Facts(center=1.0, scale=2.0)
     judge, truth = Judge(plan, facts), np.array([1.0, 2.0, 3.0, 4.0])
-    values = judge.quick(np.zeros((4, 1)), truth)
+    none, ones = np.zeros(4, dtype=np.int32), np.ones(4, dtype=np.float32)
+    encoded = Encoded(Ragged.of([[1]] * 4), None, none, (truth - 1) / 2, None, ones)
+    values = judge.quick(np.zeros((4, 1)), encoded)
     assert math.isnan(values["spearman"]) and math.isfinite(values["mae"])
-    table = judge.full(answers_of(plan.task, np.zeros((4, 1)), truth, facts))
+    table = judge.full(answers_of(plan.task, np.zeros((4, 1)), encoded, facts))
     assert table["spearman"] == {"value": None, "low": None, "high": None} and table["mae"]["value"] is not None
 
 

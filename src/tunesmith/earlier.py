@@ -1,0 +1,115 @@
+"""What a model keeps of the data it was made from, for instalments that come later: a folder inside its own.
+
+    model/instalments/rows.jsonl       some training rows, to be replayed: a line a row, its cells
+    model/instalments/tests/<k>.jsonl  some held-out rows of instalment k (from 0), to be judged again
+    model/instalments/matrix.json      {metric, names, values}: row i = after instalment i, column j = on its rows
+
+Nothing is kept unless the plan asks (`replay.keep`): whoever gets the model gets these rows.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.data import Record
+from tunesmith.errors import TunesmithError
+from tunesmith.files import read_json, write_json, write_text
+
+FOLDER = "instalments"
+Cells = dict[str, Any]
+Interval = dict[str, float | None]
+"""{value, low, high}."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Rows and results of the instalments before this one."""
+
+    source: str
+    """What rows of it are told to come from."""
+    rows: Path | None = None
+    """Training rows that were kept."""
+    tests: Sequence[Sequence[Record]] = ()
+    """Held-out rows of each instalment."""
+    names: Sequence[str] = ()
+    metric: str = ""
+    values: Sequence[Sequence[Interval]] = ()
+
+    @property
+    def kept_source(self) -> str:
+        """What replayed rows are told to come from."""
+        return f"{self.source}, rows it kept"
+
+
+NOTHING = Earlier("")
+
+
+def earlier_in(folder: Path, name: str) -> Earlier:
+    """What the model in that folder kept; nothing, where it kept none."""
+    place = folder / FOLDER
+    if not (place / "matrix.json").is_file():
+        return NOTHING
+    about = read_json(place / "matrix.json")
+    tests = [list(records_in(place / "tests" / f"{k}.jsonl", name)) for k in range(len(about["names"]))]
+    return Earlier(name, place / "rows.jsonl", tests, about["names"], about["metric"], about["values"])
+
+
+def records_in(path: Path, source: str) -> Iterator[Record]:
+    """Rows that were kept, as they were learnt from or judged on: no step is due to them."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        yield Record(number - 1, f"{source}, {path.name}", number, number, json.loads(line))
+
+
+def keep(
+    folder: Path, count: int, rows: Sequence[Record], before: Earlier, held: Sequence[Record], matrix: dict[str, Any]
+) -> None:
+    """Write the folder into a model's own: `count` training rows, of each instalment about as many, and the held-out
+    rows of this one beside those of earlier ones. Deterministic in the rows."""
+    place = folder / FOLDER
+    (place / "tests").mkdir(parents=True)
+    old = list(records_in(before.rows, before.source)) if before.rows else []
+    share = max(count - len(old), count // (len(before.names) + 1))
+    new = drawn([r for r in rows if r.source != before.kept_source], share)
+    write_text(place / "rows.jsonl", _lines([*drawn(old, count - len(new)), *new]))
+    for number, test in enumerate([*before.tests, held]):
+        write_text(place / "tests" / f"{number}.jsonl", _lines(test))
+    write_json(place / "matrix.json", matrix)
+
+
+def drawn(rows: Sequence[Record], count: int) -> list[Record]:
+    """So many of the rows, in their order; all where there are fewer."""
+    if len(rows) <= count:
+        return list(rows)
+    chosen = np.random.default_rng([len(rows), count]).choice(len(rows), count, replace=False)
+    return [rows[int(i)] for i in np.sort(chosen)]
+
+
+def _lines(records: Sequence[Record]) -> str:
+    return "".join(json.dumps(r.cells, ensure_ascii=False) + "\n" for r in records)
+
+
+def replayed(available: int, share: float, new: int, seed: int) -> list[int]:
+    """Which of the old rows are learnt from, so that they are that share of all; as many as there are, if fewer."""
+    wanted = min(available, round(share / (1 - share) * new))
+    if not wanted:
+        raise TunesmithError("replay.share: there are no old rows to learn from, or too few new ones. Remove replay")
+    return sorted(np.random.default_rng([seed, 5]).choice(available, wanted, replace=False).tolist())
+
+
+def forgetting(values: Sequence[Sequence[float]]) -> dict[str, float | None]:
+    """{backward_transfer, forgetting} of a matrix whose row i is what held after instalment i on rows 0 to i.
+
+    backward_transfer: mean of (last - own) over earlier instalments (Lopez-Paz & Ranzato 2017,
+    https://arxiv.org/abs/1706.08840); forgetting: mean of (best before - last) (Chaudhry et al. 2018,
+    https://arxiv.org/abs/1801.10112). None before there is a second instalment.
+    """
+    last = len(values) - 1
+    if last < 1:
+        return {"backward_transfer": None, "forgetting": None}
+    moved = [values[last][j] - values[j][j] for j in range(last)]
+    lost = [max(values[i][j] for i in range(j, last)) - values[last][j] for j in range(last)]
+    return {"backward_transfer": float(np.mean(moved)), "forgetting": float(np.mean(lost))}

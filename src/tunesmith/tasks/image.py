@@ -1,0 +1,168 @@
+"""Image classification: one label for each picture.
+
+    file -> upright RGB -> resized, cropped (the base's own processor) -> backbone -> head -> logits (B, C) -> label
+
+Labels, losses and how probabilities become an answer: `_classes.py`. Pixels are kept as eight-bit numbers and
+normalised when a batch is made, so that ten thousand images of 96 x 96 take 276 MB in a file and none in memory.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tunesmith import scratch
+from tunesmith.bases.family import Family, Purpose, VisionFamily
+from tunesmith.bases.find import Found
+from tunesmith.data import Record, Roles
+from tunesmith.data.images import Unreadable, look
+from tunesmith.data.names import IMAGES, plain
+from tunesmith.data.pixels import Pixels
+from tunesmith.data.ragged import Ragged
+from tunesmith.data.record import DIGEST
+from tunesmith.data.roles import find_column, infer_label
+from tunesmith.data.table import Table
+from tunesmith.errors import TunesmithError
+from tunesmith.tasks import Encoded, Facts, Tick, _augment, no_tick
+from tunesmith.tasks._classes import ClassTask, class_numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tunesmith.bases.processor import ImageProcessor
+
+
+class Image(ClassTask):
+    """One label for each image."""
+
+    name: Literal["image"] = "image"
+    image: str | None = None
+    """Column with the path of the image, from the folder of the file; found by itself when only one can be meant. A
+    folder with a folder of images for each class is a data file, too."""
+    label: str | None = None
+    """Column that holds the answer; found by itself when only one can be meant."""
+    resolution: Annotated[int, Field(ge=16, le=2048)] | None = None
+    """Images are so many pixels a side; the base's own unless named. Smaller is faster by the square of it. Saved with
+    the model, in its preprocessor_config.json."""
+
+    augment: Literal["auto"] | tuple[_augment.Name, ...] = ()
+    """How training images are changed each time they are shown; held-out ones never are. auto: flip, crop and colour,
+    without what may break labels by their names (digits, letters, left and right, colours). Costs the trunk cache."""
+
+    sees: ClassVar[bool] = True
+    usual_steps: ClassVar[tuple[str, ...]] = ("pictures", "dedup")
+    prefer: ClassVar[str] = "each row is a picture with exactly one answer out of a fixed list"
+
+    def own_objection(self, plan: Any) -> str | None:
+        if "pictures" not in [step.name for step in plan.steps]:
+            return "images are opened by the step pictures. Write steps: [pictures, dedup]"
+        if self.pool == "mean":
+            return "pool: mean is for texts; the head of a network for images reads what its trunk pools. Remove it"
+        text_alone = {
+            "base.layers": plan.base.layers, "base.quant": plan.base.quant, "train.neftune": plan.train.neftune,
+        }  # fmt: skip
+        if odd := [path for path, value in text_alone.items() if value is not None]:
+            return f"{odd[0]} is for bases that read text. Remove it"
+        if plan.train.checkpointing == "on":
+            return "train.checkpointing: on is for bases that read text. A smaller train.micro_tokens saves memory, too"
+        if {"mixup", "cutmix"} <= set(self.augment):
+            return "augment: mixup and cutmix both mix images in pairs. Choose one"
+        return None
+
+    def study(self, records: Sequence[Record], roles: Roles) -> Facts:
+        facts = super().study(records, roles)
+        augment, told = _augment.chosen(self.augment, facts.labels)
+        return facts.model_copy(update={"augment": augment, "notes": {f"augment {i}": t for i, t in enumerate(told)}})
+
+    def faced(self, way: Any, encoded: Encoded, rows: Sequence[int], max_tokens: int) -> Encoded:
+        """The step's images as they are shown in it: drawn from the seed of the step, which is torch's by now."""
+        import torch
+
+        assert encoded.pixels is not None, "images"
+        if not encoded.pixels.augment:
+            return encoded
+        pixels, mix = _augment.shown(
+            encoded.pixels, [int(r) for r in rows], encoded.pixels.augment, torch.initial_seed()
+        )
+        return replace(encoded, pixels=pixels, mix=mix)
+
+    def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """Each row's loss by its weight; of mixed images that of both labels, by their shares."""
+        logits_BC = way.logits(encoded, rows)
+        targets, weights_B = encoded.aims(rows, logits_BC.device)
+        losses_B = self.losses(logits_BC, targets)
+        if encoded.mix is not None:
+            partner_B, share_B = (t.to(logits_BC.device) for t in encoded.mix.of(rows))
+            others, _ = encoded.aims(partner_B.tolist(), logits_BC.device)
+            losses_B = share_B * losses_B + (1 - share_B) * self.losses(logits_BC, others)
+        return (losses_B * weights_B).sum()
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        return ("majority", "pixels", "probe")
+
+    def purpose(self, model_type: str) -> Purpose:
+        return "image"
+
+    def processor(self, base: Found) -> "ImageProcessor":
+        from tunesmith.bases.processor import load_processor
+
+        return load_processor(base, self.resolution)
+
+    def base_objection(self, family: Family) -> str | None:
+        assert isinstance(family, VisionFamily), "the purpose sees to it"
+        if self.resolution is not None and not family.sized:
+            return f"resolution: the positions of a {family.name} were learnt for one size of image. Remove it"
+        return None
+
+    def resolved(self, table: Table) -> "Image":
+        known = {c: find_column(c, table.columns, table.source) for c in (self.image, self.label) if c}
+        free = [c for c in table.columns if c not in known]
+        if DIGEST in table.columns:
+            raise TunesmithError(f"{table.source}: a column is named '{DIGEST}', as ours will be. Rename it")
+        image = self.image or _infer(free, table)
+        label = self.label or infer_label([c for c in free if c != image], table)
+        return self.model_copy(update={"image": image, "label": label})
+
+    def roles(self, *, labelled: bool = True) -> Roles:
+        return Roles((DIGEST,), self.label if labelled else None, image=self.image or "image")
+
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        shape = tokenizer.shape
+        bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
+        weights = scratch.room(len(records), np.float32)
+        for row, record in enumerate(records):
+            bytes_NCHW[row] = tokenizer(_opened(record, roles.image or "image"))
+            weights[row] = record.weight
+            tick(1)
+        pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
+        offsets = np.arange(len(records) + 1, dtype=np.int64) * pixels.places
+        return Encoded(
+            ids=Ragged(np.broadcast_to(np.int32(0), int(offsets[-1])), offsets), types=None,
+            lost=scratch.room(len(records), np.int32), side=None, weights=weights, pixels=pixels,
+            targets=None if roles.label is None else class_numbers(records, roles.label, facts),
+        )  # fmt: skip
+
+
+def _opened(record: Record, column: str) -> Any:
+    """The image of a row that the step `pictures` has seen."""
+    path = Path(str(record.cells[column]))
+    try:
+        return look(path, max_pixels=1 << 40).image
+    except Unreadable as error:
+        raise TunesmithError(f"{path}: was read before, and now: {error}. Put it back and run again") from None
+
+
+def _infer(columns: Sequence[str], table: Table) -> str:
+    named = [c for c in columns if plain(c) in IMAGES]
+    if len(named) != 1:
+        raise TunesmithError(
+            f"{table.source}: cannot tell which column holds paths of images. Name it: task: {{image: COLUMN}}. "
+            f"Columns: {', '.join(table.columns)}"
+        )
+    return named[0]

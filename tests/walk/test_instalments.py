@@ -1,0 +1,172 @@
+"""Learning in instalments: a version is the base, new rows and classes come, and what it knew is kept and measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import small
+from jobs import WORDS, run_job, tree
+from kit import TinyBases
+from tunesmith import flows
+from tunesmith.earlier import drawn, earlier_in, forgetting
+from tunesmith.errors import TunesmithError
+from tunesmith.model import load, saved
+
+MORE = {"crack": ["split", "broken", "torn", "gap"], "rust": ["brown", "flakes", "corroded", "pits"]}
+
+
+def write(path: Path, words: dict[str, list[str]], rows: int = 90, seed: int = 1) -> Path:
+    generator = np.random.default_rng(seed)
+    lines = ["text,label"]
+    for i in range(rows):
+        label = list(words)[i % len(words)]
+        lines.append(f"{' '.join(generator.choice(words[label], 3))} part {path.stem} {i},{label}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(tiny_bases: TinyBases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A first instalment of three classes, registered as tickets@1, with 30 rows kept."""
+    folder = tmp_path_factory.mktemp("instalments")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TUNESMITH_REGISTRY", str(folder / "registry"))
+    data = write(folder / "old.csv", WORDS)
+    plan = tree(tiny_bases["bert"], data, folder / "one", epochs=8, lr=5e-3) | {
+        "method": "full", "replay": {"keep": 30},
+    }  # fmt: skip
+    reply = run_job(plan)
+    flows.register(folder / "one", "tickets")
+    yield {"folder": folder, "reply": reply, "plan": plan}
+    patch.undo()
+
+
+def second(first: dict[str, Any], name: str, words: dict[str, list[str]] = MORE, **more: Any) -> dict[str, Any]:
+    folder = first["folder"]
+    data = write(folder / f"new-{name}.csv", words, seed=7)
+    plan = tree(Path("tickets@1"), data, folder / name, epochs=3, lr=2e-3) | {"method": "full", **more}
+    return plan | {"base": "tickets@1"}
+
+
+def test_a_first_instalment_keeps_rows_only_when_asked(first: dict[str, Any]) -> None:
+    kept = earlier_in(first["folder"] / "one" / "model", "one")
+    assert kept.rows is not None and len(kept.rows.read_text().splitlines()) == 30
+    assert [len(t) for t in kept.tests] == [9] and kept.names == ["one"]
+    plain = dict(first["plan"], run=str(first["folder"] / "plain"))
+    plain.pop("replay")
+    run_job(plain)
+    assert not (first["folder"] / "plain" / "model" / "instalments").exists()
+
+
+def test_a_tuned_base_answers_as_before_and_new_classes_are_added(first: dict[str, Any]) -> None:
+    from tunesmith.data.table import read
+    from tunesmith.model import build, facts_for
+    from tunesmith.plan_text import make_plan
+    from tunesmith.prepare import prepare
+
+    plan = make_plan(second(first, "grow", replay={"share": 0.3}))
+    found = plan.base.found()
+    prepared = prepare(plan, before=earlier_in(found.folder, found.name))
+    old = load(saved("tickets@1"))
+    facts = facts_for(prepared.plan, prepared.splits["train"], prepared.roles, found, old.tokenizer)
+    assert facts.labels == (*old.facts.labels, "crack", "rust")
+    assert facts.notes["instalment"] == "goes on from tickets@1: 3 labels known, 2 new"
+    new = build(prepared.plan, facts, found, old.tokenizer)
+    rows = old.plan.task.taken_in(small.records(label=["?"] * len(small.TEXTS)))
+    roles = old.plan.task.roles(labelled=False)
+    torch.testing.assert_close(
+        torch.tensor(new.outputs(new.encode(rows, roles))[:, :3]), torch.tensor(old.outputs(old.encode(rows, roles))),
+        atol=1e-5, rtol=1e-5,
+    )  # fmt: skip
+    table = read(str(first["folder"] / "one" / "model" / "instalments" / "rows.jsonl"))
+    share = sum(r.source.startswith("tickets@1") for r in prepared.splits["train"]) / len(prepared.splits["train"])
+    assert len(table.rows) == 30 and share == pytest.approx(0.3, abs=0.02)
+
+
+def test_labels_are_carried_over_by_name_never_by_number(first: dict[str, Any]) -> None:
+    from tunesmith.bases.find import find
+    from tunesmith.bases.load import load_net
+
+    torch.manual_seed(0)
+    found = find("tickets@1")
+    names = dict(enumerate(["noise", "crack", "heat"]))
+    made: Any = load_net(found, num_labels=3, id2label=names, label2id={n: i for i, n in names.items()})
+    old = load(saved("tickets@1"))
+    weight = old.net.auto.classifier.weight
+    for place, name in ((0, "noise"), (2, "heat")):
+        assert torch.equal(made.classifier.weight[place], weight[old.facts.labels.index(name)])
+    assert not any(torch.equal(made.classifier.weight[1], row) for row in weight), "a new label gets a fresh row"
+
+
+def test_replay_forgets_less_than_going_on_without(first: dict[str, Any]) -> None:
+    found = {}
+    for name, replay in (("with", {"share": 0.4, "keep": 30}), ("without", {"keep": 30})):
+        plan = second(first, f"forget-{name}", replay=replay)
+        plan["train"] |= {"epochs": 10, "patience": None, "keep": "last"}
+        reply = run_job(plan)
+        results = json.loads((first["folder"] / f"forget-{name}" / "metrics.json").read_text())["instalments"]
+        assert [len(row) for row in results["values"]] == [1, 2] and results["names"] == ["one", f"forget-{name}"]
+        assert results["values"][0][0]["value"] is not None and reply["metrics"]["test"]
+        found[name] = results["forgetting"]
+        page = (first["folder"] / f"forget-{name}" / "report.html").read_text()
+        assert "What it still knows of earlier data" in page and "(backward transfer)" in page
+    assert found["with"] < found["without"]
+    kept = earlier_in(first["folder"] / "forget-with" / "model", "two")
+    rows = kept.rows.read_text().splitlines()  # type: ignore[union-attr]
+    assert len(rows) == 30 and sum("part old" in line for line in rows) == 15, "each instalment has its share"
+
+
+@pytest.mark.parametrize("penalty", [{"name": "ewc", "strength": 1e5}, {"name": "distill", "share": 0.5}])
+def test_penalties_on_old_knowledge_train_and_resume(penalty: dict[str, Any], first: dict[str, Any]) -> None:
+    plan = second(first, f"penalty-{penalty['name']}", {**MORE, "leak": WORDS["leak"]}, penalties=[penalty])
+    reply = run_job(plan)
+    assert reply["status"] == "done" and run_job(plan)["status"] == "already_done"
+
+
+def test_rows_that_are_judged_again_are_not_learnt_from(first: dict[str, Any]) -> None:
+    held = earlier_in(first["folder"] / "one" / "model", "one").tests[0]
+    plan = second(first, "leaky", {**MORE, "leak": WORDS["leak"]})
+    path = first["folder"] / "new-leaky.csv"
+    text = str(held[0].cells["text"])
+    path.write_text(path.read_text() + f"{text},leak\n", encoding="utf-8")
+    reply = run_job(plan)
+    assert any("the held-out rows of instalment 1" in w for w in reply["warnings"])
+
+
+def test_what_cannot_be_is_refused(first: dict[str, Any], tiny_bases: TinyBases) -> None:
+    data = first["folder"] / "old.csv"
+    plan = tree(tiny_bases["bert"], data, first["folder"] / "no") | {"replay": {"share": 0.2}}
+    with pytest.raises(TunesmithError, match=r"kept no rows to replay.*replay\.file.*replay\.keep: 200"):
+        run_job(plan)
+    with pytest.raises(TunesmithError, match="has no effect without replay.share"):
+        run_job(plan | {"replay": {"file": str(data)}})
+    with pytest.raises(TunesmithError, match="distill has no teacher: base .* is not tuned"):
+        run_job(tree(tiny_bases["bert"], data, first["folder"] / "n2") | {"penalties": ["distill"]})
+    with pytest.raises(TunesmithError, match="there are no old rows to look at"):
+        run_job(tree(tiny_bases["bert"], data, first["folder"] / "n3") | {"method": "full", "penalties": ["ewc"]})
+    run_job(tree(tiny_bases["bert"], data, first["folder"] / "thin"))
+    flows.register(first["folder"] / "thin", "thin")
+    with pytest.raises(TunesmithError, match=r"thin@1 is an adapter.*tunesmith merge thin@1 --out"):
+        run_job(second(first, "n4") | {"base": "thin@1"})
+
+
+def test_a_version_remembers_its_parent(first: dict[str, Any]) -> None:
+    run_job(second(first, "child", {**MORE, "leak": WORDS["leak"]}))
+    version = flows.register(first["folder"] / "child", "tickets")
+    assert version.lineage["parent"] == "tickets@1"
+
+
+def test_the_measures_of_forgetting_are_their_formulas() -> None:
+    assert forgetting([[0.9]]) == {"backward_transfer": None, "forgetting": None}
+    found = forgetting([[0.9], [0.7, 0.8], [0.6, 0.9, 1.0]])
+    assert found["backward_transfer"] == pytest.approx(((0.6 - 0.9) + (0.9 - 0.8)) / 2)
+    assert found["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.8 - 0.9)) / 2)
+
+
+def test_rows_are_drawn_the_same_way_every_time() -> None:
+    rows = small.records()
+    assert drawn(rows, 4) == drawn(rows, 4) and len(drawn(rows, 4)) == 4 and drawn(rows, 99) == rows
