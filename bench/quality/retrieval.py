@@ -26,7 +26,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "cranfield": {"task": {"name": "embed", "max_tokens": 64, "corpus": "corpus.jsonl", "queries": "queries.jsonl"},
                   "train": {"epochs": 4, "batch": 64, "micro_tokens": 2048, "evaluate_every": "2 epochs"}},
     "sts_embed": {"task": {"name": "embed", "max_tokens": 64},
-                  "train": {"epochs": 2, "batch": 64, "micro_tokens": 2048}},
+                  "train": {"epochs": 1, "batch": 64, "micro_tokens": 8192}},
 }  # fmt: skip
 
 

@@ -44,7 +44,9 @@ TITLES = {
 }
 VECTORS = {
     "cranfield": ("Cranfield, retrieval", "1,400 abstracts of aerodynamics; three fifths of 225 queries with their "
-                  "relevance to learn from, a tenth to pick the epoch, the rest to judge on, over all abstracts (their first 64 tokens)",
+                  "relevance to learn from, a tenth to pick the epoch, the rest to judge on, over all abstracts (their first 64 "
+                  "tokens; BM25 reads them whole). With 135 queries to learn from, the tuned model is ahead of both, and "
+                  "by less than 68 queries can tell apart",
                   ("ndcg_at_10", "map", "mrr_at_10", "recall_at_10")),
     "sts_embed": ("STS, vectors", "cosine of vectors (task `embed`, loss cosent) against scores: learnt from SemEval 2012 "
                   "to 2014, tested on 2015 and 2016", ("spearman", "pearson")),
