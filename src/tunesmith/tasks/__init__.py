@@ -441,7 +441,7 @@ class LogitsTask(Task):
 
     def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """Each row's loss by its weight."""
-        logits_BC = self.read(way, encoded, rows)
+        logits_BC = way.logits(encoded, rows)
         targets, weights_B = encoded.aims(rows, logits_BC.device)
         return (self.losses(logits_BC, targets) * weights_B).sum()
 

@@ -167,6 +167,12 @@ class Reward(LogitsTask):
         found = -logsigmoid(first_B - second_B - targets_B)
         return found if not self.centering else found + self.centering * (first_B + second_B) ** 2
 
+    def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
+        """Each pair's loss by its weight."""
+        outputs_B4 = self.read(way, encoded, rows)
+        margins, weights_B = encoded.aims(rows, outputs_B4.device)
+        return (self.losses(outputs_B4, margins) * weights_B).sum()
+
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """`READ` of each row."""
         import torch
