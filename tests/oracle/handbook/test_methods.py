@@ -23,6 +23,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     "prefix": {"tokens": 4},
     "mixed": {"parts": ["lora", "bitfit"]},
 }
+ON_BERT = [n for n in METHODS.names() if n != "expand"]
+"""Methods that take an encoder."""
 
 
 def method(name: str, **settings: object) -> Method:
@@ -40,7 +42,7 @@ def logits(net: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         return net(**batch).logits
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", ON_BERT)
 def test_a_new_random_head_trains_under_every_method(name: str) -> None:
     net = applied(name)
     trained = {bare_name(n) for n, p in net.named_parameters() if p.requires_grad and BERT.is_head(n)}
@@ -112,9 +114,7 @@ def test_modules_are_replaced_once_and_none_inside_another(name: str) -> None:
     assert not any(a != b and b.startswith(a + ".") for a in wrapped for b in wrapped)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in METHODS.names() if n not in ("full", "layers", "bitfit", "gradual", "mixed", "expand")]
-)
+@pytest.mark.parametrize("name", [n for n in ON_BERT if n not in ("full", "layers", "bitfit", "gradual", "mixed")])
 def test_the_base_is_frozen_to_the_bit_under_weight_decay(name: str) -> None:
     net, reference = applied(name), dict(tiny.fresh("bert").named_parameters())
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=0.1, weight_decay=0.5)
@@ -145,7 +145,7 @@ def test_step_0_is_the_base(name: str, family: str) -> None:
     assert torch.equal(logits(applied(name, family), batch), logits(tiny.fresh(family), batch))
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS.names() if n != "expand"])
+@pytest.mark.parametrize("name", ON_BERT)
 def test_the_base_is_the_pretrained_one_and_not_random(name: str) -> None:
     stored = load_file(tiny.folder("bert") / "model.safetensors")
     net = plain(applied(name))
@@ -236,6 +236,6 @@ def test_nobody_calls_a_trained_prompt_zero_shot() -> None:
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
-    for name in METHODS.names():
+    for name in ON_BERT:
         method(name).save(applied(name), tmp_path / name)
     assert {p.suffix for p in tmp_path.rglob("*") if p.is_file()} == {".safetensors", ".json"}
