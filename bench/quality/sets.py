@@ -127,12 +127,12 @@ def _sst2() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _goemotions() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    names = json.loads((DATA / "goemotions" / "original.json").read_text(encoding="utf-8"))["id2label"]
+    names = (DATA / "goemotions" / "original" / "labels.txt").read_text(encoding="utf-8").split()
 
     def read(name: str) -> list[dict[str, Any]]:
         lines = (DATA / "goemotions" / "original" / name).read_text(encoding="utf-8").splitlines()
         cells = [line.split("\t") for line in lines]
-        return [{"text": c[0], "label": [names[i] for i in c[1].split(",")]} for c in cells]
+        return [{"text": c[0], "label": [names[int(i)] for i in c[1].split(",")]} for c in cells]
 
     return read("train.tsv"), read("test.tsv")
 
