@@ -22,7 +22,10 @@ from tunesmith.training.loop import Loop
 
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 OBJECTS = {"head": "embed has no head"}
-REFUSED = {("prefix", "distilbert"), ("bitfit", "llama"), ("mixed", "llama")}
+REFUSED = {
+    ("prefix", "distilbert"), ("bitfit", "llama"), ("mixed", "llama"),
+    *(("expand", family) for family in ("bert", "distilbert", "roberta", "xlm-roberta", "electra", "deberta-v2")),
+}  # fmt: skip
 """Pairs that cannot work, each for a reason of the architecture."""
 NAMES = [name for name in METHODS.names() if name not in OBJECTS]
 

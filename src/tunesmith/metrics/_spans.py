@@ -28,7 +28,8 @@ class SpanMetric(Metric):
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
         """Values (R,) for R weightings of the rows; 0 where there is no span."""
         counts_NT3 = _counts(answers, strict=self.strict)
-        counts_RT3 = (weight_RN @ counts_NT3.reshape(len(counts_NT3), -1)).reshape(len(weight_RN), -1, 3)
+        num, types = counts_NT3.shape[:2]
+        counts_RT3 = (weight_RN @ counts_NT3.reshape(num, 3 * types)).reshape(len(weight_RN), types, 3)
         if self.average == "micro":
             return _value(self.part, counts_RT3.sum(1))
         value_RT, true_RT = _value(self.part, counts_RT3), counts_RT3[..., 0]
