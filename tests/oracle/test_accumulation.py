@@ -36,7 +36,7 @@ def backward(made: Model, whole: Encoded, step: int) -> tuple[float, dict[str, t
     """Loss and gradients of one step, as the loop computes them."""
     loop = small.loop(made, whole)
     made.net.train()
-    loss = loop._backward(step_rows(len(whole), 8, 0, step))
+    loss, _ = loop._backward(step_rows(len(whole), 8, 0, step), 0)
     return loss, {n: p.grad.clone() for n, p in made.net.named_parameters() if p.grad is not None}
 
 

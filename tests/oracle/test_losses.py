@@ -69,7 +69,9 @@ def test_a_loss_a_row_and_no_row_in_anothers_loss(name: str) -> None:
     made = task(name)
     logits = LOGITS[:, :1] if made.kind == "numbers" else LOGITS
     numbers = LOGITS[:, 1]
-    targets = {"classes": TARGETS, "multilabel": (LOGITS > 0).double(), "numbers": numbers, "pairs": numbers}[made.kind]
+    targets = {
+        "classes": TARGETS, "tags": TARGETS, "multilabel": (LOGITS > 0).double(), "numbers": numbers, "pairs": numbers,
+    }[made.kind]  # fmt: skip
     whole = made.losses(logits, targets)
     assert whole.shape == (40,)
     assert torch.allclose(whole[7:9], made.losses(logits[7:9], targets[7:9]))
