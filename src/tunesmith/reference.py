@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tunesmith.engine import trunk_cache
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_bytes, digest_json, verify_folder, write_folder, write_json
+from tunesmith.files import digest_bytes, digest_json, read_json, verify_folder, write_folder, write_json
 from tunesmith.machine import processor, versions
 from tunesmith.methods import METHODS, _peft
 from tunesmith.model import Model, build, restore, untuned, weights
@@ -51,7 +51,8 @@ def refer(model: Model, sets: Mapping[str, Encoded], progress: Progress = _SILEN
 
 
 def start_from(model: Model, where: str) -> None:
-    """Copy the learnt weights of another run of the same method; a head for other labels stays fresh."""
+    """Copy the learnt weights of another run of the same method; outputs for other labels stay fresh, also where they
+    are as many."""
     from tunesmith.training.checkpoint import newest_good, read_best
 
     folder = Path(where) / "checkpoints"
@@ -62,7 +63,12 @@ def start_from(model: Model, where: str) -> None:
     tensors = found.weights if step is None else read_best(folder, step)[0]
     own = weights(model)
     head = {n for n in own if model.family.is_head(n.removeprefix("auto."))}
-    refit = {n: own[n].detach().clone() for n in head if n in tensors and own[n].shape != tensors[n].shape}
+    same = read_json(Path(where) / "facts.json").get("labels") == list(model.facts.labels)
+    outputs = model.plan.task.outputs(model.facts)
+    refit = {
+        n: own[n].detach().clone() for n in head
+        if n in tensors and (own[n].shape != tensors[n].shape or (not same and len(own[n]) == outputs))
+    }  # fmt: skip
     try:
         restore(model, tensors | refit)
     except TunesmithError as error:

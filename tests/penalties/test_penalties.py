@@ -180,6 +180,16 @@ def test_the_fisher_information_of_ewc_is_its_definition(tiny_bases: TinyBases) 
     assert term.of_weights().item() == pytest.approx(3.0 / 2 * value, rel=1e-4)
 
 
+def test_ewc_holds_blocks_that_thaw_later(tiny_bases: TinyBases) -> None:
+    made = small.model(small.plan(tiny_bases["bert"], method="gradual"), ROWS)
+    data = small.encoded(made, ROWS)
+    at = start_of(made, weights(made), Aids(old=lambda: data))
+    frozen = [n for n, p in at.moving.items() if not p.requires_grad]
+    term: Any = PENALTIES.find("ewc")(rows=2).begin(at)
+    assert frozen and any(bool(term.fisher[n].any()) for n in frozen)
+    assert not any(at.moving[n].requires_grad for n in frozen), "they are as frozen as before"
+
+
 @pytest.mark.parametrize("kind", ["classes", "multilabel", "numbers"])
 def test_the_distance_to_a_teacher_is_the_formula(kind: str) -> None:
     student, teacher = torch.randn(2, 6, 4, dtype=torch.float64)

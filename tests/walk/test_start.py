@@ -39,6 +39,29 @@ def test_a_head_for_other_labels_stays_fresh(first: tuple[Path, Path], tiny_base
     assert second(first, tiny_bases["bert"], tmp_path / "run", other)["status"] == "done"
 
 
+def test_as_many_labels_under_other_names_are_other_labels(
+    first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path
+) -> None:
+    import torch
+
+    from tunesmith.model import load
+
+    other = tmp_path / "other.csv"
+    other.write_text(first[1].read_text(encoding="utf-8").replace(",noise,", ",rattle,"), encoding="utf-8")
+    second(first, tiny_bases["bert"], tmp_path / "renamed", other)
+    second(first, tiny_bases["bert"], tmp_path / "same")
+    own, renamed, same = (
+        [
+            p
+            for n, p in load(path / "model").net.auto.named_parameters()
+            if n.endswith("classifier.modules_to_save.default.weight")
+        ]
+        for path in (first[0], tmp_path / "renamed", tmp_path / "same")
+    )
+    assert len(own) == 1 and torch.allclose(own[0], same[0], atol=1e-5)
+    assert not torch.allclose(own[0], renamed[0], atol=1e-2), "outputs were taken over for labels of other names"
+
+
 def test_another_shape_is_refused(first: tuple[Path, Path], tiny_bases: TinyBases, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"method\.start: .*shape"):
         second(first, tiny_bases["bert"], tmp_path / "run", r=4)

@@ -52,16 +52,23 @@ class _EWC(Term):
 
 
 def fisher(moving: dict[str, Any], losses: Any) -> "dict[str, Tensor]":
-    """Mean squared gradient of each weight over `losses`, which gives the loss of one row after the other."""
+    """Mean squared gradient of each weight over `losses`, which gives the loss of one row after the other; of weights
+    that thaw later, too."""
     import torch
 
     found = {n: torch.zeros_like(p) for n, p in moving.items()}
+    frozen = [p for p in moving.values() if not p.requires_grad]
     count = 0
-    wanted = {n: p for n, p in moving.items() if p.requires_grad}
-    for loss in losses:
-        gradients = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
-        for name, gradient in zip(wanted, gradients, strict=True):
-            if gradient is not None:
-                found[name] += gradient.square()
-        count += 1
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        for loss in losses:
+            gradients = torch.autograd.grad(loss, list(moving.values()), allow_unused=True)
+            for name, gradient in zip(moving, gradients, strict=True):
+                if gradient is not None:
+                    found[name] += gradient.square()
+            count += 1
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
     return {n: total / max(1, count) for n, total in found.items()}
