@@ -15,9 +15,9 @@ from tunesmith.methods import METHODS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SIX = ("full", "layers", "head", "lora", "adapter", "bitfit")
-ALL = tuple(n for n in METHODS.names() if n != "mixed") + ("mixed",)
+ALL = tuple(n for n in METHODS.names() if n not in ("mixed", "expand")) + ("mixed",)
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
-"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit."""
+"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit. `expand` is for decoders."""
 
 
 @dataclass

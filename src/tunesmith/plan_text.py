@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError, unknown
-from tunesmith.plan import Plan, objections
+from tunesmith.plan import Plan
+from tunesmith.plan_rules import objections
 
 MAX_BYTES = 1 << 20
 

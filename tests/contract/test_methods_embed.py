@@ -15,7 +15,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.golden import EXACT, error_of
 from tunesmith.methods import METHODS
 from tunesmith.model import Model, ecosystem, load, save, weights
-from tunesmith.plan import objections
+from tunesmith.plan_rules import objections
 from tunesmith.prove import plain_logits, plain_network
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop

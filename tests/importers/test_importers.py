@@ -17,8 +17,9 @@ from tunesmith.importers import Imported, convert, detect, names
 from tunesmith.importers._account import Account
 from tunesmith.importers._read import Tree, leaves, read_tree
 from tunesmith.methods import METHODS
-from tunesmith.plan import Base, Data, Train
+from tunesmith.plan import Base, Data
 from tunesmith.plan_text import make_plan, read_plan
+from tunesmith.settings import Train
 from tunesmith.tasks import TASKS
 
 CONFIGS = Path(__file__).parent / "configs"

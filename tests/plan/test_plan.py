@@ -13,9 +13,10 @@ from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.methods import METHODS
 from tunesmith.metrics import METRICS
-from tunesmith.plan import Base, Data, Evaluate, Plan, Source, Train
+from tunesmith.plan import Base, Data, Evaluate, Plan, Source
 from tunesmith.plan_text import make_plan
 from tunesmith.run import identity
+from tunesmith.settings import Galore, Train
 from tunesmith.steps import STEPS
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.classify import Classify
@@ -30,7 +31,7 @@ def refusal(**tree: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("section", (Base, Source, Data, Train, plans.Galore, Evaluate), ids=lambda s: s.__name__)
+@pytest.mark.parametrize("section", (Base, Source, Data, Train, Galore, Evaluate), ids=lambda s: s.__name__)
 def test_every_setting_of_a_section_is_documented(section: type[BaseModel]) -> None:
     assert section.__doc__
     bare = [name for name, field in section.model_fields.items() if not field.description]
@@ -159,7 +160,7 @@ OTHER: dict[str, Any] = {
     "save_every": "5 steps",
     "log_every": "5 steps", "patience": 9, "best": "loss", "keep": "last", "precision": "fp32", "log": "mlflow",
     "seed": 5, "neftune": 5.0, "swa": 0.5, "batch_norm": "moving", "checkpointing": "on",
-    "galore": plans.Galore(rank=4),
+    "galore": Galore(rank=4),
 }  # fmt: skip
 
 

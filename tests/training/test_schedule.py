@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import optimization as theirs
 
-from tunesmith.plan import Train
+from tunesmith.settings import Train
 from tunesmith.training.schedule import factor, warmup_steps
 
 TOTAL, PER_EPOCH, WARM = 60, 20, 12

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from tunesmith.plan import Train
+    from tunesmith.settings import Train
 
 
 class Average(ABC):

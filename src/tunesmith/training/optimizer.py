@@ -10,7 +10,7 @@ from tunesmith.errors import TunesmithError
 
 if TYPE_CHECKING:
     from tunesmith.model import Model
-    from tunesmith.plan import Galore
+    from tunesmith.settings import Galore
 
 
 PROJECTOR, GROUP_STEP = "projector", "group_step"

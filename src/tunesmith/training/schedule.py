@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from tunesmith.moments import Moment
-from tunesmith.plan import OWN_WARMUP, Train
+from tunesmith.settings import OWN_WARMUP, Train
 
 
 def warmup_steps(train: Train, total: int, per_epoch: int) -> int:

@@ -16,8 +16,8 @@ from tunesmith.engine.network import override_dropout
 from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json
 from tunesmith.model import weights
-from tunesmith.plan import Train
 from tunesmith.plan_text import make_plan
+from tunesmith.settings import Train
 from tunesmith.training.optimizer import groups, no_decay
 from tunesmith.training.schedule import factor
 

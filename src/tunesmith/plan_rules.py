@@ -1,0 +1,73 @@
+"""Rules between the parts of a plan: what one setting asks of another. None of them loads anything."""
+
+from typing import Any
+
+from tunesmith.metrics import METRICS
+from tunesmith.plan import Plan
+from tunesmith.settings import train_objections
+
+
+def objections(plan: Plan) -> list[str]:
+    """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
+    parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
+    parts.append(("replay", plan.replay))
+    parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
+    parts += [(f"penalties.{i}", penalty) for i, penalty in enumerate(plan.penalties)]
+    found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
+    if plan.train.max_steps == 0 and not plan.task.untrained:
+        found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
+                     "the base as it is, task.readout: verbalizer")  # fmt: skip
+    headless = plan.task.purpose("") != "classify" and not getattr(plan.task, "vector", False)
+    if plan.train.head_lr is not None and headless:
+        found.append(f"train.head_lr has no effect: {plan.task.name} reads the base's own head over words and "
+                     "adds none. Set train.lr, or remove it")  # fmt: skip
+    methods = getattr(plan.method, "parts", (plan.method,))
+    if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
+        found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "
+                     "would put them there twice. Leave it on auto, or use prompt")  # fmt: skip
+    if plan.train.batch_norm == "moving" and (text := _statistics_objection(plan)):
+        found.append(f"train.batch_norm: {text}")
+    return found + _metric_objections(plan) + train_objections(plan.train)
+
+
+def _statistics_objection(plan: Plan) -> str | None:
+    if not plan.task.sees:
+        return "moving has no effect on a base that reads text: it has no batch norms. Remove it"
+    if not type(plan.method).whole:
+        return f"{plan.method.name} saves what it added to the base, and moved statistics would be lost. Use fixed"
+    if plan.train.ema is not None:
+        return "moving statistics belong to the last weights, and train.ema keeps an average. Remove one of the two"
+    return None
+
+
+def _metric_objections(plan: Plan) -> list[str]:
+    found = []
+    named = [*plan.metric_names] + ([plan.train.best] if plan.train.best not in (None, "loss") else [])
+    for name in named:
+        if name not in METRICS.names():
+            from tunesmith.errors import unknown
+
+            found.append(f"evaluate.metrics: {unknown('metric', name, METRICS.names())}")
+        elif plan.task.kind not in METRICS.find(name).kinds:
+            fitting = [n for n in METRICS.names() if plan.task.kind in METRICS.find(n).kinds]
+            found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(fitting)}")
+        elif text := METRICS.make(name).objection(plan):
+            found.append(f"evaluate.metrics: {text}")
+    best = plan.best_metric
+    if best in METRICS.names() and METRICS.find(best).reads_text:
+        found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "
+                     "perplexity, loss, or put another metric first")  # fmt: skip
+    odd: list[str] = [name for name in plan.baseline_names if name not in plan.task.usual_baselines]
+    if odd:
+        usual = ", ".join(plan.task.usual_baselines) or "none"
+        found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {usual}")
+    for which in dict.fromkeys([plan.metric_names[0], plan.best_metric]):
+        if which in METRICS.names() and not METRICS.find(which).picks:
+            found.append(f"evaluate.metrics: {which} describes answers and picks no model: put another metric first, "
+                         "and train.best on one that may")  # fmt: skip
+    if isinstance(plan.evaluate.forgetting, str) and plan.task.kind != "text":
+        found.append("evaluate.forgetting has no effect on a task that does not write: remove it")
+    if plan.train.best not in (None, "loss", *plan.metric_names):
+        found.append(f"train.best: {plan.train.best} is not among the metrics that are computed: "
+                     f"{', '.join(plan.metric_names)}. Add it to evaluate.metrics")  # fmt: skip
+    return found
