@@ -38,6 +38,8 @@ from tunesmith.tasks import Encoded, Facts
 from tunesmith.training.checkpoint import State
 
 WATT_PER_CORE = 10.0
+CONVERSATIONAL = ("format", "template")
+"""Facts that are told of every run on conversations, and are nothing to be warned of."""
 """Assumed draw of a busy core; the energy figure is an estimate and says so."""
 
 
@@ -116,6 +118,8 @@ def _tell(work: Work, facts: Facts) -> None:
         if what.startswith("augment"):
             work.warnings.append(note)
             work.progress.say(f"warning: {note}")
+        elif what in CONVERSATIONAL:
+            work.progress.say(note)
         elif work.plan.task.kind == "vectors" or what == "instalment":
             work.prepared.notes.append(f"{what}: {note}")
             work.progress.say(note)
@@ -146,7 +150,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
     texts = [] if prepared.roles.image else [text_of(r, prepared.roles.texts[0]) for r in some]
     fits = fit(tokenizer, texts)
-    if warning := fits.warning(work.plan.base.name):
+    if warning := fits.warning(work.plan.base.name, writes=work.plan.task.talks):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
     tokens = {
@@ -159,7 +163,9 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     if special := special_tokens(prepared.splits["train"], prepared.roles, tokenizer, work.plan.task):
         findings.append(special)
         work.progress.say(f"{special['rows']} rows: {special['remedy']}")
-    write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
+    about = prepared.about() | {"tokens": tokens, "findings": findings}
+    about["notes"] = [*(facts.notes[what] for what in CONVERSATIONAL if what in facts.notes), *prepared.notes]
+    write_json(run.file("data.json"), about)
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))
     prepared.ledger.to_parquet(run.file("ledger.parquet"))

@@ -13,7 +13,9 @@ from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._builtin import BUILTIN
 from tunesmith.dialogue.laying import IGNORED, Laid, ask, lay, question, stops
 from tunesmith.dialogue.templates import Template, find_template, render
+from tunesmith.engine.generation import _text, _until
 from tunesmith.errors import TunesmithError
+from tunesmith.tasks._language import end_of
 
 ENDLESS = 10**6
 TALK = Dialogue((
@@ -423,3 +425,31 @@ def test_whatever_is_said_training_sees_what_serving_starts_from(name: str) -> N
             assert len(cut.ids) <= limit
             assert cut.lost == len(laid.ids) - len(cut.ids)
             assert cut.lost_labels == laid.supervised - cut.supervised
+
+
+@pytest.mark.parametrize(("text", "lead"), [(known.THINKING, "<think>\n\n</think>"), (known.UNMARKED, "[assistant]"),
+                                            (known.QWEN, ""), (known.MISTRAL, "")])  # fmt: skip
+def test_what_a_template_writes_before_an_answer_is_learnt_and_taken_off(text: str, lead: str) -> None:
+    tok, template = tokenizer("qwen2"), Template("t", text)
+    end = end_of(template, tok)
+    assert (end.lead, end.text) == (lead, "")
+    laid = lay(ONE, template, tok, learn="last", limit=ENDLESS)
+    assert laid.ids[: len(question(ONE, template, tok, ENDLESS))] == question(ONE, template, tok, ENDLESS)
+    for said in ("b is the answer", "oil, and 水", "<think> is a word"):
+        one = replace(ONE, messages=(*ONE.messages[:-1], Message("assistant", said)))
+        written = [label for label in lay(one, template, tok, learn="last", limit=ENDLESS).labels if label != IGNORED]
+        assert (lead in tok.decode(written)) and _text(tok, _until(written, end), end) == said
+
+
+def test_a_block_that_begins_behind_words_that_nobody_writes_is_refused() -> None:
+    text = known.TEMPLATES["marked"].replace("{% if add_generation_prompt %}", "{% if false %}")
+    assert text != known.TEMPLATES["marked"]
+    with pytest.raises(TunesmithError, match="writes '<|im_start|>assistant' before the generation block"):
+        lay(ONE, Template("t", text), tokenizer("qwen2"), learn="answers", limit=ENDLESS)
+
+
+def test_a_template_that_writes_an_eos_which_the_tokenizer_lacks_says_so() -> None:
+    bare = tiny.make_tokenizer("qwen2")
+    bare.eos_token = None
+    with pytest.raises(TunesmithError, match="writes the tokenizer's eos_token, and this tokenizer has none. Name one"):
+        lay(ONE, find_template("plain", bare), bare, learn="last", limit=ENDLESS)

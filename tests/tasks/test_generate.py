@@ -16,6 +16,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.model import facts_for, load
 from tunesmith.plan_text import make_plan
 from tunesmith.prepare import prepare
+from tunesmith.progress import Progress
 from tunesmith.run import Run
 
 ROWS = [
@@ -220,3 +221,28 @@ def test_plain_texts_are_compared_by_what_they_say(tmp_path: Path) -> None:
     prepared = prepare(make_plan({"task": "generate", "base": "unused", "data": str(file)}))
     assert {name: len(rows) for name, rows in prepared.splits.items()} == {"train": 24, "validation": 3, "test": 3}
     assert prepared.ledger.summary()["fates"]["duplicate"] == 1
+
+
+def test_format_and_template_are_told(
+    tiny_bases: TinyBases, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(Progress, "say", lambda self, text: heard.append(text))
+    asked = tree(tiny_bases["llama language"], data, template="auto") | {"run": str(tmp_path / "run")}
+    plan = asked | {"train": asked["train"] | {"epochs": 1}}
+    jobs.run_job(plan)
+    known = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["notes"]
+    for said in ("read as alpaca: question in 'instruction', answer in 'output'", "has no chat template"):
+        assert any(said in line for line in heard) and any(said in note for note in known)
+    warned = json.loads((tmp_path / "run/warnings.json").read_text(encoding="utf-8"))
+    assert not any("read as" in text for text in warned), "nothing to be warned of"
+
+
+def test_rows_whose_answers_all_weigh_nothing_are_told_by_their_number(tiny_bases: TinyBases, data: Path) -> None:
+    talk = [[{"role": "user", "content": f"ask {i}"}, {"role": "assistant", "content": "a", "weight": int(i != 3)}]
+            for i in range(12)]  # fmt: skip
+    data.write_text(json.dumps([{"messages": each} for each in talk]), encoding="utf-8")
+    prepared = prepare(make_plan(tree(tiny_bases["llama language"], data, template="chatml")))
+    rows = [r for split in prepared.splits.values() for r in split]
+    with pytest.raises(TunesmithError, match=r"1 of 12 rows .*rows.json:1: row 4\). Every answer in them .* weight 0"):
+        encode_rows(prepared, rows)
