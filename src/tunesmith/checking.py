@@ -36,8 +36,8 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     task = task.resolved(table) if task else None
     roles = task.roles() if task else _guessed(table)
     records = task.taken_in(records, ledger) if task else records
-    read_as = list(told_format(getattr(task, "mapping", None)).values())
-    changed = [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
+    notes = [*table.notes, *told_format(getattr(task, "mapping", None)).values()]
+    notes += [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
     if roles.image:
         from tunesmith.prepare import run_steps
 
@@ -52,7 +52,7 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     return {
         "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
-        "notes": [*table.notes, *read_as, *changed], "malformed": len(table.bad), "tokens": tokens, "findings": findings,
+        "notes": notes, "malformed": len(table.bad), "tokens": tokens, "findings": findings,
     }  # fmt: skip
 
 

@@ -136,11 +136,26 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
             if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
                 what = "rows with several right answers: the first is learnt, texts are compared with all"
                 prepared.ledger.changed("references", what, several)
-            lost, known = encoded[name].lost, ids(rows)
+            lost, labels, known = encoded[name].lost, encoded[name].lost_labels, ids(rows)
             for i in scratch.where(lost > 0).tolist():
-                prepared.ledger.truncated(int(known[i]), int(lost[i]))
+                prepared.ledger.truncated(int(known[i]), int(lost[i]), 0 if labels is None else int(labels[i]))
+            if labels is not None and labels.any():
+                note = ends_cut(encoded[name])
+                prepared.notes.append(f"{name}: {note}")
+                progress.say(f"warning: {name}: {note}")
             prepared.notes += [f"{name}: {note}" for note in encoded[name].notes]
     return encoded
+
+
+def ends_cut(encoded: Encoded) -> str:
+    """How much of what was to be learnt is beyond the limit, and the limit that would keep it."""
+    each = encoded if encoded.inner is None else encoded.inner
+    assert each.lost_labels is not None and each.lost is not None, "asked of rows that are learnt from"
+    short, lost = each.lost_labels > 0, int(each.lost_labels.sum(dtype=np.int64))
+    return (
+        f"{int(short.sum())} of {len(each)} texts are cut before their end: {lost} tokens that were to be learnt are "
+        f"lost. task.max_tokens={int((each.lengths + each.lost)[short].max())} would keep all"
+    )
 
 
 def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:

@@ -246,3 +246,35 @@ def test_rows_whose_answers_all_weigh_nothing_are_told_by_their_number(tiny_base
     rows = [r for split in prepared.splits.values() for r in split]
     with pytest.raises(TunesmithError, match=r"1 of 12 rows .*rows.json:1: row 4\). Every answer in them .* weight 0"):
         encode_rows(prepared, rows)
+
+
+def test_answers_that_are_cut_are_counted_in_the_ledger_and_warned_of(
+    tiny_bases: TinyBases, data: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    long = [{"instruction": f"ask {i}", "output": "pump " * (60 if i % 3 else 2)} for i in range(30)]
+    data.write_text(json.dumps(long), encoding="utf-8")
+    asked = tree(tiny_bases["llama language"], data, max_tokens=32)
+    jobs.run_job(asked | {"train": asked["train"] | {"epochs": 1}, "run": str(tmp_path / "run")})
+    ledger = pq.read_table(tmp_path / "run/ledger.parquet").to_pylist()
+    assert [r["row"] for r in ledger if r["label_tokens_lost"]] == [i + 1 for i in range(30) if i % 3]
+    assert all(r["label_tokens_lost"] <= r["tokens_lost"] for r in ledger)
+    total = sum(r["label_tokens_lost"] for r in ledger)
+    about = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["ledger"]["truncated"]
+    assert about["label_tokens_lost"] == total > 20 * 20
+    warned = " ".join(json.loads((tmp_path / "run/warnings.json").read_text(encoding="utf-8")))
+    assert "texts are cut before their end" in warned and "task.max_tokens=" in warned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "repeated"), [("alpaca_en_demo", 14), ("alpaca_zh_demo", 8)])
+def test_the_demo_files_run_from_file_to_proof(
+    name: str, repeated: int, tiny_bases: TinyBases, real_data: Path, tmp_path: Path
+) -> None:
+    file = real_data / "llamafactory_demo" / f"{name}.json"
+    asked = tree(tiny_bases["llama language"], file, template="chatml") | {"run": str(tmp_path / "run")}
+    reply = jobs.run_job(asked | {"train": asked["train"] | {"max_steps": 2}})
+    assert reply["proof"]["plain"] and reply["status"] == "done"
+    about = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["ledger"]
+    assert about["fates"]["duplicate"] == repeated and sum(about["fates"].values()) == about["rows"]

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -366,8 +365,13 @@ def end_of(template: Template, tokenizer: Any) -> End:
         sample = Dialogue((Message("user", "a"), Message("assistant", answer)))
         learnt = [t for t in lay(sample, template, tokenizer, learn="last", limit=10**6).labels if t != UNREAD]
         texts.append(str(tokenizer.decode(learnt, skip_special_tokens=True, clean_up_tokenization_spaces=False)))
-    lead, tail = commonprefix(texts), commonprefix([text[::-1] for text in texts])[::-1]
+    lead, tail = _common(*texts), _common(*(text[::-1] for text in texts))[::-1]
     return End(tokens=tuple(stops(template, tokenizer)), text=tail.strip(), lead=lead.strip())
+
+
+def _common(one: str, other: str) -> str:
+    """What both begin with."""
+    return one[: next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))]
 
 
 def learnt_bytes(dialogue: Dialogue, learn: str) -> int:
