@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import known_templates as known
@@ -9,8 +10,11 @@ import pytest
 
 import tiny
 from kit import SHARED
+from tunesmith.data import Record
+from tunesmith.data.table import read
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._builtin import BUILTIN
+from tunesmith.dialogue.formats import detect, dialogue_of
 from tunesmith.dialogue.laying import IGNORED, Laid, ask, lay, question, stops
 from tunesmith.dialogue.templates import Template, find_template, render
 from tunesmith.engine.generation import _text, _until
@@ -453,3 +457,32 @@ def test_a_template_that_writes_an_eos_which_the_tokenizer_lacks_says_so() -> No
     bare.eos_token = None
     with pytest.raises(TunesmithError, match="writes the tokenizer's eos_token, and this tokenizer has none. Name one"):
         lay(ONE, find_template("plain", bare), bare, learn="last", limit=ENDLESS)
+
+
+@pytest.mark.parametrize("file", ["alpaca_en_demo", "alpaca_zh_demo", "identity", "glaive_toolcall_zh_demo"])
+def test_masks_of_the_demo_rows_are_what_transformers_writes_behind_each_question(real_data: Path, file: str) -> None:
+    """Token by token: an answer is what the library's rendering adds to its own prompt for that turn."""
+    tok = tokenizer("qwen2")
+    template = find_template("chatml", tok, control=True)
+    table = read(real_data / "llamafactory_demo" / f"{file}.json")
+    columns = detect(table.columns, [cells for _, cells in table.rows[:200]], file)
+    for number, (line, cells) in list(enumerate(table.rows))[::7]:
+        said = dialogue_of(Record(number, file, number + 1, line, cells), columns)
+        told = [
+            {"role": m.role, "content": m.content}
+            | ({"tool_calls": [{"type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                               for c in m.calls]} if m.calls else {})
+            for m in said.messages
+        ]  # fmt: skip
+
+        def written(count: int, *, ask: bool, told: Any = told, said: Dialogue = said) -> str:
+            return str(tok.apply_chat_template(told[:count], tools=list(said.tools) or None, tokenize=False,
+                                               chat_template=template.text, add_generation_prompt=ask))  # fmt: skip
+
+        spans = [(len(written(i, ask=True)), len(written(i + 1, ask=False)))
+                 for i, m in enumerate(said.messages) if m.role == "assistant"]  # fmt: skip
+        theirs = tok(written(len(told), ask=False), add_special_tokens=False, return_offsets_mapping=True)
+        mask = [any(a < end and b > start for start, end in spans) for a, b in theirs["offset_mapping"]]
+        laid = lay(said, template, tok, learn="answers", limit=ENDLESS)
+        assert laid.ids == theirs["input_ids"]
+        assert [label != IGNORED for label in laid.labels] == mask and any(mask) and not all(mask)
