@@ -12,6 +12,7 @@ import atexit
 import copy
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -280,9 +281,9 @@ def _wordpiece(words: list[str], specials: dict[str, str]) -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(
-        CORPUS, trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=words, show_progress=False)
-    )
+    numbered = {piece: number for number, piece in enumerate([*words, *_pieces(tokenizer, VOCABULARY - len(words))])}
+    tokenizer.model = models.WordPiece(numbered, unk_token=specials["unk_token"])
+    tokenizer.add_special_tokens(words)
     first, last = specials["cls_token"], specials["sep_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}",
@@ -290,6 +291,22 @@ def _wordpiece(words: list[str], specials: dict[str, str]) -> Tokenizer:
         special_tokens=[(first, tokenizer.token_to_id(first)), (last, tokenizer.token_to_id(last))],
     )
     return tokenizer
+
+
+def _pieces(tokenizer: Tokenizer, room: int) -> list[str]:
+    """Every character, as a beginning and as what follows, then the most frequent words of the corpus, then beginnings
+    and ends of words. The library's own trainer chooses and numbers pieces differently in every process."""
+    counts: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    letters: set[str] = set()
+    for line in CORPUS:
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line)):
+            letters |= {*word, *(f"##{c}" for c in word)}
+            whole[word] += len(word) > 1
+            counts.update(word[:end] for end in range(2, len(word) + 1))
+            counts.update(f"##{word[begin:]}" for begin in range(1, len(word) - 1))
+    frequent = sorted(counts, key=lambda piece: (-whole[piece], -counts[piece], piece))
+    return [*sorted(letters), *frequent][:room]
 
 
 def _bpe(words: list[str]) -> Tokenizer:
