@@ -49,7 +49,9 @@ class Loop:
         self.terms = Terms(self.model, self.moving, job.aids)
         groups = optimizers.groups(self.model, self.moving)
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
-        self.batches = Batches(job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
+        self.batches = Batches(
+            job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed, job.train.shown
+        )
         self.per_epoch = self.batches.per_epoch
         self.total = self.model.plan.total_steps(len(job.train), self.per_epoch)
         self.state = checkpoints.State()
