@@ -64,7 +64,6 @@ class Prepared:
         names = sorted({label for counts in found.values() for label in counts})
         return {label: {s: counts[label] for s, counts in found.items()} for label in names}
 
-
     def apart(self) -> "dict[str, Prepared]":
         """Of several tasks the rows of each, as if it were alone; nothing where there is one task."""
         found: dict[str, Prepared] = {}

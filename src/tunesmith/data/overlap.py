@@ -50,9 +50,7 @@ def answer(record: Record, roles: Roles) -> str | float | None:
     return repr(value) if isinstance(value, list | dict) else label_of(record, roles.label)
 
 
-def inputs(
-    records: Iterable[Record], roles: Roles, *, exact: bool = False, within: bool = False
-) -> alike.Digests:
+def inputs(records: Iterable[Record], roles: Roles, *, exact: bool = False, within: bool = False) -> alike.Digests:
     """A digest of the input of each row; of none where no column makes an input."""
     growing = alike.Growing()
     for record in records if roles.texts or roles.side else ():

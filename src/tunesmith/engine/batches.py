@@ -70,9 +70,7 @@ class Batches:
     epochs have the same number of steps.
     """
 
-    def __init__(
-        self, ids: "Ragged", rows: int, tokens: int | None, seed: int, shown: "Shown | None" = None
-    ) -> None:
+    def __init__(self, ids: "Ragged", rows: int, tokens: int | None, seed: int, shown: "Shown | None" = None) -> None:
         self.ids, self.batch, self.seed, self.shown = ids, rows, seed, shown
         self._drawn: tuple[int, Ints] | None = None
         self.tokens = tokens

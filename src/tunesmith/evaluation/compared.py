@@ -51,7 +51,9 @@ def _of_several(
         asked = parts[share.name].plan.model_copy(
             update={"evaluate": plan.evaluate.model_copy(update={"baselines": plan.baseline_names})}
         )
-        for name, by_split in baselines(asked, parts[share.name], own, rows, {s: m.answers for s, m in mine.items()}).items():
+        for name, by_split in baselines(
+            asked, parts[share.name], own, rows, {s: m.answers for s, m in mine.items()}
+        ).items():
             for split, made in by_split.items():
                 before = found[name][split]
                 changed = {**before.parts, share.name: replace(mine[split], answers=made)}

@@ -101,6 +101,10 @@ class Multi(LogitsTask):
 
     def objection(self, plan: Any) -> str | None:
         checks = (self._names_objection, self._balance_objection, lambda: self._files_objection(plan.data))
+        if self.alone and plan.method.start:
+            return (
+                "alone: true trains each task from the base, and method.start begins elsewhere. Remove one of the two"
+            )
         found = next((text for check in checks if (text := check())), None)
         inner = (f"tasks.{n}: {text}" for n, one in self.tasks.items() if (text := several.objection(one.task, plan)))
         return found or next(inner, None)
