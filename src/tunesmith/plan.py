@@ -9,7 +9,6 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
 )
-
 from pydantic_core import PydanticKnownError
 
 from tunesmith.bases.quant import Quant

@@ -2,8 +2,8 @@
 
 Groups grow from single tasks: the two groups with the highest mean cosine between their tasks become one, as long as
 that mean is above 0 (average linkage). A task that was shown to be hurt beyond chance stands alone. It is a proposal to
-be tried: gradients say where a step leads, not where training ends (Standley et al. 2020, arXiv 1905.07553; Fifty et al.
-2021, arXiv 2109.04617).
+be tried: gradients say where a step leads, not where training ends (Standley et al. 2020, arXiv 1905.07553; Fifty et
+al. 2021, arXiv 2109.04617).
 
 Shape letters: P tasks.
 """

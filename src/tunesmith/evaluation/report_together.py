@@ -19,9 +19,9 @@ from tunesmith.evaluation.report_read import Results
 
 TITLE = "Several tasks on one backbone"
 HOW_COSINES = (
-    "Cosine between the gradients of two tasks, of what they share, on the same training rows at each evaluation: above "
-    "0 a step for one is a step for the other, below 0 it takes back what the other learnt. Near 0 they leave each "
-    "other alone, which is usual."
+    "Cosine between the gradients of two tasks, of what they share, on the same training rows at each evaluation: "
+    "above 0 a step for one is a step for the other, below 0 it takes back what the other learnt. Near 0 they leave "
+    "each other alone, which is usual."
 )
 HOW_GROUPS = (
     "Groups grow as long as the mean cosine between them is above 0; a task that was hurt beyond chance stands alone. "

@@ -2,8 +2,8 @@
 
     joint = 1/P sum_p u_p        u = m where higher is better, 1 / (1 + m) where lower is
 
-The second form turns an error of 0 to infinity into a value of 1 to 0. Each task counts alike, however many rows it has.
-A task whose metric is undefined (a rank correlation of constant answers) leaves the mean undefined.
+The second form turns an error of 0 to infinity into a value of 1 to 0. Each task counts alike, however many rows it
+has. A task whose metric is undefined (a rank correlation of constant answers) leaves the mean undefined.
 """
 
 from typing import ClassVar, Literal

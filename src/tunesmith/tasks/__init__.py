@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Reading", "Rows", "Share", "SideFacts", "Slots", "Strand",
-    "Task", "Tick", "Windows", "no_tick",
+    "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Reading", "Rows", "Share", "SideFacts",
+    "Slots", "Strand", "Task", "Tick", "Windows", "no_tick",
 ]  # fmt: skip
 
 Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags", "several"]

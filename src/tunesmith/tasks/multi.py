@@ -6,8 +6,8 @@
 
     loss of a step = sum_i w_i * weights[p(i)] * loss_p(i)(outputs of p(i)) / sum_i w_i            row i, its task p(i)
 
-A row of a file that several tasks read is a row of each of them. How the losses are balanced while training goes on, and
-what is done about gradients that point against each other, are penalties: `uncertainty`, `gradnorm`, `pcgrad`.
+A row of a file that several tasks read is a row of each of them. How the losses are balanced while training goes on,
+and what is done about gradients that point against each other, are penalties: `uncertainty`, `gradnorm`, `pcgrad`.
 
 Caruana 1997, Multitask Learning, Machine Learning 28. Shape letters: N rows, B rows of a batch, C outputs of all tasks,
 K = 3 + columns of a target (`_parts.LEAD`).
@@ -81,7 +81,7 @@ class Multi(LogitsTask):
     {failure: {name: classify, file: a.csv, label: failure}, hours: {name: regress, label: downtime_hours}}."""
     sampling: Literal["size", "temperature", "weights"] = "size"
     """How often an epoch, which keeps its length, shows rows of each task. size: each row once. temperature: in
-    proportion to rows ** (1 / temperature), so that small tasks are seen more often. weights: in proportion to shares."""
+    proportion to rows ** (1 / temperature), so that small tasks are seen more often. weights: as shares say."""
     temperature: Annotated[float, Field(ge=1, le=100)] = 2.0
     """1 is size; the larger, the more alike (sampling: temperature)."""
     shares: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -248,8 +248,8 @@ class Multi(LogitsTask):
     def grown(self, facts: Facts, earlier: Facts) -> Facts:
         if list(earlier.parts) != list(facts.parts):
             raise TunesmithError(
-                f"task.tasks: the base answers {', '.join(earlier.parts)}; an instalment asks the same tasks in the same "
-                f"order, and this plan asks {', '.join(facts.parts)}. Name them alike, or start from another base"
+                f"task.tasks: the base answers {', '.join(earlier.parts)}; an instalment asks the same tasks in the "
+                f"same order, and this plan asks {', '.join(facts.parts)}. Name them alike, or start from another base"
             )
         inner = {name: several.own(one.task) for name, one in self.tasks.items()}
         return several.whole({n: inner[n].grown(own, earlier.parts[n]) for n, own in facts.parts.items()})
