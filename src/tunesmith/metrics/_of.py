@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, ClassVar
 
-from tunesmith.errors import TunesmithError, unknown
+from tunesmith.errors import unknown
 from tunesmith.metrics import METRICS, Answers, Floats, Kind, Metric
 
 
@@ -29,11 +29,6 @@ def of(part: str, metric: str) -> type[Metric]:
 
         def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
             own = answers.parts[part]
-            if inner.two_classes_only and len(own.answers.labels) != 2:
-                raise TunesmithError(
-                    f"evaluate.metrics: {part}.{metric} compares a positive with a negative class; that task has "
-                    f"{len(own.answers.labels)}. Use macro_f1, macro_precision, macro_recall"
-                )
             return METRICS.make(metric).measure(own.answers, weight_RN[:, own.rows])
 
     return Of

@@ -157,8 +157,8 @@ class Multi(LogitsTask):
         return self.model_copy(update={"tasks": {name: change(one) for name, one in self.tasks.items()}})
 
     def of(self, name: str) -> Inner | None:
-        """The task of that name, on rows as `taken_in` makes them."""
-        return several.own(self.tasks[name].task) if name in self.tasks else None
+        """The task of that name, as it was asked for; None where there is none."""
+        return self.tasks[name].task if name in self.tasks else None
 
     @property
     def metric_names(self) -> tuple[str, ...]:
