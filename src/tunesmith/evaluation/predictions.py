@@ -53,13 +53,13 @@ def _of_several(model: Model, answers: Answers) -> dict[str, list[Any]]:
     out: dict[str, list[Any]] = {"task": [""] * answers.rows, "prediction": [""] * answers.rows}
     for part in model.plan.task.parts(model.facts):
         own = answers.parts[part.name]
-        told = part.task.columns(own.answers.predicted, own.answers.scores, part.facts)
-        names = {name: name if name == "prediction" else f"{part.name}.{name}" for name in told}
+        added = part.task.columns(own.answers.predicted, own.answers.scores, part.facts)
+        names = {name: name if name == "prediction" else f"{part.name}.{name}" for name in added}
         for name in names.values():
             out.setdefault(name, [None] * answers.rows)
         for place, row in enumerate(own.rows.tolist()):
             out["task"][row] = part.name
-            for name, values in told.items():
+            for name, values in added.items():
                 out[names[name]][row] = str(values[place]) if name == "prediction" else values[place]
     return out
 
@@ -79,12 +79,12 @@ def _pairs(answers: Answers, records: Sequence[Record]) -> dict[str, list[Any]]:
 
 def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
     if answers.parts:
-        told = [""] * answers.rows
+        out = [""] * answers.rows
         for own in answers.parts.values():
             rows = own.rows.tolist()
             for row, said in zip(rows, _truth(own.answers, [cells[row] for row in rows]), strict=True):
-                told[row] = str(said)
-        return told
+                out[row] = str(said)
+        return out
     if answers.kind == "text":
         return [str(references[0]) for references in answers.truth]
     if answers.kind == "pairs":

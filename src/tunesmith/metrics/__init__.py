@@ -78,11 +78,11 @@ class Answers:
     """Kind text: (N,) objects, what each row asked, as a string; None where nobody knows."""
     words: Words | None = field(default=None, repr=False)
     """Kind tags: the words that answers belong to, and the rows that these belong to."""
+    beside: Beside = field(default_factory=Beside, repr=False, compare=False)
     parts: "Mapping[str, Own]" = field(default_factory=dict, repr=False)
     """Kind several: the answers of each task, by its name."""
     texts: Ints | None = None
     """Kind several: (N,) number of each row's text."""
-    beside: Beside = field(default_factory=Beside, repr=False, compare=False)
     prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What metrics worked out for these rows (tokens, match counts), by name: an interval measures many times."""
 

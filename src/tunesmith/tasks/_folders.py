@@ -94,7 +94,7 @@ def _configure(folder: Path, part: Share) -> None:
 
 def _about(part: Share) -> dict[str, Any]:
     """What whoever opens the folder without Tunesmith must know: of numbers, value = output * scale + center."""
-    own = {"labels": part.facts.labels, "thresholds": part.facts.thresholds}
+    own: dict[str, Any] = {"labels": part.facts.labels, "thresholds": part.facts.thresholds}
     if part.task.kind == "numbers":
         own = {"center": part.facts.center, "scale": part.facts.scale}
     return {"name": part.name, "task": part.task.name, "kind": part.task.kind, **own}

@@ -19,6 +19,7 @@ from tunesmith import scratch
 from tunesmith.data import Record, Roles, stored
 from tunesmith.data.format import listed
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.roles import text_of
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.tasks import Array, Encoded, Facts, Share, Tick, _text
 from tunesmith.tasks._parts import LEAD, Index
@@ -63,7 +64,8 @@ def own(task: Inner) -> Inner:
 
 def roles_of(task: Inner, roles: Roles) -> Roles:
     """What that one reads; with a label where the roles have one."""
-    return replace(own(task).roles(labelled=roles.label is not None), group=roles.group)
+    alone: Roles = own(task).roles(labelled=roles.label is not None)
+    return replace(alone, group=roles.group)
 
 
 def taken_in(name: str, task: Inner, records: Sequence[Record], ledger: Ledger) -> Sequence[Record]:
@@ -71,8 +73,8 @@ def taken_in(name: str, task: Inner, records: Sequence[Record], ledger: Ledger) 
 
     def made(record: Record) -> Record:
         cells = record.cells
-        ours = {TASK: name, TEXT: _text.text_of(record, task.text), LABEL: cells.get(task.label)}
-        pair = _text.text_of(record, task.pair) if task.pair else ""
+        ours = {TASK: name, TEXT: text_of(record, task.text), LABEL: cells.get(task.label)}
+        pair = text_of(record, task.pair) if task.pair else ""
         return replace(record, cells={**cells, **ours, PAIR: pair})
 
     return stored.records(map(made, task.taken_in(records, ledger)))
@@ -146,9 +148,9 @@ def joined(made: Sequence[tuple[Share, Index, Encoded]], count: int, *, labelled
         types = [_types(made[p][2], r) for p, r in rows] if typed else None
         store.extend(ids, types, [int(made[p][2].lost[r]) for p, r in rows])
         weights[piece], part[piece] = [made[p][2].weights[r] for p, r in rows], [p for p, _ in rows]
-    ids, types_, lost = store.done()
+    flat, kinds, lost = store.done()
     notes = tuple(f"{share.name}: {note}" for share, _, encoded in made for note in encoded.notes)
-    return Encoded(ids, types_, lost, targets, None, weights, part=part, notes=notes)
+    return Encoded(flat, kinds, lost, targets, None, weights, part=part, notes=notes)
 
 
 def _types(encoded: Encoded, row: int) -> list[int]:
@@ -180,6 +182,6 @@ def to_ask(tasks: Tasks, shares: Sequence[Share], records: Sequence[Record], tok
         outputs = [c for share in alike for c in range(share.outputs.start, share.outputs.stop)]
         rows = task.encode(records, task.roles(labelled=False), tokenizer, alike[0].facts, tick)
         read.append((outputs, rows))
-    first = read[0][1]
+    first: Encoded = read[0][1]
     first.views = tuple(read[1:])
     return first

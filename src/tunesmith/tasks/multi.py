@@ -258,7 +258,7 @@ class Multi(LogitsTask):
         return several.parts({name: one.task for name, one in self.tasks.items()}, facts)
 
     def outputs(self, facts: Facts) -> int:
-        return max(part.outputs.stop for part in self.parts(facts))
+        return int(self.parts(facts)[-1].outputs.stop)
 
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick

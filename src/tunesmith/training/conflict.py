@@ -53,7 +53,7 @@ def _gradient(
 ) -> "Tensor":  # fmt: skip
     task, way = model.plan.task, model.shortcuts.way
     for piece in way.pieces(train, rows, model.plan.train.micro_tokens):
-        (task.step_loss(way, train, piece) / len(rows)).backward()
+        torch.autograd.backward(task.step_loss(way, train, piece) / len(rows))
     parts = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in shared.values()]
     for parameter in moving.values():
         parameter.grad = None
