@@ -14,6 +14,7 @@ from tunesmith.metrics import Answers
 from tunesmith.model import Model
 from tunesmith.prepare import Prepared
 from tunesmith.tasks._pairs import answers_in
+from tunesmith.tasks._tagging import told
 
 
 def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dict[str, Answers]) -> None:
