@@ -27,6 +27,8 @@ EXAMPLES = {
     "classify": "task: {name: classify, text: text, label: failure, max_tokens: 128}",
     "multilabel": "task: {name: multilabel, text: text, label: emotions, separator: ';'}",
     "regress": "task: {name: regress, text: text, label: downtime_hours, loss: huber, delta: 1.0}",
+    "multi": "task: {name: multi, tasks: {failure: {name: classify, label: failure}, "
+    "hours: {name: regress, label: hours}}}",
     "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
@@ -49,6 +51,9 @@ EXAMPLES = {
     "ewc": "penalties: [{name: ewc, strength: 1000.0, rows: 200}]",
     "l2sp": "penalties: [{name: l2sp, base: 0.01, head: 0.01}]",
     "mixout": "penalties: [{name: mixout, share: 0.5}]",
+    "gradnorm": "penalties: [{name: gradnorm, alpha: 0.5}]",
+    "pcgrad": "penalties: [pcgrad]",
+    "uncertainty": "penalties: [uncertainty]",
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
@@ -268,7 +273,7 @@ def setting_rows(section: dict[str, Any], prefix: str, whole: dict[str, Any] | N
         yield [f"`{path}`", kind_of(field, whole), default, inline(field.get("description", ""))]
         inner = section_of(field, whole)
         if inner is not None and not _is_part(inner):
-            several = "[]" if "array" in str(list(kinds_of(field))) else ""
+            several = "[]" if "array" in str(list(kinds_of(field))) else ".*" if field.get("type") == "object" else ""
             yield from setting_rows(inner, f"{path}{several}.", whole)
 
 
@@ -278,6 +283,8 @@ def section_of(field: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any] |
         if "$ref" in each:
             found: dict[str, Any] = whole["$defs"][each["$ref"].rpartition("/")[2]]
             return found
+        if isinstance(each.get("additionalProperties"), dict) and "$ref" in each["additionalProperties"]:
+            return section_of(each["additionalProperties"], whole)
         if each.get("type") == "array" and "$ref" in each.get("items", {}):
             return section_of(each["items"], whole)
     return None

@@ -54,6 +54,9 @@ class Catalog(Generic[P]):
         own = {m.name: f"{self.package}.{m.name}" for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")}
         return {e.name: e.value for e in entry_points(group=self.package)} | own
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._modules)

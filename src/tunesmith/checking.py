@@ -68,6 +68,8 @@ def _task_of(table: Table) -> Task | None:
 
 def findings_in(records: Sequence[Record], roles: Roles, task: Any) -> list[dict[str, Any]]:
     """What is doubtful in rows; answers in words are no classes, and one question may have many."""
+    if task is not None and (strands := task.strands(records, roles)):
+        return [found for each in strands for found in findings_in(each.records, each.roles, each.task)]
     open_answers = task is not None and task.kind in ("text", "pairs")
     found = check(records, replace(roles, label=None) if open_answers else roles)
     return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]

@@ -35,6 +35,7 @@ from tunesmith.progress import Progress, Stop
 from tunesmith.reference import refer, start_from
 from tunesmith.run import Run
 from tunesmith.tasks import Encoded, Facts
+from tunesmith.together import Whole, together
 from tunesmith.training.checkpoint import State
 
 WATT_PER_CORE = 10.0
@@ -248,6 +249,9 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "signatures": by.signatures(answers[main]),
         "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
     }
+    whole = Whole(model, work.prepared, encoded, answers[main], main, work.run.path, decide, work.progress, work.stop)
+    if (found := together(whole)) is not None:
+        results["together"] = found
     if work.before.tests or work.plan.replay.keep:
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))

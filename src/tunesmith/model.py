@@ -267,7 +267,7 @@ def save(model: Model, folder: Path) -> None:
     with quiet():
         model.plan.method.save(model.net.auto, folder)
         model.tokenizer.save_pretrained(folder)
-    model.plan.task.lay_beside(model.net.auto, folder)
+    model.plan.task.lay_beside(model.net.auto, folder, model.facts)
     if model.net.side is not None:
         save_file({"weight": model.net.side.weight.detach().contiguous()}, str(folder / SIDE))
     write_json(folder / CARD, _card(model))

@@ -9,6 +9,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
 )
+from pydantic_core import PydanticKnownError
 
 from tunesmith.bases.quant import Quant
 from tunesmith.bases.rope import Rope
@@ -156,8 +157,15 @@ def _usual_steps(value: Any, info: ValidationInfo) -> Any:
     return list(task.usual_steps) if value is None and task is not None else value or ()
 
 
-def _data(value: Any) -> Any:
-    return {"train": value} if isinstance(value, (str, list, tuple)) else value
+def _data(value: Any, info: ValidationInfo) -> Any:
+    """A file or a list of files; where there is none, those that the task names."""
+    value = {"train": value} if isinstance(value, (str, list, tuple)) else value
+    task = info.data.get("task")
+    if isinstance(value or {}, dict) and "train" not in (value or {}) and task is not None and task.own_files():
+        return {**(value or {}), "train": list(task.own_files())}
+    if value is None:
+        raise PydanticKnownError("missing")
+    return value
 
 
 if TYPE_CHECKING:
@@ -179,8 +187,8 @@ class Plan(Section):
     """What rows mean."""
     base: Annotated[Base, BeforeValidator(_base)]
     """The pretrained model to start from."""
-    data: Annotated[Data, BeforeValidator(_data)]
-    """Where rows come from."""
+    data: Annotated[Data, BeforeValidator(_data)] = Field(None, validate_default=True)
+    """Where rows come from. Asked for, unless the task names files of its own."""
     method: Annotated[AnyMethod, BeforeValidator(_mixed)] = METHODS.make("lora")
     """How the backbone learns; a list stacks methods."""
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(_usual_steps)] = Field(None, validate_default=True)
@@ -197,7 +205,7 @@ class Plan(Section):
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Metrics to report, in order."""
-        return self.evaluate.metrics or self.task.metrics
+        return self.evaluate.metrics or self.task.metric_names
 
     @property
     def baseline_names(self) -> tuple[str, ...]:
@@ -231,8 +239,8 @@ class Plan(Section):
         if Path(base.name).expanduser().is_dir():
             base = base.model_copy(update={"name": fixed(base.name)})
         judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
-        data = self.data.model_copy(update=files)
-        return self.model_copy(update={"data": data, "base": base, "evaluate": judged, "replay": replay})
+        data, task = self.data.model_copy(update=files), self.task.anchored(fixed)
+        return self.model_copy(update={"task": task, "data": data, "base": base, "evaluate": judged, "replay": replay})
 
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""

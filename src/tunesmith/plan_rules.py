@@ -44,7 +44,7 @@ def _metric_objections(plan: Plan) -> list[str]:
     found = []
     named = [*plan.metric_names] + ([plan.train.best] if plan.train.best not in (None, "loss") else [])
     for name in named:
-        if name not in METRICS.names():
+        if name not in METRICS:
             from tunesmith.errors import unknown
 
             found.append(f"evaluate.metrics: {unknown('metric', name, METRICS.names())}")
@@ -54,7 +54,7 @@ def _metric_objections(plan: Plan) -> list[str]:
         elif text := METRICS.make(name).objection(plan):
             found.append(f"evaluate.metrics: {text}")
     best = plan.best_metric
-    if best in METRICS.names() and METRICS.find(best).reads_text:
+    if best in METRICS and METRICS.find(best).reads_text:
         found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "
                      "perplexity, loss, or put another metric first")  # fmt: skip
     odd: list[str] = [name for name in plan.baseline_names if name not in plan.task.usual_baselines]
@@ -62,7 +62,7 @@ def _metric_objections(plan: Plan) -> list[str]:
         usual = ", ".join(plan.task.usual_baselines) or "none"
         found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {usual}")
     for which in dict.fromkeys([plan.metric_names[0], plan.best_metric]):
-        if which in METRICS.names() and not METRICS.find(which).picks:
+        if which in METRICS and not METRICS.find(which).picks:
             found.append(f"evaluate.metrics: {which} describes answers and picks no model: put another metric first, "
                          "and train.best on one that may")  # fmt: skip
     if isinstance(plan.evaluate.forgetting, str) and plan.task.kind != "text":

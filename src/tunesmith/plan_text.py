@@ -109,6 +109,10 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
             if key in data:
                 data[key] = fixed(data[key])
     task = tree.get("task")
+    several = task.get("tasks") if isinstance(task, dict) else None
+    for each in several.values() if isinstance(several, dict) else ():
+        if isinstance(each, dict):
+            each |= {key: fixed(each[key]) for key in ("file", "validation", "test") if key in each}
     decode = task.get("decode") if isinstance(task, dict) else None
     if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
         decode["schema"] = fixed(schema)

@@ -13,18 +13,19 @@ import numpy as np
 
 from tunesmith import scratch
 from tunesmith.data import Record, Roles
-from tunesmith.data.alike import Digests
-from tunesmith.data.coded import coded
+from tunesmith.data.alike import Digests, first_alike
+from tunesmith.data.coded import Coded, coded
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
 from tunesmith.data.rows import Index, chosen, ids, joined
-from tunesmith.data.split import divided, often, rarest_of, split
+from tunesmith.data.split import divided, often, rarest_of, strata_of
 from tunesmith.data.table import Table, read
 from tunesmith.earlier import NOTHING, Earlier, replayed
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.plan import Plan
 from tunesmith.progress import LONG, Progress
+from tunesmith.tasks import Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -55,11 +56,23 @@ class Prepared:
         return {"files": files, "ledger": self.ledger.summary(), "labels": self._labels(), "notes": self.notes}
 
     def _labels(self) -> dict[str, dict[str, int]]:
+        if parts := self.apart():
+            return {f"{name}.{k}": v for name, each in parts.items() for k, v in each._labels().items()}
         if self.roles.label is None or self.roles.numeric_label or self.plan.task.kind != "classes":
             return {}
         found = {s: Counter(str(r.cells[self.roles.label]) for r in rows) for s, rows in self.splits.items()}
         names = sorted({label for counts in found.values() for label in counts})
         return {label: {s: counts[label] for s, counts in found.items()} for label in names}
+
+    def apart(self) -> "dict[str, Prepared]":
+        """Of several tasks the rows of each, as if it were alone; nothing where there is one task."""
+        found: dict[str, Prepared] = {}
+        for split, rows in self.splits.items():
+            for each in self.plan.task.strands(rows, self.roles):
+                plan = self.plan.model_copy(update={"task": each.task})
+                own = found.setdefault(each.name, replace(self, plan=plan, roles=each.roles, splits={}))
+                own.splits[split] = each.records
+        return found
 
 
 def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING) -> Prepared:
@@ -67,33 +80,43 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     base kept of the instalments `before`."""
     ledger, progress = Ledger(), progress or Progress(silent=True)
     tables: list[Table] = []
-    parts: list[Sequence[Record]] = []
-    for source in plan.data.train:
-        table = read(source.file, plan.data.format, progress=progress)
-        if not tables:
-            plan = plan.model_copy(update={"task": plan.task.resolved(table)})
-        parts.append(ledger.add(table, weight=source.weight))
-        tables.append(table)
-    pools = {"train": joined(parts)}
-    for name in ("validation", "test"):
-        given = getattr(plan.data, name)
-        if isinstance(given, str):
-            tables.append(read(given, plan.data.format, progress=progress))
-            pools[name] = ledger.add(tables[-1])
+    plan, raw = _read_all(plan, tables, ledger, progress)
     if plan.replay.rows:
         tables.append(_old_rows(plan, before, progress))
-        pools["replay"] = ledger.add(tables[-1])
+        raw["replay", ""] = [ledger.add(tables[-1])]
     tables += [read(name, progress=progress) for name in plan.task.files()]
     if text := plan.task.objection(plan):  # of what is known now that the columns are
         raise TunesmithError(f"task: {text}")
     roles = plan.task.roles()
     roles = replace(roles, group=plan.data.group or roles.group)
-    pools = {name: plan.task.taken_in(records, ledger) for name, records in pools.items()}
+    taken: dict[str, list[Sequence[Record]]] = {}
+    for (name, part), rows in raw.items():
+        taken.setdefault(name, []).append(plan.task.taken_in_for(part, joined(rows), ledger))
+    pools = {name: joined(each) for name, each in taken.items()}
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits = _divide(plan, roles, pools, before, ledger, notes)
     return Prepared(plan, roles, splits, ledger, tables, notes)
+
+
+def _read_all(
+    plan: Plan, tables: list[Table], ledger: Ledger, progress: Progress
+) -> tuple[Plan, dict[tuple[str, str], list[Sequence[Record]]]]:
+    """(the plan with columns named, rows by split and task); files go into `tables`, their rows into the ledger."""
+    opened: dict[str, Table] = {}
+    raw: dict[tuple[str, str], list[Sequence[Record]]] = {}
+    first: dict[str, Table] = {}
+    for each in plan.task.readings(plan.data):
+        table = opened.get(each.file) if each.part else None
+        table = opened[each.file] = table or read(each.file, plan.data.format, progress=progress)
+        if each.part:  # a row of several tasks is accounted for in each
+            table = replace(table, source=f"{table.source} [{each.part}]")
+        if each.split == "train":
+            first.setdefault(each.part, table)
+        raw.setdefault((each.split, each.part), []).append(ledger.add(table, weight=each.weight))
+        tables.append(table)
+    return plan.model_copy(update={"task": plan.task.resolved_by(first)}), raw
 
 
 def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
@@ -112,9 +135,10 @@ def _divide(
 ) -> dict[str, Sequence[Record]]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool, old = run_steps(plan, "pool", pools.pop("train"), roles, ledger), pools.pop("replay", ())
-    _tell_labels(plan, pool, roles, notes)
-    validation, test = (v if isinstance(v, float) else None for v in (plan.data.validation, plan.data.test))
-    splits = _split(plan, pool, roles, validation, test) | pools
+    _tell_labels(plan.task, pool, roles, notes)
+    splits = _split(plan, pool, roles)
+    for name, rows in pools.items():
+        splits[name] = joined([splits[name], rows]) if splits.get(name) else rows
     splits = {name: splits[name] for name in SPLITS if splits.get(name)}
     if old:
         splits["train"] = _with_old(plan, splits["train"], old, ledger, notes)
@@ -125,7 +149,8 @@ def _divide(
         if name != "train":
             ledger.place(rows, name)  # type: ignore[arg-type]
     ledger.place(splits["train"], "train")
-    _tell_strangers(plan, splits, roles, notes)
+    for task, own, told in _each_task(plan.task, splits, roles):
+        _tell_strangers(task, own, told, notes)
     splits = {name: run_steps(plan, "split", rows, roles, ledger) for name, rows in splits.items()}
     splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     return splits
@@ -162,17 +187,49 @@ def _keep_out(
             notes.append(f"{len(gone)} rows left {name} because the same text stands in {what}")
 
 
-def _split(
-    plan: Plan, pool: Sequence[Record], roles: Roles, validation: float | None, test: float | None
-) -> dict[str, Sequence[Record]]:
-    seed = plan.train.seed
-    if plan.task.kind in ("text", "pairs"):
+def _split(plan: Plan, pool: Sequence[Record], roles: Roles) -> dict[str, Sequence[Record]]:
+    """Rows by split. Of several tasks those that hold out alike are divided together."""
+    strands = {each.name: each for each in plan.task.strands(pool, roles)}
+    held = plan.task.shares_held(plan.data)
+    ways: dict[str, list[str]] = {}
+    for name, shares in held.items():
+        ways.setdefault(repr(shares), []).append(name)
+    found: dict[str, list[Sequence[Record]]] = {}
+    for names in ways.values():
+        some = pool
+        if strands:
+            some = chosen(pool, np.sort(np.concatenate([strands[name].rows for name in names])))
+        strata, asked = _strata(plan.task, some, roles), cast("dict[Any, float | None]", held[names[0]])
+        groups = _same_texts(some, roles) if strands else None
+        for split, rows in divided(some, strata, roles, asked, plan.train.seed, groups).items():
+            found.setdefault(split, []).append(rows)
+    return {split: joined(each) for split, each in found.items()}
+
+
+def _strata(task: Task, records: Sequence[Record], roles: Roles) -> Coded:
+    """What every split shall have its share of: labels, as the task has them; of several tasks those of each."""
+    if strands := task.strands(records, roles):
+        numbers, names = scratch.room(len(records), np.int32), list[str]()
+        for each in strands:
+            if len(each.rows):
+                own = _strata(each.task, each.records, each.roles)
+                numbers[each.rows] = own.numbers + len(names)
+                names += [f"{each.name}\t{name}" for name in own.names]
+        return Coded(tuple(names), numbers)
+    if task.kind in ("text", "pairs"):
         roles = replace(roles, label=None)  # an answer is no class to keep in proportion
-    if plan.task.kind not in ("multilabel", "tags") or roles.label is None:
-        return {str(k): v for k, v in split(pool, roles, validation, test, seed).items()}
-    sets = _LabelSets(pool, roles.label)
-    strata = coded(rarest_of(sets, often(sets)))
-    return {str(k): v for k, v in divided(pool, strata, roles, {"test": test, "validation": validation}, seed).items()}
+    if task.kind not in ("multilabel", "tags") or roles.label is None:
+        return strata_of(records, roles)
+    sets = _LabelSets(records, roles.label)
+    return coded(rarest_of(sets, often(sets)))
+
+
+def _same_texts(records: Sequence[Record], roles: Roles) -> Coded | None:
+    """Rows of one text, which stay together; None where every text stands once."""
+    first = first_alike(inputs(records, roles))
+    if all((first[part] == np.arange(part.start, part.stop)).all() for part in scratch.blocks(len(first))):
+        return None
+    return coded(str(row) for part in scratch.blocks(len(first)) for row in first[part].tolist())
 
 
 @dataclass(frozen=True)
@@ -225,8 +282,21 @@ def _refuse_shared(name: str, later: str, held: Sequence[Record], both: Index) -
     )
 
 
-def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: list[str]) -> None:
-    if plan.task.kind != "classes" or roles.label is None:
+def _each_task(
+    task: Task, splits: dict[str, Sequence[Record]], roles: Roles
+) -> Iterator[tuple[Task, dict[str, Sequence[Record]], Roles]]:
+    """A task with its rows by split; of several tasks, each."""
+    parts = {split: task.strands(rows, roles) for split, rows in splits.items()}
+    if not any(parts.values()):
+        yield task, splits, roles
+    for several in zip(*parts.values(), strict=True):
+        yield several[0].task, dict(zip(parts, (each.records for each in several), strict=True)), several[0].roles
+
+
+def _tell_labels(task: Task, records: Sequence[Record], roles: Roles, notes: list[str]) -> None:
+    for each in task.strands(records, roles):
+        _tell_labels(each.task, each.records, each.roles, notes)
+    if task.kind != "classes" or roles.label is None:
         return
     for alike in label_twins({str(r.cells[roles.label]) for r in records}):
         notes.append(f"labels {list(alike)} may be one; they are kept apart. Rename them in the file if they are")
@@ -237,9 +307,9 @@ def _tell_labels(plan: Plan, records: Sequence[Record], roles: Roles, notes: lis
         notes.append(f"{rows} rows have a text that stands with different labels, such as {rows_shown(first)}")
 
 
-def _tell_strangers(plan: Plan, splits: dict[str, Sequence[Record]], roles: Roles, notes: list[str]) -> None:
+def _tell_strangers(task: Task, splits: dict[str, Sequence[Record]], roles: Roles, notes: list[str]) -> None:
     """Labels that stand in a held-out split alone cannot be answered, and that must not be silent."""
-    if plan.task.kind in ("numbers", "text", "pairs", "vectors") or roles.label is None:
+    if task.kind in ("numbers", "text", "pairs", "vectors") or roles.label is None:
         return
 
     def names(record: Record) -> list[str]:

@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,19 @@ def prove(run: Run) -> dict[str, Any]:
     if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
+            for name, said, stored in parts_alone(run.model, model, tensors):
+                require_equal(said, stored, f"the model of the task {name}, opened without Tunesmith,")
         proof |= {"plain": True, "plain_max_error": require_equal(plain, golden, "the model opened without Tunesmith")}
     return proof
+
+
+def parts_alone(folder: Path, model: Any, tensors: dict[str, Any]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(task, what its folder says of the golden tokens, what the whole model said): of several tasks, each."""
+    for part in model.plan.task.parts(model.facts):
+        plan = model.plan.model_copy(update={"task": part.task})
+        alone = replace(model, plan=plan, facts=part.facts)
+        said = plain_logits(plain_network(folder / part.name, alone), alone, tensors)
+        yield part.name, said, tensors["logits"].numpy()[:, part.outputs]
 
 
 def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: np.ndarray) -> None:

@@ -26,7 +26,7 @@ from tunesmith.methods import METHODS
 from tunesmith.model import Model, build, facts_for, load, save, weights
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
-from tunesmith.prove import plain_logits, plain_network
+from tunesmith.prove import parts_alone, plain_logits, plain_network
 from tunesmith.tasks import TASKS, LogitsTask
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
@@ -94,6 +94,8 @@ TAGGED = [
 
 
 COLUMNS: dict[str, Any] = {"text": "text", "label": "label", "max_tokens": 32}
+SEVERAL = [name for name in HEADS if TASKS.find(name).kind == "several"]
+"""Tasks that are made of others: each of those with columns of its own."""
 WORDS: dict[str, Any] = {"tokens": "tokens", "label": "tags", "scheme": "bio", "max_tokens": 16, "stride": 4}
 
 
@@ -118,6 +120,8 @@ def combinations(tasks: list[str], families: tuple[str, ...]) -> list[tuple[str,
 def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any) -> Case:
     if task in ROWS:
         return language_case(method, task, family, bases)
+    if task in SEVERAL:
+        return several_case(method, task, family, bases)
     plan: Plan = make_plan(
         {
             "task": {"name": task, **(WORDS if task in TAGGING else COLUMNS), **more},
@@ -131,6 +135,26 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
         return tagging_case(plan, TAGGED)
     rows = zip(TEXTS, LABELS[task], strict=True)
     records = [Record(i, "t", i + 1, i + 1, {"text": t, "label": y, "hours": str(i)}) for i, (t, y) in enumerate(rows)]
+    found = find(plan.base.name)
+    facts = plan.task.study(records, plan.task.roles())
+    return Case(build(plan, facts, found, load_tokenizer(found)), records)
+
+
+def several_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
+    """All tasks with a head, each on rows of its own and on some that all of them have."""
+    asked = {"tasks": {f"the_{name}": {"name": name, "text": "text", "label": name, "max_tokens": 32}
+                       for name in LABELS}}  # fmt: skip
+    plan: Plan = make_plan(
+        {
+            "task": {"name": task, **asked},
+            "base": str(bases[family]),
+            "data": "unused.csv",
+            "method": {"name": method, **SETTINGS.get(method, {})},
+            "train": {"epochs": 1, "batch": 24, "warmup": 0.0, "keep": "last"},
+        }
+    )
+    rows = [{"text": text, **{name: labels[i] for name, labels in LABELS.items()}} for i, text in enumerate(TEXTS)]
+    records = list(plan.task.taken_in([Record(i, "t", i + 1, i + 1, row) for i, row in enumerate(rows)]))
     found = find(plan.base.name)
     facts = plan.task.study(records, plan.task.roles())
     return Case(build(plan, facts, found, load_tokenizer(found)), records)
@@ -220,7 +244,11 @@ def check_plain(case: Case, folder: Path, logits: np.ndarray) -> None:
         tensors["words"] = torch.from_numpy(words_in(encoded))
     with torch.inference_mode():
         plain = plain_logits(plain_network(folder / "model", case.model), case.model, tensors)
+        apart = list(parts_alone(folder / "model", case.model, tensors))
     assert error_of(plain, logits) <= EXACT, "other tools get other logits"
+    assert len(apart) == len(case.model.plan.task.parts(case.model.facts))
+    for name, said, stored in apart:
+        assert error_of(said, stored) <= EXACT, f"the folder of {name} gives other logits"
 
 
 @pytest.mark.parametrize(("method", "task", "family"), combinations(HEADS, FAMILIES))

@@ -9,12 +9,12 @@ import pytest
 
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
-from tunesmith.metrics import METRICS, Answers, Beside, Metric
+from tunesmith.metrics import METRICS, Answers, Beside, Metric, Own
 
 NAMES = METRICS.names()
 EXPECTED = (
     "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
-    "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss json_field_f1 kl "
+    "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss joint json_field_f1 kl "
     "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 "
     "ndcg_at_10 nll nll_chosen pearson perplexity precision precision_at_10 python_parses r2 recall "
     "recall_at_1 recall_at_10 recall_at_100 reward_accuracy reward_margin rmse roc_auc rouge1 rouge2 "
@@ -73,6 +73,8 @@ def test_perfect_answers_get_the_best_value() -> None:
         "pairs": Answers("pairs", np.ones(4), np.ones(4), np.array([[0.0, -9, 3, 3, 0, -9, 1, 0]] * 4)),
         "vectors": Answers("vectors", np.array([[2.0, 0], [1, 1], [3, 2], [1, 3]]), np.ones(4)),
     }  # fmt: skip
+    first, second = (Own(np.array([i, i + 1]), Answers("classes", truth[:2], truth[:2]), "accuracy") for i in (0, 2))
+    kinds["several"] = Answers("several", np.zeros((4, 4)), np.zeros((4, 2)), parts={"a": first, "b": second})
     alike = Answers("vectors", kinds["vectors"].truth, kinds["vectors"].truth[:, 0])
     kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)
     shaped = replace(Answers.of_texts([(data,)] * 4, [data] * 4), beside=Beside({"required": ["a", "c"]}))

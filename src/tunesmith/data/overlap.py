@@ -31,10 +31,13 @@ def normal(text: str) -> str:
     return _SPACE.sub(" ", folded).strip()
 
 
-def key(record: Record, roles: Roles, *, exact: bool = False) -> tuple[str, ...]:
-    """What makes an input: its texts (normalised unless exact) and its side columns as they are."""
+def key(record: Record, roles: Roles, *, exact: bool = False, within: bool = False) -> tuple[str, ...]:
+    """What makes an input: its texts (normalised unless exact) and its side columns as they are. Of several tasks the
+    texts alone; `within` a task, which task it is and its side columns, too."""
     texts = (text_of(record, column) for column in roles.texts)
-    return (*(text if exact else normal(text) for text in texts), *(repr(record.cells.get(c)) for c in roles.side))
+    whole = roles.task is None or within
+    side = (*roles.side, *((roles.task,) if roles.task else ())) if whole else ()
+    return (*(text if exact else normal(text) for text in texts), *(repr(record.cells.get(c)) for c in side))
 
 
 def answer(record: Record, roles: Roles) -> str | float | None:
@@ -47,11 +50,11 @@ def answer(record: Record, roles: Roles) -> str | float | None:
     return repr(value) if isinstance(value, list | dict) else label_of(record, roles.label)
 
 
-def inputs(records: Iterable[Record], roles: Roles, *, exact: bool = False) -> alike.Digests:
+def inputs(records: Iterable[Record], roles: Roles, *, exact: bool = False, within: bool = False) -> alike.Digests:
     """A digest of the input of each row; of none where no column makes an input."""
     growing = alike.Growing()
     for record in records if roles.texts or roles.side else ():
-        growing.add(alike.digest(key(record, roles, exact=exact)))
+        growing.add(alike.digest(key(record, roles, exact=exact, within=within)))
     return growing.done()
 
 
@@ -102,7 +105,7 @@ class Twins(NamedTuple):
 
 def twins(records: Sequence[Record], roles: Roles, *, exact: bool = False) -> Twins:
     """Which rows share their input, and which of those their label, too."""
-    first = alike.first_alike(inputs(records, roles, exact=exact))
+    first = alike.first_alike(inputs(records, roles, exact=exact, within=True))
     flags = scratch.room(len(first), np.bool_)
     for part in scratch.blocks(len(first)):
         repeated = first[part] != np.arange(part.start, part.stop)

@@ -48,6 +48,10 @@ class Roles:
     """Column with the path of an image. What stands for its content, as a text does, is then the digest of its pixels:
     `texts` is that column."""
 
+    task: str | None = None
+    """Column that says which of several tasks a row is for. One text may be a row of each of them: a repetition is one
+    within a task; but no text may stand on two sides of a split, whatever it is asked there."""
+
     @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""

@@ -34,14 +34,15 @@ def split(
     Without `roles.label` (generation, pairs) rows are drawn plainly; a label is a class, or a number with
     `roles.numeric_label`. Tasks with label sets call `divided` with the strata of `rarest`.
     """
-    return divided(records, _strata(records, roles), roles, {"test": test, "validation": validation}, seed)
+    return divided(records, strata_of(records, roles), roles, {"test": test, "validation": validation}, seed)
 
 
 def divided(
-    records: Sequence[Record], strata: Coded, roles: Roles, asked: dict[Split, float | None], seed: int
-) -> dict[Split, Sequence[Record]]:
-    """Rows by set, given the stratum of each."""
-    groups = None if roles.group is None else coded(_group(r, roles.group) for r in records)
+    records: Sequence[Record], strata: Coded, roles: Roles, asked: dict[Split, float | None], seed: int,
+    groups: Coded | None = None,
+) -> dict[Split, Sequence[Record]]:  # fmt: skip
+    """Rows by set, given the stratum of each; `groups` stay together where the roles name no column that says so."""
+    groups = groups if roles.group is None else coded(_group(r, roles.group) for r in records)
     shares = {name: share for name, share in asked.items() if share is not None}
     sets = partition(strata, groups, shares, seed)
     return {name: chosen(records, scratch.where(sets == i)) for i, name in enumerate(("train", *shares))}
@@ -104,7 +105,8 @@ def _told(shares: dict[Split, float]) -> str:
     return ", ".join(f"{name} {share}" for name, share in shares.items())
 
 
-def _strata(records: Sequence[Record], roles: Roles) -> Coded:
+def strata_of(records: Sequence[Record], roles: Roles) -> Coded:
+    """What every set shall have its share of: classes, or up to ten bins of numbers."""
     if roles.label is None:
         return Coded(("",), scratch.room(len(records), np.int32))
     if roles.numeric_label:

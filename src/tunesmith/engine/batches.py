@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from tunesmith.data.ragged import Ragged
+    from tunesmith.tasks._parts import Shown
 
 Ints = NDArray[np.int64]
 
@@ -69,8 +70,9 @@ class Batches:
     epochs have the same number of steps.
     """
 
-    def __init__(self, ids: "Ragged", rows: int, tokens: int | None, seed: int) -> None:
-        self.ids, self.batch, self.seed = ids, rows, seed
+    def __init__(self, ids: "Ragged", rows: int, tokens: int | None, seed: int, shown: "Shown | None" = None) -> None:
+        self.ids, self.batch, self.seed, self.shown = ids, rows, seed, shown
+        self._drawn: tuple[int, Ints] | None = None
         self.tokens = tokens
         self._cuts: tuple[int, Ints, Ints] | None = None
         count = len(ids)
@@ -79,16 +81,24 @@ class Batches:
 
     def rows(self, step: int) -> Ints:
         """Rows of optimizer step `step` (from 0). No row is left out of an epoch."""
-        if self.tokens is None:
-            return step_rows(len(self.ids), self.batch, self.seed, step)
         epoch, place = divmod(step, self.per_epoch)
+        if self.tokens is None:
+            return self._order(epoch)[place * self.batch : (place + 1) * self.batch]
         rows, edges = self._cut(epoch)
         return rows[edges[place] : edges[place + 1]]
+
+    def _order(self, epoch: int) -> Ints:
+        """The epoch's rows in order: each once, or as often as its task is shown."""
+        if self.shown is None:
+            return order(len(self.ids), self.seed, epoch)
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = (epoch, self.shown.order(self.seed, epoch))
+        return self._drawn[1]
 
     def _cut(self, epoch: int) -> tuple[Ints, Ints]:
         """The epoch's rows in order, and where each step begins in them; the last epoch asked for is remembered."""
         if self._cuts is None or self._cuts[0] != epoch:
-            rows = order(len(self.ids), self.seed, epoch)
+            rows = self._order(epoch)
             lengths = self.ids.lengths_of(rows)
             ends = lengths.cumsum()
             middles = ends - lengths / 2

@@ -26,6 +26,8 @@ def baselines(
     plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded], answers: Mapping[str, Answers]
 ) -> Found:
     """Answers of the plan's baselines on every held-out split, learnt from the same training rows."""
+    if parts := prepared.apart():
+        return _of_several(plan, parts, model, encoded, answers)
     found: Found = {}
     for name in plan.baseline_names:
         predicted = _of(name, plan, prepared, model, encoded)
@@ -33,6 +35,29 @@ def baselines(
             split: replace(each, predicted=predicted[split][0], scores=predicted[split][1])
             for split, each in answers.items()
         }
+    return found
+
+
+def _of_several(
+    plan: Plan, parts: Mapping[str, Prepared], model: Model, encoded: Mapping[str, Encoded],
+    answers: Mapping[str, Answers],
+) -> Found:  # fmt: skip
+    """Baselines task by task, each learnt from its own rows, as answers of all tasks."""
+    found: Found = {name: dict(answers) for name in plan.baseline_names}
+    for share in plan.task.parts(model.facts):
+        own = replace(model, plan=parts[share.name].plan, facts=share.facts)
+        rows = {split: share.own(each) for split, each in encoded.items()}
+        mine = {split: each.parts[share.name] for split, each in answers.items()}
+        asked = parts[share.name].plan.model_copy(
+            update={"evaluate": plan.evaluate.model_copy(update={"baselines": plan.baseline_names})}
+        )
+        for name, by_split in baselines(
+            asked, parts[share.name], own, rows, {s: m.answers for s, m in mine.items()}
+        ).items():
+            for split, made in by_split.items():
+                before = found[name][split]
+                changed = {**before.parts, share.name: replace(mine[split], answers=made)}
+                found[name][split] = replace(before, parts=changed)
     return found
 
 

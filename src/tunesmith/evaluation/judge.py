@@ -8,10 +8,10 @@ import numpy as np
 
 from tunesmith.data import Record
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluation.intervals import intervals
-from tunesmith.metrics import METRICS, Answers, Beside, Metric
+from tunesmith.evaluation.intervals import intervals, number
+from tunesmith.metrics import METRICS, Answers, Beside, Metric, Own
 from tunesmith.plan import Plan
-from tunesmith.tasks import Array, Encoded, Facts, Task
+from tunesmith.tasks import Array, Encoded, Facts, Share, Task
 
 TAUGHT = 20_000
 """Most training rows that metrics learn from."""
@@ -33,11 +33,25 @@ def metrics_of(names: Sequence[str], *, labels: int) -> list[Metric]:
 
 def answers_of(task: Task, logits_NC: Array, encoded: Encoded, facts: Facts) -> Answers:
     """What the network's logits of labelled rows answer, beside the truth, ready for metrics."""
+    if shares := task.parts(facts):
+        return _of_several(shares, logits_NC, encoded)
     predicted, scores = task.answer(logits_NC, facts)
     positive = getattr(task, "positive_index", lambda facts: None)(facts)
     words, truth = encoded.words, task.truth(encoded, facts)
     labels = facts.labels if words is None else facts.labels + words.strange
     return Answers(task.kind, truth, predicted, scores, labels, positive, words=words)
+
+
+def _of_several(shares: Sequence[Share], logits_NC: Array, encoded: Encoded) -> Answers:
+    """Answers task by task; rows of one text are drawn together."""
+    assert encoded.targets is not None
+    parts = {}
+    for each in shares:
+        rows = each.rows(encoded)
+        own = answers_of(each.task, logits_NC[rows, each.outputs], each.stub(encoded.targets[rows]), each.facts)
+        parts[each.name] = Own(rows, own, each.task.metrics[0])
+    texts = number([row.tobytes() for row in encoded.ids], len(encoded))
+    return Answers("several", encoded.targets, logits_NC, parts=parts, texts=texts)
 
 
 def with_questions(

@@ -29,9 +29,12 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
         columns["source"] += [r.source for r in records]
         columns["row"] += [r.row for r in records]
         columns["line"] += [r.line for r in records]
-        columns["text"] += [" ‖ ".join(text_of(r, c) for c in prepared.roles.shown) for r in records]
+        texts = ([text_of(r, c) for c in prepared.roles.shown] for r in records)
+        columns["text"] += [" ‖ ".join(filter(None, own) if each.parts else own) for own in texts]
         columns["truth"] += _truth(each, [r.cells.get(prepared.roles.label or "") for r in records])
-        added = model.plan.task.columns(each.predicted, each.scores, model.facts, each.words)
+        added = _of_several(model, each) if each.parts else model.plan.task.columns(
+            each.predicted, each.scores, model.facts, each.words
+        )  # fmt: skip
         if each.kind == "text" and each.scores is not None:
             added |= {"nll": each.scores[:, 0].tolist(), "tokens": each.scores[:, 1].astype(int).tolist()}
         if each.kind == "pairs":
@@ -44,6 +47,22 @@ def write_predictions(path: Path, model: Model, prepared: Prepared, answers: dic
             columns.setdefault(name, []).extend(values)
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
+
+
+def _of_several(model: Model, answers: Answers) -> dict[str, list[Any]]:
+    """What each task says of its own rows, as text where tasks answer in different forms; whose each row is."""
+    out: dict[str, list[Any]] = {"task": [""] * answers.rows, "prediction": [""] * answers.rows}
+    for part in model.plan.task.parts(model.facts):
+        own = answers.parts[part.name]
+        added = part.task.columns(own.answers.predicted, own.answers.scores, part.facts)
+        names = {name: name if name == "prediction" else f"{part.name}.{name}" for name in added}
+        for name in names.values():
+            out.setdefault(name, [None] * answers.rows)
+        for place, row in enumerate(own.rows.tolist()):
+            out["task"][row] = part.name
+            for name, values in added.items():
+                out[names[name]][row] = str(values[place]) if name == "prediction" else values[place]
+    return out
 
 
 SCORES = ("logp_first", "logp_second", "tokens_first", "tokens_second", "reference_first", "reference_second",
@@ -60,6 +79,13 @@ def _pairs(answers: Answers, records: Sequence[Record]) -> dict[str, list[Any]]:
 
 
 def _truth(answers: Answers, cells: list[Any]) -> list[Any]:
+    if answers.parts:
+        out = [""] * answers.rows
+        for own in answers.parts.values():
+            rows = own.rows.tolist()
+            for row, said in zip(rows, _truth(own.answers, [cells[row] for row in rows]), strict=True):
+                out[row] = str(said)
+        return out
     if answers.kind == "text":
         return [str(references[0]) for references in answers.truth]
     if answers.kind == "pairs":

@@ -4,6 +4,8 @@ It is made from the files of the run folder alone, so that it can be drawn again
 same bytes. No script, no network: a content security policy in the page forbids both.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,6 +19,7 @@ from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
 from tunesmith.evaluation.report_structure import structured
+from tunesmith.evaluation.report_together import together
 from tunesmith.evaluation.report_verdict import question, verdict
 from tunesmith.files import write_text
 
@@ -39,10 +42,8 @@ def sections(results: Results) -> list[Section]:
         report_data.data_section(results),
         report_data.balance(results),
         report_training.curves(results),
-        confusions(results),
-        classes(results),
-        confidence(results),
-        mistakes(results),
+        together(results),
+        *(section for own in _each(results) for section in own),
         report_pictures.pictures(results),
         report_pictures.augmented(results),
         slices(results),
@@ -55,6 +56,13 @@ def sections(results: Results) -> list[Section]:
         report_training.provenance(results),
     ]
     return [section for section in everything if section.blocks]
+
+
+def _each(results: Results) -> Iterator[list[Section]]:
+    """What is shown of answers; of several tasks, task by task."""
+    for name, own in (results.tasks or {"": results}).items():
+        found = [confusions(own), classes(own), confidence(own), mistakes(own)]
+        yield [replace(s, id=f"{s.id}-{name}", title=f"{name}: {s.title}") for s in found] if name else found
 
 
 def render(results: Results) -> str:

@@ -194,6 +194,10 @@ def meaning_of(metric: str) -> str:
 
 
 def _told(metric: str) -> tuple[str, str]:
+    part, dot, own = metric.rpartition(".")
+    if dot and own in METRICS.names():
+        title, meaning = _told(own)
+        return f"{part}: {title}", meaning
     if metric not in METRICS.names():
         return metric.replace("_", " "), ""
     title, _, meaning = (METRICS.find(metric).__doc__ or metric).splitlines()[0].partition(": ")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class Results:
     """By split."""
     pictures: dict[str, Any] = field(default_factory=dict)
     """pictures.json, of runs on images."""
+    tasks: dict[str, "Results"] = field(default_factory=dict)
+    """Of several tasks: what is said of each alone."""
 
     @property
     def kind(self) -> Kind:
@@ -109,12 +111,40 @@ def read(run: Path) -> Results:
     text = (run / "plan.yaml").read_text(encoding="utf-8")
     plan, facts = yaml.safe_load(text), _json(run / "facts.json", {})
     kind = kind_of(plan)
-    return Results(
+    whole = Results(
         run.resolve().name, text, plan, facts, _json(run / "data.json", {}), _history(run / "history.jsonl"),
         _json(run / "metrics.json", {}), _json(run / "learnt.json", []), _json(run / "warnings.json", []),
         _json(run / "provenance.json", {}), _predictions(run / "predictions.parquet", kind, plan, facts),
         _json(run / "pictures.json", {}),
     )  # fmt: skip
+    return replace(whole, tasks=_each_task(whole, run / "predictions.parquet"))
+
+
+def _each_task(whole: Results, path: Path) -> dict[str, Results]:
+    """Of several tasks the results of each, as if it were alone."""
+    if whole.kind != "several" or not path.is_file():
+        return {}
+    import pyarrow.parquet as pq
+
+    columns, found = pq.read_table(path).to_pydict(), {}
+    for name, one in whole.plan["task"]["tasks"].items():
+        plan = {**whole.plan, "task": one["task"]}
+        facts, measured = whole.facts["parts"][name], dict(whole.measured)
+        rows = [i for i, task in enumerate(columns["task"]) if task == name]
+        strange = [c for c in columns if "." in c and not c.startswith(f"{name}.")]
+        own = {c.removeprefix(f"{name}."): [v[i] for i in rows] for c, v in columns.items() if c not in strange}
+        for what in ("metrics", "baselines"):
+            measured[what] = _own(measured.get(what) or {}, f"{name}.")
+        parts = _parts_of(own, kind_of(plan), plan, facts)
+        found[name] = replace(whole, plan=plan, facts=facts, measured=measured | {"main": None}, parts=parts)
+    return found
+
+
+def _own(tables: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Tables of metrics with those of one task alone, by their plain names."""
+    if any(key.startswith(prefix) for key in tables):
+        return {key.removeprefix(prefix): value for key, value in tables.items() if key.startswith(prefix)}
+    return {key: _own(value, prefix) for key, value in tables.items() if isinstance(value, dict) and "low" not in value}
 
 
 def _json(path: Path, empty: Any) -> Any:
@@ -139,7 +169,12 @@ def _predictions(path: Path, kind: Kind, plan: dict[str, Any], facts: dict[str, 
         return {}
     import pyarrow.parquet as pq
 
-    columns = pq.read_table(path).to_pydict()
+    return _parts_of(pq.read_table(path).to_pydict(), kind, plan, facts)
+
+
+def _parts_of(
+    columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], facts: dict[str, Any]
+) -> dict[str, Part]:
     splits = np.array([str(s) for s in columns["split"]])
     answers = _answers(columns, kind, plan, facts)
     texts = ["" if t is None else str(t) for t in columns.get("text", [""] * len(splits))]
@@ -180,7 +215,7 @@ def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], fa
         return Answers.of_texts(columns.get("references") or [(text,) for text in truth], predicted, read)
     if kind == "pairs":
         return _pairs(columns)
-    if kind == "tags":  # what is shown of these is their spans, `Part.marked`
+    if kind in ("tags", "several"):  # what is shown of these is their spans, `Part.marked`, or each task
         return Answers(kind, np.zeros(len(truth)), np.zeros(len(truth)))
     if kind == "numbers":
         return Answers(kind, np.array(truth, dtype=np.float64), np.array(predicted, dtype=np.float64))

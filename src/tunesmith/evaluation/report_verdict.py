@@ -92,6 +92,7 @@ def question(results: Results) -> str:
         "text": "to answer as its rows do",
         "tags": f"to mark the {num // 2} types of spans of “{answer}” in “{text}”",
         "pairs": "to prefer what its rows say is the better answer",
+        "several": f"to answer several tasks at once: {', '.join(columns.get('tasks') or ())}",
         "vectors": "to bring the vectors of texts that belong together near each other",
     }[results.kind]
     return f"Fine-tune {named(results.plan.get('base'))} with {named(results.plan.get('method'))} on " \

@@ -22,7 +22,7 @@ from tunesmith.errors import TunesmithError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags", "several"]
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -40,7 +40,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answered and what is true, for N rows of one of six kinds.
+    """What a model answered and what is true, for N rows of one kind.
 
     classes: `truth`, `predicted` (N,) class numbers (-1 in truth = a label the model does not know),
     `scores` (N, C) probabilities. multilabel: `truth`, `predicted` (N, C) of 0/1, `scores` (N, C).
@@ -57,6 +57,8 @@ class Answers:
     vectors: a row is two texts that were compared; `truth` (N, 2) is [how alike or how relevant they are, number of the
     query], `predicted` (N,) their similarity, or the place of the second among all answers to the first, from 1;
     `scores` (N, 1) the similarity. Rows of a query depend on each other and are drawn together (`groups`).
+    several: a row is one of several tasks'; `parts` has the answers of each, `truth` (N, K) says whose a row is,
+    `predicted` (N, C) what the network said. Rows of one text (`texts`) depend on each other.
     tags: a row is a text whose `words` (M of all texts, end to end) have a tag each; `truth`, `predicted` (M,) tag
     numbers, `scores` (M, C); `labels` are O, then B- and I- of each type, those that training never saw at the end.
 
@@ -77,6 +79,10 @@ class Answers:
     words: Words | None = field(default=None, repr=False)
     """Kind tags: the words that answers belong to, and the rows that these belong to."""
     beside: Beside = field(default_factory=Beside, repr=False, compare=False)
+    parts: "Mapping[str, Own]" = field(default_factory=dict, repr=False)
+    """Kind several: the answers of each task, by its name."""
+    texts: Ints | None = None
+    """Kind several: (N,) number of each row's text."""
     prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What metrics worked out for these rows (tokens, match counts), by name: an interval measures many times."""
 
@@ -98,7 +104,7 @@ class Answers:
     @property
     def groups(self) -> NDArray[np.generic] | None:
         """What the rows that are drawn together share; None where each stands for itself."""
-        return self.truth[:, 1] if self.kind == "vectors" else None
+        return self.truth[:, 1] if self.kind == "vectors" else self.texts
 
     @property
     def rows(self) -> int:
@@ -116,7 +122,30 @@ class Answers:
         scores = None if self.scores is None else self.scores[rows]
         asked = None if self.asked is None else self.asked[rows]
         truth, predicted = self.truth[rows], self.predicted[rows]
-        return replace(self, truth=truth, predicted=predicted, scores=scores, asked=asked, words=words)
+        made = replace(self, truth=truth, predicted=predicted, scores=scores, asked=asked, words=words)
+        if not self.parts:
+            return made
+        index = np.arange(self.rows)[rows]
+        parts = {name: own.within(index, self.rows) for name, own in self.parts.items()}
+        return replace(made, parts=parts, texts=None if self.texts is None else self.texts[rows])
+
+
+@dataclass(frozen=True)
+class Own:
+    """The answers of one of several tasks."""
+
+    rows: Ints
+    """Which of all rows are its own, ascending or as they were drawn."""
+    answers: Answers
+    main: str
+    """The metric that it is judged by."""
+
+    def within(self, index: Ints, total: int) -> "Own":
+        """Those among the rows `index` of `total`."""
+        place = np.full(total, -1, dtype=np.int64)
+        place[self.rows] = np.arange(len(self.rows))
+        kept = np.flatnonzero(place[index] >= 0)
+        return replace(self, rows=kept, answers=self.answers.take(place[index][kept]))
 
 
 class Metric(Part):
@@ -141,4 +170,19 @@ class Metric(Part):
         return ""
 
 
-METRICS: Catalog[Metric] = Catalog("tunesmith.metrics", "metric")
+class _Metrics(Catalog[Metric]):
+    """Also those of one of several tasks, as TASK.METRIC."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).rpartition(".")[2])
+
+    def find(self, name: str) -> type[Metric]:
+        part, dot, metric = name.rpartition(".")
+        if not dot:
+            return super().find(name)
+        from tunesmith.metrics._of import of
+
+        return of(part, metric)
+
+
+METRICS: Catalog[Metric] = _Metrics("tunesmith.metrics", "metric")

@@ -3,11 +3,13 @@
     within      disturbs the weights while a step computes its gradients, and puts them back     (mixout)
       loss of the rows + of_outputs      a term of what the network said of them                 (rdrop)
       + of_weights                       a term of the weights alone                             (l2sp)
+      among                              of several tasks: the gradients of each, to be balanced (pcgrad, gradnorm)
       + after                            gradients taken anew where the first ones point         (adversarial)
 
 One a file. A penalty is part of a plan and holds settings; what it remembers of a run is a `Term`, made before the
 first step from the weights that training starts with, so that a resumed run makes the same one again. No term is part
-of a reported loss. Randomness is drawn from the seed of the step.
+of a reported loss. Randomness is drawn from the seed of the step. What a term learns while training goes on
+(`parameters`, `state`) stands in checkpoints.
 
 Shape letters: B rows, C outputs.
 """
@@ -15,12 +17,15 @@ Shape letters: B rows, C outputs.
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from tunesmith.catalog import Catalog, Part
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 
@@ -41,6 +46,29 @@ class Start:
     where there are no old rows."""
     taught: "Callable[[str | None], tuple[Any, Sequence[int]]]"
     """(what a teacher says of each training row, (N, T) float32; which of our outputs its T are)."""
+    tasks: "Mapping[str, str]" = field(default_factory=dict)
+    """Of several tasks: their names, each with the kind of its answers."""
+    task_of: "Callable[[Sequence[int]], NDArray[np.int16]]" = lambda rows: np.zeros(len(rows), np.int16)
+    """Of several tasks: whose each training row is."""
+    is_shared: Callable[[str], bool] = lambda name: True
+    """Whether a name belongs to what several tasks share: everything but the output layer."""
+
+
+Gradients = dict[str, "Tensor"]
+
+
+@dataclass
+class Share:
+    """What one of several tasks asks for in a step."""
+
+    task: int
+    """Its number."""
+    part: float
+    """Its part of the step's weight, 0 to 1."""
+    loss: float
+    """Mean loss of its rows."""
+    gradients: Gradients
+    """Of `part` times that loss, by name; the step's gradient is their sum over tasks."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +85,8 @@ class Said:
     """Logits (B, C) -> weighted sum of the task's losses of these rows."""
     weights_B: "Tensor"
     """Weight of each row in the loss."""
+    losses: "Callable[[Tensor], Tensor]"
+    """Logits (B, C) -> the task's loss of each row, (B,), unweighted."""
 
 
 class Term:
@@ -74,6 +104,24 @@ class Term:
         """Added to the mean loss of a step."""
         return None
 
+    def among(self, shares: Sequence[Share], seed: int) -> None:
+        """The gradients of a step, task by task, to be changed in place before they are added up."""
+
+    def parameters(self) -> "Mapping[str, tuple[nn.Parameter, float]]":
+        """What is learnt beside the network, by name, each with its peak learning rate."""
+        return {}
+
+    def state(self) -> "dict[str, Tensor]":
+        """What a resumed run cannot make again, the parameters included."""
+        return {}
+
+    def restore(self, state: "Mapping[str, Tensor]") -> None:
+        """Put back what `state` returned."""
+
+    def told(self) -> dict[str, float]:
+        """What it has come to, for the journal."""
+        return {}
+
     def after(self, again: Callable[[], object]) -> None:
         """The step's gradients are there; `again` adds those of its rows at the weights as they are then."""
 
@@ -83,6 +131,10 @@ class Penalty(Part):
 
     reads_outputs: ClassVar[bool] = False
     """Whether it needs the logits of rows, which tasks with a head have."""
+    of_several: ClassVar[bool] = False
+    """Whether it stands between several tasks."""
+    by_task: ClassVar[bool] = False
+    """Whether it sees the gradients of a step task by task (`Term.among`)."""
     reads_old: ClassVar[bool] = False
     """Whether it looks at rows of earlier instalments."""
     moves: ClassVar[str] = ""
@@ -90,7 +142,15 @@ class Penalty(Part):
     without effect."""
 
     def objection(self, plan: Any) -> str | None:
-        if self.reads_outputs and plan.task.kind not in ("classes", "multilabel", "numbers"):
+        if self.of_several != (plan.task.kind == "several") and (self.of_several or self.reads_outputs):
+            if self.of_several:
+                return f"{self.name} stands between several tasks, and {plan.task.name} is one. Remove it, or use multi"
+            return f"{self.name} compares answers of one kind, and {plan.task.name} has several. Remove it"
+        if self.by_task and any(each.name == "adversarial" for each in plan.penalties):
+            return (
+                f"{self.name} changes gradients task by task, and adversarial adds others to them. Keep one of the two"
+            )
+        if self.reads_outputs and not self.of_several and plan.task.kind not in ("classes", "multilabel", "numbers"):
             return f"{self.name} compares what a head says of a row, and task {plan.task.name} has none. Remove it"
         if self.moves and not plan.method.moves_base():
             return (

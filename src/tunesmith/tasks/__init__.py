@@ -5,7 +5,7 @@ Shape letters: N rows, B rows of a batch, C outputs, S side features.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,18 +16,20 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
+from tunesmith.errors import TunesmithError
 from tunesmith.tasks._encoded import Array, Encoded, Rows, Slots, Windows
 from tunesmith.tasks._facts import End, Facts, SideFacts
+from tunesmith.tasks._parts import Reading, Share, Strand
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Rows", "SideFacts", "Slots", "Task", "Tick",
-    "Windows", "no_tick",
+    "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Reading", "Rows", "Share", "SideFacts",
+    "Slots", "Strand", "Task", "Tick", "Windows", "no_tick",
 ]  # fmt: skip
 
-Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags"]
+Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags", "several"]
 Tick = Callable[[int], object]
 """Is told how many more rows are done."""
 
@@ -62,6 +64,60 @@ class Task(Part):
     def files(self) -> tuple[str, ...]:
         """Further files that the (resolved) task reads rows from."""
         return ()
+
+    def own_files(self) -> tuple[str, ...]:
+        """Files to learn from where the task names them itself, and a plan needs no `data.train`."""
+        return ()
+
+    def anchored(self, fixed: Callable[[Any], Any]) -> "Task":
+        """With files of its own as `fixed` spells them."""
+        return self
+
+    def fitted(self, room: int, base: str, path: str = "task") -> "Task":
+        """With the longest input, where it was not asked for, no longer than the `room` that a base has. Raises
+        TunesmithError where more was asked for."""
+        limit = getattr(self, "max_tokens", 0)
+        if limit <= room:
+            return self
+        if self.differs("max_tokens"):
+            raise TunesmithError(
+                f"{path}.max_tokens: {limit} is more than the {room} places that {base} has "
+                f"(virtual tokens of the method taken off). Set {path}.max_tokens={room}"
+            )
+        return self.model_copy(update={"max_tokens": room})
+
+    # tasks that are made of several; most are one
+
+    def readings(self, data: Any) -> list[Reading]:
+        """Which files rows are read from, in the order of the ledger; `data` is that section of the plan."""
+        held = [(name, getattr(data, name)) for name in ("validation", "test")]
+        found = [Reading("train", source.file, source.weight) for source in data.train]
+        return found + [Reading(name, file) for name, file in held if isinstance(file, str)]  # type: ignore[arg-type]
+
+    def shares_held(self, data: Any) -> dict[str, dict[str, float | None]]:
+        """{task: {test, validation}}: which share of its training rows is held out; None where a file is, or none."""
+        return {"": {n: v if isinstance(v := getattr(data, n), float) else None for n in ("test", "validation")}}
+
+    def resolved_by(self, tables: "Mapping[str, Table]") -> "Task":
+        """`resolved`, given the first training file of each task."""
+        return self.resolved(next(iter(tables.values())))
+
+    def taken_in_for(self, part: str, records: Sequence[Record], ledger: Ledger) -> Sequence[Record]:
+        """`taken_in`, for one of several tasks."""
+        return self.taken_in(records, ledger)
+
+    def strands(self, records: Sequence[Record], roles: Roles) -> list[Strand]:
+        """Rows task by task; nothing where there is one task."""
+        return []
+
+    def parts(self, facts: Facts) -> list[Share]:
+        """Outputs task by task; nothing where there is one task."""
+        return []
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics to report where the plan names none."""
+        return self.metrics
 
     @property
     def usual_baselines(self) -> tuple[str, ...]:
@@ -162,7 +218,7 @@ class Task(Part):
         the same of further rows. Most rows stand for themselves."""
         return outputs_NC
 
-    def lay_beside(self, net: Any, folder: "Path") -> None:
+    def lay_beside(self, net: Any, folder: "Path", facts: Facts) -> None:
         """Write beside a saved model what other tools want to know of this task; most tasks are in config.json."""
 
     @abstractmethod

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from tunesmith.tasks._parts import Shown
     from tunesmith.tasks._relations import Pull, Relations
 
 Array = NDArray[Any]
@@ -113,6 +114,12 @@ class Encoded:
     """The words of these texts; outputs are one each."""
     notes: tuple[str, ...] = ()
     """What a user should know of these rows."""
+    part: NDArray[np.int16] | None = None
+    """(N,): which of several tasks each row is for."""
+    shown: "Shown | None" = None
+    """How often an epoch shows rows of each task; None: each row once."""
+    views: "tuple[tuple[list[int], Encoded], ...]" = ()
+    """Rows to predict, where several tasks read a row in different ways: outputs, and the rows that answer them."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 

@@ -63,4 +63,6 @@ class Facts(BaseModel):
     """Images: how those to learn from are changed each time they are shown."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
+    parts: dict[str, "Facts"] = {}
+    """Several tasks: the facts of each, in the order of the outputs."""
     notes: dict[str, str] = {}

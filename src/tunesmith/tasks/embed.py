@@ -403,7 +403,7 @@ class Embed(Task):
         standing_N = _relations.standings(encoded.relations, own_N, lambda q: score_QD[q])
         return np.column_stack([standing_N, score_QD[query_N, own_N], np.zeros(len(own_N))])
 
-    def lay_beside(self, net: Any, folder: Path) -> None:
+    def lay_beside(self, net: Any, folder: Path, facts: Facts) -> None:
         """modules.json and what it names, as sentence-transformers reads them."""
         from tunesmith.tasks._modules import write_modules
 

@@ -12,7 +12,7 @@ from tunesmith.metrics import METRICS
 from tunesmith.model import kept
 from tunesmith.tasks import Array
 from tunesmith.training import checkpoint as checkpoints
-from tunesmith.training import watch
+from tunesmith.training import conflict, watch
 from tunesmith.training.given import finite, nothing
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ def evaluate(loop: "Loop") -> None:
         loss = loop.model.plan.task.mean_loss(outputs_NC, loop.job.validation)
         values = {"validation_loss": loss, **loop.job.judge(outputs_NC)}
         loop.state.evaluations += 1
+        values |= loop.terms.told()
         values["train_loss"] = loop.state.loss_sum / max(loop.state.loss_rows, 1e-9)
         loop.state.loss_sum = loop.state.loss_rows = 0.0
         _compare(loop, values)
     loop.evaluations.append(values)
     loop.journal({"kind": "evaluation", "epoch": loop.state.step / loop.per_epoch, **finite(values)})
+    if (found := conflict.seen(loop.model, loop.moving, loop.job.train)) is not None:
+        loop.journal({"kind": "conflict", **found})
     loop.job.log(loop.state.step, values)
     _warn(loop, outputs_NC)
 

@@ -10,6 +10,7 @@ from tunesmith.machine import kernel_key
 from tunesmith.model import kept, restore
 from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import optimizer as optimizers
+from tunesmith.training.terms import STATE
 
 if TYPE_CHECKING:
     from tunesmith.training.loop import Loop
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def save(loop: "Loop") -> None:
     """Write a checkpoint."""
     loop.state.kernel = loop.state.kernel or kernel_key()
-    method_state = loop.model.plan.method.state(loop.model.net.auto)
+    method_state = {**loop.model.plan.method.state(loop.model.net.auto), **loop.terms.state()}
     if loop.average:
         method_state = {**method_state, **loop.average.tensors()}
     checkpoints.write(
@@ -45,7 +46,9 @@ def resume(loop: "Loop") -> None:
         return
     restore(loop.model, found.weights)
     optimizers.load_state(loop.optimizer.optimizer, found.optimizer)
-    loop.model.plan.method.restore(loop.model.net.auto, {k: v for k, v in found.method.items() if "ema|" not in k})
+    own = {k: v for k, v in found.method.items() if "ema|" not in k and not k.startswith(STATE)}
+    loop.model.plan.method.restore(loop.model.net.auto, own)
+    loop.terms.restore(found.method)
     if loop.average:
         loop.average.load(found.method)
     loop.state = found.state

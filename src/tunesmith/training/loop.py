@@ -46,10 +46,12 @@ class Loop:
         if self.asked.neftune is not None:
             self.net.noise = Noise(self.net.auto, self.asked.neftune)
         self.moving, self.statistics = weights(self.model), statistics.note(self.net)
-        self.terms = Terms(self.model, self.moving, job.aids)
-        groups = optimizers.groups(self.model, self.moving)
+        self.terms = Terms(self.model, self.moving, job.aids, job.train)
+        groups = [*optimizers.groups(self.model, self.moving), *self.terms.groups()]
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
-        self.batches = Batches(job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed)
+        self.batches = Batches(
+            job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed, job.train.shown
+        )
         self.per_epoch = self.batches.per_epoch
         self.total = self.model.plan.total_steps(len(job.train), self.per_epoch)
         self.state = checkpoints.State()
@@ -147,18 +149,21 @@ class Loop:
     def _backward(self, rows: Any, seed: int) -> tuple[float, float]:
         """Add up the gradients of the step's weighted mean loss and of the penalties; returns both values."""
         with self.terms.within(seed):
-            loss, penalty = self._gradients(rows)
+            loss, penalty = self.terms.gradients(rows, self._weigh, self._gradients, seed)
             for term in (self.model.plan.method.extra_loss(self.model.net.auto), self.terms.of_weights()):
                 if term is not None:
                     self.precision.backward(term)
                     penalty += term.item()
-            self.terms.after(lambda: self._gradients(rows))
+            self.terms.after(lambda: self._gradients(rows, self._weigh(rows)))
         return loss, penalty
 
-    def _gradients(self, rows: Any) -> tuple[float, float]:
-        """Of the rows, piece by piece; returns their weighted mean loss, and what penalties on their outputs add."""
+    def _weigh(self, rows: Any) -> float:
+        return self.model.plan.task.weigh(self.job.train, rows)
+
+    def _gradients(self, rows: Any, whole: float) -> tuple[float, float]:
+        """Of the rows, piece by piece, divided by the weight of the `whole` step; returns their part of its mean loss,
+        and what penalties on their outputs add."""
         encoded, task, way = self.job.train, self.model.plan.task, self.model.shortcuts.way
-        whole = task.weigh(encoded, rows)
         total = more = 0.0
         with self.precision.autocast():
             encoded = task.faced(way, encoded, rows, self.asked.micro_tokens)

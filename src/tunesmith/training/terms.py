@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tunesmith.bases.family import VisionFamily, plain
-from tunesmith.penalties import Said, Start
+from tunesmith.penalties import Said, Share, Start
 from tunesmith.training.given import NO_AIDS, Aids
 
 if TYPE_CHECKING:
@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from tunesmith.tasks import Encoded, LogitsTask
 
 
+STATE = "term|"
+"""What names in a checkpoint begin with that are terms'."""
+Weigh = Callable[[Any], float]
+Compute = Callable[[Any, float], tuple[float, float]]
+
+
 class Terms:
     """All penalties of a plan, from the weights that training starts with."""
 
-    def __init__(self, model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids) -> None:
-        self.task = model.plan.task
-        at = start_of(model, moving, aids) if model.plan.penalties else None
-        self.terms = [penalty.begin(at) for penalty in model.plan.penalties] if at else []
+    def __init__(
+        self, model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids, train: "Encoded | None" = None
+    ) -> None:
+        self.task, self.moving = model.plan.task, moving
+        self.at = start_of(model, moving, aids, train) if model.plan.penalties else None
+        self.terms = [penalty.begin(self.at) for penalty in model.plan.penalties] if self.at else []
         self.listens = any(penalty.reads_outputs for penalty in model.plan.penalties)
+        self.by_task = any(penalty.by_task for penalty in model.plan.penalties)
 
     @contextmanager
     def within(self, seed: int) -> Iterator[None]:
@@ -48,8 +57,51 @@ class Terms:
         said = Said(
             list(rows), logits_BC, lambda: way.logits(encoded, rows),
             lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
+            lambda logits: task.losses(logits, targets),
         )  # fmt: skip
         return loss, _sum(term.of_outputs(said) for term in self.terms)
+
+    def gradients(self, rows: Any, weigh: Weigh, compute: Compute, seed: int) -> tuple[float, float]:
+        """Gradients of a step's rows, left in the parameters: at once, or task by task where a term balances them.
+        `compute(rows, whole)` adds those of some rows, divided by `whole`, and returns (loss, penalty)."""
+        whole = weigh(rows)
+        if not self.by_task or self.at is None:
+            return compute(rows, whole)
+        whose, shares, loss, penalty = self.at.task_of(rows), list[Share](), 0.0, 0.0
+        for number in np.unique(whose).tolist():
+            own = np.asarray(rows)[whose == number]
+            found, more = compute(own, whole)
+            loss, penalty, part = loss + found, penalty + more, weigh(own) / whole
+            gradients = {n: p.grad for n, p in self.moving.items() if p.grad is not None}
+            shares.append(Share(number, part, found / part, gradients))
+            for parameter in self.moving.values():
+                parameter.grad = None
+        for term in self.terms:
+            term.among(shares, seed)
+        for name, parameter in self.moving.items():
+            parameter.grad = _sum(share.gradients.get(name) for share in shares)
+        return loss, penalty
+
+    def groups(self) -> list[dict[str, Any]]:
+        """What terms learn, as groups of the optimizer; each at its own rate, without decay."""
+        return [
+            {"params": [p], "names": [f"term {i}.{n}"], "weight_decay": 0.0, "peak": rate, "lr": rate}
+            for i, term in enumerate(self.terms) for n, (p, rate) in term.parameters().items()
+        ]  # fmt: skip
+
+    def state(self) -> "dict[str, Tensor]":
+        """What terms remember, for checkpoints."""
+        return {f"{STATE}{i}|{n}": t for i, term in enumerate(self.terms) for n, t in term.state().items()}
+
+    def restore(self, state: "Mapping[str, Tensor]") -> None:
+        """Put back what `state` gave."""
+        for i, term in enumerate(self.terms):
+            own = f"{STATE}{i}|"
+            term.restore({n.removeprefix(own): t for n, t in state.items() if n.startswith(own)})
+
+    def told(self) -> dict[str, float]:
+        """What terms have come to, for the journal."""
+        return {name: value for term in self.terms for name, value in term.told().items()}
 
     def of_weights(self) -> "Tensor | None":
         """What penalties add to the mean loss of a step."""
@@ -74,7 +126,18 @@ class _Heard:
         return self.logits_BC
 
 
-def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids = NO_AIDS) -> Start:
+def is_shared(model: "Model") -> Callable[[str], bool]:
+    """Whether a name of a parameter belongs to what several tasks share: everything but the output layer."""
+    from tunesmith.bases.heads import output_layer
+
+    found = output_layer(plain(model.net.auto), model.family)
+    layer = found[0].partition(".modules_to_save")[0] if found else "\0"
+    return lambda name: f".{layer}." not in f".{name.removeprefix('auto.')}"
+
+
+def start_of(
+    model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids = NO_AIDS, train: "Encoded | None" = None
+) -> Start:
     """What terms are made from."""
     net: Any = plain(model.net.auto)
     words = [] if isinstance(model.family, VisionFamily) else list(net.get_input_embeddings().parameters())
@@ -89,7 +152,13 @@ def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids = 
         for row in np.linspace(0, len(encoded) - 1, min(count, len(encoded))).round().astype(int).tolist():
             yield model.plan.task.step_loss(model.shortcuts.plain, encoded, [row])
 
-    return Start(moving, is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught)
+    whose = None if train is None else train.part
+    several: dict[str, Any] = {} if whose is None else {"task_of": lambda rows: whose[np.asarray(rows)]}
+    return Start(
+        moving, is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught,
+        tasks={each.name: each.task.kind for each in model.plan.task.parts(model.facts)},
+        is_shared=is_shared(model), **several,
+    )  # fmt: skip
 
 
 def _sum(found: "Iterator[Tensor | None]") -> "Tensor | None":

@@ -1,0 +1,126 @@
+"""What tasks that are made of several tell of these: which rows and which outputs are whose.
+
+Shape letters: N rows, C outputs of all tasks, P tasks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.data import Record, Roles
+from tunesmith.data.ragged import Ragged
+from tunesmith.tasks._encoded import Array, Encoded
+from tunesmith.tasks._facts import Facts
+
+if TYPE_CHECKING:
+    from tunesmith.tasks import Task
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A file that rows are read from, for one split; for one of several tasks, where `part` names it."""
+
+    split: Literal["train", "validation", "test"]
+    file: str
+    weight: float = 1.0
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Strand:
+    """The rows of one of several tasks."""
+
+    name: str
+    task: "Task"
+    roles: Roles
+    rows: Index
+    """Which of the rows at hand."""
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The outputs of one of several tasks."""
+
+    name: str
+    number: int
+    """Its place among the tasks."""
+    task: "Task"
+    facts: Facts
+    outputs: slice
+    """Which of the C outputs."""
+
+    def rows(self, encoded: Encoded) -> Index:
+        """Numbers of its rows."""
+        assert encoded.part is not None, "rows of several tasks say whose they are"
+        return np.flatnonzero(encoded.part == self.number)
+
+    def own(self, encoded: Encoded) -> Encoded:
+        """Its rows as it would have encoded them alone."""
+        rows = self.rows(encoded)
+        assert encoded.targets is not None, "rows of a known task have targets"
+        return replace(
+            self.stub(encoded.targets[rows]), ids=encoded.ids.pick(rows.tolist()), lost=encoded.lost[rows],
+            types=None if encoded.types is None else encoded.types.pick(rows.tolist()), weights=encoded.weights[rows],
+        )  # fmt: skip
+
+    def stub(self, targets_NK: Array) -> Encoded:
+        """Rows without a text, for what looks at targets alone."""
+        none, count = Ragged.of([]), self.outputs.stop - self.outputs.start
+        targets = in_units(targets_NK[:, LEAD:], self.task.kind, count)
+        return Encoded(none, None, np.zeros(0, np.int32), targets, None, np.zeros(0, np.float32))
+
+
+LEAD = 3
+"""Columns of a row of targets before its value: number of the task, its first output, how many it has."""
+
+
+def in_units(values_NK: Any, kind: str, count: int) -> Any:
+    """Targets of a task of that kind, from the columns that all tasks share; arrays or tensors."""
+    if kind == "multilabel":
+        return values_NK[:, :count]
+    first_N = values_NK[:, 0]
+    if kind == "numbers":
+        return first_N
+    return first_N.astype(np.int64) if isinstance(first_N, np.ndarray) else first_N.long()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How often an epoch shows the rows of each task: a number of its own, drawn from an endless walk over them, so
+    that over the epochs all rows of a task are seen alike often."""
+
+    part_N: NDArray[np.int16]
+    counts: tuple[int, ...]
+    """Rows of each task in an epoch; they add up to N."""
+
+    def order(self, seed: int, epoch: int) -> Index:
+        """(N,): the rows of an epoch, some left out, some twice; a function of seed and epoch."""
+        drawn = [self._walk(number, count, seed, epoch) for number, count in enumerate(self.counts) if count]
+        rows: Index = np.concatenate(drawn)
+        return rows[np.random.default_rng([seed, epoch, 1]).permutation(len(rows))]
+
+    def _walk(self, number: int, count: int, seed: int, epoch: int) -> Index:
+        """The next `count` rows of a task: its walk passes all of them, in a new order each time round."""
+        rows = np.flatnonzero(self.part_N == number)
+        first, last = divmod(epoch * count, len(rows)), ((epoch + 1) * count - 1) // len(rows)
+        passes = [
+            rows[np.random.default_rng([seed, again, 6, number]).permutation(len(rows))]
+            for again in range(first[0], last + 1)
+        ]
+        whole: Index = np.concatenate(passes)
+        return whole[first[1] : first[1] + count]
+
+
+def apportioned(total: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """`total` in whole numbers in these proportions, by largest remainders; the same shares always give the same."""
+    exact = np.array(shares, dtype=np.float64) / sum(shares) * total
+    whole = np.floor(exact).astype(np.int64)
+    for place in np.argsort(-(exact - whole), kind="stable")[: total - int(whole.sum())]:
+        whole[place] += 1
+    return tuple(whole.tolist())

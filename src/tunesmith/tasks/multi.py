@@ -1,0 +1,354 @@
+"""Several tasks on one backbone: each has its own columns or file, its own outputs, losses and metrics.
+
+                       +-> outputs of task 1 -> its loss, answers, metrics          row of task 1: only its own outputs
+    text -> backbone --+-> outputs of task 2 -> ...                                 are learnt from and judged
+                       +-> outputs of task P                                        (one head; its rows are the tasks')
+
+    loss of a step = sum_i w_i * weights[p(i)] * loss_p(i)(outputs of p(i)) / sum_i w_i            row i, its task p(i)
+
+A row of a file that several tasks read is a row of each of them. How the losses are balanced while training goes on,
+and what is done about gradients that point against each other, are penalties: `uncertainty`, `gradnorm`, `pcgrad`.
+
+Caruana 1997, Multitask Learning, Machine Learning 28. Shape letters: N rows, B rows of a batch, C outputs of all tasks,
+K = 3 + columns of a target (`_parts.LEAD`).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from tunesmith import scratch
+from tunesmith.bases.family import Family
+from tunesmith.data import Record, Roles
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.rows import chosen
+from tunesmith.data.table import Table
+from tunesmith.data.words import Words
+from tunesmith.errors import TunesmithError, unknown
+from tunesmith.tasks import TASKS, Array, Encoded, Facts, LogitsTask, Reading, Share, Strand, Tick, no_tick
+from tunesmith.tasks import _several as several
+from tunesmith.tasks._parts import LEAD, Shown, apportioned, in_units
+from tunesmith.tasks._several import LABEL, PAIR, TASK, TEXT, Inner
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    AnyInner = Inner
+else:
+    AnyInner = TASKS.union(without=("multi",))
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_OWN = ("file", "validation", "test")
+
+
+def _apart(value: Any) -> Any:
+    """`{name: classify, file: a.csv, label: x}` as `{file: a.csv, task: {name: classify, label: x}}`."""
+    if isinstance(value, str):
+        return {"task": value}
+    if not isinstance(value, dict) or "task" in value:
+        return value
+    own = {key: value[key] for key in _OWN if key in value}
+    return {**own, "task": {key: each for key, each in value.items() if key not in own}}
+
+
+class OneOf(BaseModel):
+    """One of several tasks, and where its rows are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    task: AnyInner
+    """What its rows mean. In a plan its settings stand beside `file`."""
+    file: str | None = None
+    """File to learn from; those of data.train unless named."""
+    validation: str | None = None
+    """File that picks the checkpoint; a share (data.validation) unless named."""
+    test: str | None = None
+    """File that is judged once; a share (data.test) unless named."""
+
+
+class Multi(LogitsTask):
+    """Several tasks on one backbone, each with its own outputs."""
+
+    name: Literal["multi"] = "multi"
+    metrics: tuple[str, ...] = ("joint",)
+    """Metrics to report, the first picks the checkpoint; those of each task follow, as TASK.METRIC."""
+    tasks: Annotated[dict[str, Annotated[OneOf, BeforeValidator(_apart)]], Field(min_length=2)]
+    """The tasks by name, each with its settings, and with a `file` (and `validation`, `test`) of its own if wanted:
+    {failure: {name: classify, file: a.csv, label: failure}, hours: {name: regress, label: downtime_hours}}."""
+    sampling: Literal["size", "temperature", "weights"] = "size"
+    """How often an epoch, which keeps its length, shows rows of each task. size: each row once. temperature: in
+    proportion to rows ** (1 / temperature), so that small tasks are seen more often. weights: as shares say."""
+    temperature: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """1 is size; the larger, the more alike (sampling: temperature)."""
+    shares: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """{task: how much of an epoch}, in any unit (sampling: weights)."""
+    weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """{task: factor of its loss}; 1 where nothing is said."""
+    alone: bool = False
+    """Train each task alone, too, on the same rows for as many row visits, and test who was helped and who was hurt.
+    Costs as much time again."""
+
+    kind: ClassVar[Literal["several"]] = "several"
+    problem_type: ClassVar[str | None] = None
+    prefer: ClassVar[str] = "several questions are asked of the same kind of text, and one model shall answer all"
+    source: ClassVar[str] = "Caruana 1997, https://doi.org/10.1023/A:1007379606734"
+
+    # the plan
+
+    def objection(self, plan: Any) -> str | None:
+        checks = (self._names_objection, self._balance_objection, lambda: self._files_objection(plan.data))
+        if self.alone and plan.method.start:
+            return (
+                "alone: true trains each task from the base, and method.start begins elsewhere. Remove one of the two"
+            )
+        found = next((text for check in checks if (text := check())), None)
+        inner = (f"tasks.{n}: {text}" for n, one in self.tasks.items() if (text := several.objection(one.task, plan)))
+        return found or next(inner, None)
+
+    def _names_objection(self) -> str | None:
+        for name in self.tasks:
+            if not _NAME.fullmatch(name) or name == "joint":
+                return f"tasks: '{name}' names columns, metrics and a folder. Use letters, digits, _ and -, not joint"
+        for what in ("shares", "weights"):
+            if odd := next((n for n in getattr(self, what) if n not in self.tasks), None):
+                return f"{what}: {unknown('task', odd, self.tasks)}"
+        return None
+
+    def _balance_objection(self) -> str | None:
+        if self.differs("temperature") and self.sampling != "temperature":
+            return "temperature has no effect unless sampling: temperature"
+        if self.shares and self.sampling != "weights":
+            return "shares have no effect unless sampling: weights"
+        if self.sampling == "weights" and set(self.shares) != set(self.tasks):
+            lacking = ", ".join(n for n in self.tasks if n not in self.shares)
+            return f"sampling: weights needs shares of every task; missing: {lacking}"
+        return None
+
+    def _files_objection(self, data: Any) -> str | None:
+        for split in ("validation", "test"):
+            for name, one in self.tasks.items():
+                if isinstance(getattr(data, split), str) and one.file and getattr(one, split) is None:
+                    return f"data.{split} is a file, and {name} has a file of its own. Name tasks.{name}.{split}"
+        if all(one.file for one in self.tasks.values()):
+            known = set(self.own_files())
+            if idle := [source.file for source in data.train if source.file not in known]:
+                return f"every task names its file, and data.train has {idle[0]}, which none reads. Remove it"
+        return None
+
+    def own_files(self) -> tuple[str, ...]:
+        files = [one.file for one in self.tasks.values()]
+        return tuple(dict.fromkeys(str(f) for f in files)) if all(files) else ()
+
+    def anchored(self, fixed: Callable[[Any], Any]) -> "Multi":
+        return self._each(lambda one: one.model_copy(update={key: fixed(getattr(one, key)) for key in _OWN}))
+
+    def fitted(self, room: int, base: str, path: str = "task") -> "Multi":
+        tasks = {
+            name: one.model_copy(update={"task": one.task.fitted(room, base, f"{path}.tasks.{name}")})
+            for name, one in self.tasks.items()
+        }
+        return self.model_copy(update={"tasks": tasks})
+
+    def _each(self, change: Callable[[OneOf], OneOf]) -> "Multi":
+        return self.model_copy(update={"tasks": {name: change(one) for name, one in self.tasks.items()}})
+
+    def of(self, name: str) -> Inner | None:
+        """The task of that name, as it was asked for; None where there is none."""
+        return self.tasks[name].task if name in self.tasks else None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        own = [f"{name}.{metric}" for name, one in self.tasks.items() for metric in one.task.metric_names]
+        return (*self.metrics, *(metric for metric in own if metric not in self.metrics))
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        return ("majority", "tfidf", "probe")
+
+    def base_objection(self, family: Family) -> str | None:
+        return next((text for one in self.tasks.values() if (text := one.task.base_objection(family))), None)
+
+    # files and rows
+
+    def readings(self, data: Any) -> list[Reading]:
+        found = []
+        for name, one in self.tasks.items():
+            sources = [(one.file, 1.0)] if one.file else [(source.file, source.weight) for source in data.train]
+            found += [Reading("train", file, weight, name) for file, weight in sources]
+        splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+        for split in splits:
+            for name, one in self.tasks.items():
+                file = getattr(one, split) or getattr(data, split)
+                found += [Reading(split, file, part=name)] if isinstance(file, str) else []
+        return found
+
+    def shares_held(self, data: Any) -> dict[str, dict[str, float | None]]:
+        def share(one: OneOf, split: str) -> float | None:
+            asked = getattr(data, split)
+            return asked if isinstance(asked, float) and getattr(one, split) is None else None
+
+        return {name: {s: share(one, s) for s in ("test", "validation")} for name, one in self.tasks.items()}
+
+    def resolved(self, table: Table) -> "Multi":
+        return self.resolved_by(dict.fromkeys(self.tasks, table))
+
+    def resolved_by(self, tables: Any) -> "Multi":
+        made = {}
+        for name, one in self.tasks.items():
+            with several.told(name):
+                made[name] = one.model_copy(update={"task": one.task.resolved(tables[name])})
+        return self.model_copy(update={"tasks": made})
+
+    def roles(self, *, labelled: bool = True) -> Roles:
+        inner = [one.task for one in self.tasks.values()]
+        side = tuple(dict.fromkeys(column for task in inner for column in task.side_columns))
+        if not labelled:  # as a file has them
+            columns = dict.fromkeys(str(c) for task in inner for c in (task.text, task.pair) if c)
+            return Roles(tuple(columns), side=side)
+        texts = (TEXT, PAIR) if any(task.pair for task in inner) else (TEXT,)
+        return Roles(texts, LABEL, side=side, task=TASK)
+
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
+        """Rows of a file that no task was named for: to predict, each once; to judge, once for each task that it has
+        a label for, or for the one that its column `task` names."""
+        inner = {name: one.task for name, one in self.tasks.items()}
+        if not labelled:
+            return several.to_answer(inner, records)
+        named = several.rows_by_task(inner, records)
+        return [row for name, rows in named.items() for row in self.taken_in_for(name, rows, ledger or Ledger())]
+
+    def taken_in_for(self, part: str, records: Sequence[Record], ledger: Ledger) -> Sequence[Record]:
+        with several.told(part, self.tasks[part].task):
+            return several.taken_in(part, self.tasks[part].task, records, ledger)
+
+    def strands(self, records: Sequence[Record], roles: Roles) -> list[Strand]:
+        names = list(self.tasks)
+        number = scratch.filled((names.index(str(r.cells[TASK])) for r in records), len(records), np.int64)
+        found = []
+        for place, name in enumerate(names):
+            task, rows = several.own(self.tasks[name].task), np.flatnonzero(number == place)
+            found.append(Strand(name, task, several.roles_of(task, roles), rows, chosen(records, rows)))
+        return found
+
+    # facts and outputs
+
+    def study(self, records: Sequence[Record], roles: Roles) -> Facts:
+        parts = {}
+        for each in self.strands(records, roles):
+            with several.told(each.name, self.tasks[each.name].task):
+                parts[each.name] = each.task.study(each.records, each.roles)
+        return several.whole(parts)
+
+    def grown(self, facts: Facts, earlier: Facts) -> Facts:
+        if list(earlier.parts) != list(facts.parts):
+            raise TunesmithError(
+                f"task.tasks: the base answers {', '.join(earlier.parts)}; an instalment asks the same tasks in the "
+                f"same order, and this plan asks {', '.join(facts.parts)}. Name them alike, or start from another base"
+            )
+        inner = {name: several.own(one.task) for name, one in self.tasks.items()}
+        return several.whole({n: inner[n].grown(own, earlier.parts[n]) for n, own in facts.parts.items()})
+
+    def parts(self, facts: Facts) -> list[Share]:
+        return several.parts({name: one.task for name, one in self.tasks.items()}, facts)
+
+    def outputs(self, facts: Facts) -> int:
+        return int(self.parts(facts)[-1].outputs.stop)
+
+    def encode(
+        self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
+    ) -> Encoded:
+        parts = self.parts(facts)
+        if records and TASK not in records[0].cells:
+            return several.to_ask({n: one.task for n, one in self.tasks.items()}, parts, records, tokenizer, tick)
+        made = []
+        for part, each in zip(parts, self.strands(records, roles), strict=True):
+            own = part.task.encode(each.records, each.roles, tokenizer, part.facts, tick)
+            made.append((part, each.rows, own))
+        encoded = several.joined(made, len(records), labelled=roles.label is not None)
+        encoded.shown = None if roles.label is None else self._shown(encoded)
+        return encoded
+
+    def _shown(self, encoded: Encoded) -> Shown | None:
+        assert encoded.part is not None
+        sizes = np.bincount(encoded.part, minlength=len(self.tasks))
+        if self.sampling == "size":
+            return None
+        wanted = [self.shares[n] for n in self.tasks] if self.shares else (sizes ** (1 / self.temperature)).tolist()
+        return Shown(encoded.part, apportioned(len(encoded), [w * bool(n) for w, n in zip(wanted, sizes, strict=True)]))
+
+    def settled(self, outputs_NC: Array, encoded: Encoded, read: Callable[[Encoded], Array]) -> Array:
+        for columns, rows in encoded.views:
+            outputs_NC[:, columns] = read(rows)[:, columns]
+        return outputs_NC
+
+    # losses and answers
+
+    def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
+        losses_B = logits_BC.new_zeros(len(logits_BC))
+        for number, (name, one) in enumerate(self.tasks.items()):
+            rows = (targets_B[:, 0] == number).nonzero().squeeze(1)
+            if not len(rows):
+                continue
+            first, count = (int(n) for n in targets_B[rows[0], 1:LEAD])
+            own = in_units(targets_B[rows, LEAD:], one.task.kind, count)
+            found = one.task.losses(logits_BC[rows, first : first + count], own) * self.weights.get(name, 1.0)
+            losses_B = losses_B.index_put((rows,), found.to(losses_B.dtype))
+        return losses_B
+
+    def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
+        """Mean over tasks of the mean loss of each, by its weight; of labels that are known."""
+        assert encoded.targets is not None
+        found = []
+        for number, (name, one) in enumerate(self.tasks.items()):
+            rows = np.flatnonzero(encoded.targets[:, 0] == number)
+            if not len(rows):
+                continue
+            first, count = (int(n) for n in encoded.targets[rows[0], 1:LEAD])
+            share = Share(name, number, one.task, Facts(), slice(first, first + count))
+            own = one.task.mean_loss(np.ascontiguousarray(outputs_NC[rows, share.outputs]),
+                                     share.stub(encoded.targets[rows]))  # fmt: skip
+            found.append(own * self.weights.get(name, 1.0))
+        return float(np.mean(found)) if found else float("nan")
+
+    def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
+        """What was said, as it is: what it means, `columns` and `parts` tell task by task."""
+        return outputs_NC, outputs_NC
+
+    def truth(self, encoded: Encoded, facts: Facts) -> Array:
+        assert encoded.targets is not None
+        return encoded.targets
+
+    def tuned(self, scores_NC: Array, truth: Array, facts: Facts, choose: Any) -> Facts:
+        parts = {}
+        for part in self.parts(facts):
+            rows = np.flatnonzero(truth[:, 0] == part.number)
+            _, scores = part.task.answer(scores_NC[rows, part.outputs], part.facts)
+            own = part.task.truth(part.stub(truth[rows]), part.facts)
+            known = scores is not None and len(rows)
+            parts[part.name] = part.task.tuned(scores, own, part.facts, choose) if known else part.facts  # type: ignore[arg-type]
+        return facts.model_copy(update={"parts": parts})
+
+    def columns(
+        self, predicted: Array, scores: Array | None, facts: Facts, words: Words | None = None
+    ) -> dict[str, list[Any]]:
+        """`prediction`, an object with the answer of each task, and what each task tells, as TASK.COLUMN."""
+        out: dict[str, list[Any]] = {"prediction": [{} for _ in predicted]}
+        for part in self.parts(facts):
+            own = part.task.columns(*part.task.answer(predicted[:, part.outputs], part.facts), part.facts)
+            for row, said in zip(out["prediction"], own["prediction"], strict=True):
+                row[part.name] = said
+            out |= {f"{part.name}.{column}": values for column, values in own.items()}
+        return out
+
+    def lay_beside(self, net: Any, folder: Path, facts: Facts) -> None:
+        """A plain model of each task beside the whole one; the trunk, which they share, is stored once."""
+        from tunesmith.tasks._folders import lay
+
+        if self.pool == "base":  # others' classes read no means
+            lay(net, folder, self.parts(facts))
