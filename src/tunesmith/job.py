@@ -125,7 +125,7 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
     """All splits as tokens; what is cut off goes into the ledger."""
     encoded, task = {}, prepared.plan.task
     with progress.long(
-        "reading images" if task.sees else "tokenising", sum(map(len, prepared.splits.values())), "rows"
+        "reading files" if prepared.roles.file else "tokenising", sum(map(len, prepared.splits.values())), "rows"
     ) as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
@@ -144,7 +144,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    texts = [] if prepared.roles.image else [text_of(r, prepared.roles.texts[0]) for r in some]
+    texts = [] if prepared.roles.file else [text_of(r, prepared.roles.texts[0]) for r in some]
     fits = fit(tokenizer, texts)
     if warning := fits.warning(work.plan.base.name):
         work.warnings.append(warning)

@@ -72,8 +72,8 @@ def prove(run: Run) -> dict[str, Any]:
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,
     }  # fmt: skip
-    if "pixel_values" in tensors:
-        _same_pixels(run.model, records, model.plan.task.roles().shown[0], tensors["pixel_values"].numpy())
+    if (made := model.plan.task.replayed(run.model, records)) is not None:
+        _same_inputs(*made, tensors)
     if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
@@ -81,17 +81,23 @@ def prove(run: Run) -> dict[str, Any]:
     return proof
 
 
-def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: np.ndarray) -> None:
-    """The saved image processor, opened with transformers alone, must make of each golden file what was learnt from."""
-    from transformers import AutoImageProcessor
-
-    from tunesmith.data.images import look
+def _same_inputs(name: str, made: Sequence[np.ndarray], tensors: dict[str, Any]) -> None:
+    """The saved processor, opened with transformers alone, must make of each golden file what was learnt from."""
     from tunesmith.golden import require_equal
 
-    library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
-    images = [look(Path(str(record.cells[column]))).image for record in records]
-    made = library(images=images, return_tensors="np")["pixel_values"]
-    require_equal(np.asarray(made), golden, "the saved image processor, opened without Tunesmith,")
+    for row, values in enumerate(made):
+        golden = clip(tensors, row)[0] if "lengths" in tensors else tensors[name][row]
+        if values.shape != tuple(golden.shape):
+            raise GateRefused(f"the saved processor, opened without Tunesmith, gives row {row + 1} of the golden batch "
+                              f"the shape {values.shape} and not {tuple(golden.shape)}. The run is not done")  # fmt: skip
+        require_equal(values, golden.numpy(), "the saved processor, opened without Tunesmith,")
+
+
+def clip(tensors: dict[str, Any], row: int) -> tuple[Any, str]:
+    """(a golden clip, without what was padded behind it; the name of the network's input)."""
+    name = "input_features" if "input_features" in tensors else "input_values"
+    own = tensors[name][row]
+    return (own[: int(tensors["lengths"][row])] if own.ndim == 1 else own), name
 
 
 def _refuse_changed(run: Run, digests: list[str]) -> None:
@@ -133,7 +139,7 @@ def plain_network(folder: Path, model: Any) -> Any:
             cut |= taken(model.base, model.family)
             if model.family.headed:
                 cut["num_labels"] = task.outputs(model.facts)
-            if task.sees:
+            if task.sees or task.hears:
                 cut["ignore_mismatched_sizes"] = True  # the head of the classes it was pretrained on
             base = auto.from_pretrained(model.base.folder, **cut)
             if model.base.quant is not None:
@@ -169,6 +175,9 @@ def _vectors(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
     """What the golden rows say, one at a time: what padding does is no matter here."""
+    if "lengths" in tensors:
+        clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
+        return np.concatenate([net(**{name: own[None]}).logits.float().numpy() for own, name in clips])
     if "pixel_values" in tensors:
         return np.concatenate([net(pixel_values=row[None]).logits.float().numpy() for row in tensors["pixel_values"]])
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]

@@ -56,6 +56,8 @@ class Task(Part):
     """Whether answers are texts that the model writes, token by token."""
     sees: ClassVar[bool] = False
     """Whether rows are images."""
+    hears: ClassVar[bool] = False
+    """Whether rows are sounds."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -77,11 +79,14 @@ class Task(Part):
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
 
-    def processor(self, base: Found) -> Any:
-        """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
+    def processor(self, base: Found, saved: Path | None = None) -> Any:
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor. It is taken from the
+        folder where it was `saved` with a model, if it was."""
+        from dataclasses import replace
+
         from tunesmith.bases.load import load_tokenizer
 
-        return load_tokenizer(base)
+        return load_tokenizer(base if saved is None else replace(base, folder=saved))
 
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""
@@ -162,7 +167,12 @@ class Task(Part):
         the same of further rows. Most rows stand for themselves."""
         return outputs_NC
 
-    def lay_beside(self, net: Any, folder: "Path") -> None:
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]] | None:
+        """(name of the input, what the saved processor, opened without Tunesmith, makes of the file of each row), for
+        the proof; None for tasks whose rows are no files."""
+        return None
+
+    def lay_beside(self, net: Any, folder: Path) -> None:
         """Write beside a saved model what other tools want to know of this task; most tasks are in config.json."""
 
     @abstractmethod
