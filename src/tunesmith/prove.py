@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data import Record
 from tunesmith.errors import GateRefused, TunesmithError
 from tunesmith.files import read_json
 from tunesmith.run import Run
@@ -88,8 +87,8 @@ def _same_inputs(name: str, made: Sequence[np.ndarray], tensors: dict[str, Any])
     for row, values in enumerate(made):
         golden = clip(tensors, row)[0] if "lengths" in tensors else tensors[name][row]
         if values.shape != tuple(golden.shape):
-            raise GateRefused(f"the saved processor, opened without Tunesmith, gives row {row + 1} of the golden batch "
-                              f"the shape {values.shape} and not {tuple(golden.shape)}. The run is not done")  # fmt: skip
+            raise GateRefused(f"the saved processor, opened without Tunesmith, gives golden row {row + 1} the shape "
+                              f"{values.shape} and not {tuple(golden.shape)}. The run is not done")  # fmt: skip
         require_equal(values, golden.numpy(), "the saved processor, opened without Tunesmith,")
 
 

@@ -186,7 +186,8 @@ def bare_name(parameter: str) -> str:
 
 _CLASSES: dict[str, Purpose] = {
     "ForSequenceClassification": "classify", "ForTokenClassification": "tag",
-    "ForImageClassification": "image", "ForAudioClassification": "sound", "ForCTC": "ctc", "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
+    "ForImageClassification": "image", "ForAudioClassification": "sound", "ForCTC": "ctc",
+    "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
 }  # fmt: skip
 """By the end of a class name, the longer ones first."""
 

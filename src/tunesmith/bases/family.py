@@ -16,7 +16,8 @@ from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
-    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "VisionFamily", "bare_name", "family_of", "plain", "purpose_of",
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "VisionFamily", "bare_name", "family_of",
+    "plain", "purpose_of",
 ]  # fmt: skip
 
 

@@ -81,7 +81,9 @@ def load_hearing(found: Found, saved: Path | None = None) -> SoundProcessor:
         raise TunesmithError(f"base: {found.name} has no {NAME}, which says how sounds are to be read")
     with quiet():
         try:
-            library = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            library = AutoFeatureExtractor.from_pretrained(  # type: ignore[no-untyped-call]
+                folder, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, TypeError, ImportError) as error:
             raise TunesmithError(f"base: the feature extractor of {found.name} does not load: {error}") from error
         config = AutoConfig.from_pretrained(found.folder, local_files_only=True, trust_remote_code=False)

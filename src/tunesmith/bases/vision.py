@@ -10,6 +10,7 @@ below their block (`layers.2.pwconv1`), and are found by the end of their path.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
 from tunesmith.bases.architecture import Family, Purpose, Sense, State
 
 

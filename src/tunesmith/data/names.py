@@ -10,7 +10,9 @@ LABEL_NAMES = (
     "failure_mode 标签 类别 分类 类型 情感 意图 故障类型 故障类别"
 )
 IMAGE_NAMES = "image img picture photo path file filename file_name filepath file_path image_path 图片 图像 照片"
-SOUND_NAMES = "audio sound wav clip recording speech path file filename file_name filepath file_path audio_path 音频 录音 声音"
+SOUND_NAMES = (
+    "audio sound wav clip recording speech path file filename file_name filepath file_path audio_path 音频 录音 声音"
+)
 OTHER_NAMES = (
     "id idx index uid uuid guid row date name time timestamp datetime source split site group user "
     "author lang language weight url count price 编号 序号 日期 时间 来源"

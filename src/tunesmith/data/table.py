@@ -1,4 +1,4 @@
-"""Read a data file by what it is: CSV, TSV, JSON, JSON Lines, Parquet, XLSX, CoNLL, text, or a folder of pictures or sounds."""
+"""Read a data file by what it is: CSV, TSV, JSON, JSON Lines, Parquet, XLSX, CoNLL, text, or a folder of files."""
 
 from pathlib import Path
 

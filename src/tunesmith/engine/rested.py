@@ -1,4 +1,4 @@
-"""How images and sounds are run: the library's own forward pass, from what is given or from what frozen blocks made of it."""
+"""How images and sounds are run: the library's own forward pass, or one from what frozen blocks made."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -35,8 +35,8 @@ class Kept(Plain):
         """By id of the encoded rows, which each cache holds."""
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        if (cache := self.caches.get(id(encoded))) is not None and cache.pooled:
-            yield [int(r) for r in rows]  # one state a row: the whole step is one product
+        if encoded.waves is not None and id(encoded) in self.caches:
+            yield sorted(int(r) for r in rows)  # one state a clip, however long: the whole step is one product
         else:
             yield from super().pieces(encoded, rows, max_tokens)
 

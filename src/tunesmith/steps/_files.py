@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.opening import Unreadable
@@ -24,9 +24,15 @@ class Opened(Protocol):
         """What makes two files one input."""
 
 
+class Opens(Protocol):
+    """A step that opens files."""
+
+    name: Any
+    on_bad: Any
+
+
 def opened(
-    records: Sequence[Record], column: str, digest: str, look: Callable[[Path], Opened], ledger: Ledger, step: str,
-    *, drop: bool,
+    records: Sequence[Record], column: str, digest: str, look: Callable[[Path], Opened], ledger: Ledger, step: Opens
 ) -> Iterator[Record]:  # fmt: skip
     """Rows with the whole path of their file in `column`, and beside it the digest of what is in it."""
     for record in records:
@@ -34,15 +40,15 @@ def opened(
         try:
             found = look(path)
         except Unreadable as error:
-            if not drop:
+            if step.on_bad == "refuse":
                 raise TunesmithError(
-                    f"{rows_shown([record])}: {path}: {error}. Mend it, or write steps: [{{name: {step}, on_bad: "
+                    f"{rows_shown([record])}: {path}: {error}. Mend it, or write steps: [{{name: {step.name}, on_bad: "
                     "drop}, dedup]"
                 ) from None
-            ledger.mark(record.id, "dropped", f"{step}: {error}")
+            ledger.mark(record.id, "dropped", f"{step.name}: {error}")
             continue
         for change in found.changes:
-            ledger.changed(step, change)
+            ledger.changed(step.name, change)
         yield replace(record, cells=record.cells | {column: str(path), digest: found.digest})
 
 

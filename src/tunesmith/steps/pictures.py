@@ -35,5 +35,4 @@ class Pictures(Step):
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
         assert roles.file is not None, "the plan's rules see to it"
         look_at = partial(look, max_pixels=self.max_pixels)
-        drop = self.on_bad == "drop"
-        return stored.records(_files.opened(records, roles.file, DIGEST, look_at, ledger, self.name, drop=drop))
+        return stored.records(_files.opened(records, roles.file, DIGEST, look_at, ledger, self))

@@ -29,5 +29,4 @@ class Sounds(Step):
 
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
         assert roles.file is not None, "the plan's rules see to it"
-        drop = self.on_bad == "drop"
-        return stored.records(_files.opened(records, roles.file, SAMPLES, hear, ledger, self.name, drop=drop))
+        return stored.records(_files.opened(records, roles.file, SAMPLES, hear, ledger, self))

@@ -58,8 +58,8 @@ def encode(
         made = processor(samples_S).ravel()
         if (count := processor.steps(len(samples_S))) < 1:
             raise TunesmithError(
-                f"{rows_shown([record])}: {record.cells[column]}: {len(samples_S) / processor.rate:.3f} s are too short "
-                "for this base to hear anything. Take the row out"
+                f"{rows_shown([record])}: {record.cells[column]}: {len(samples_S) / processor.rate:.3f} s are too "
+                "short for this base to hear anything. Take the row out"
             )
         flat.extend(made)
         sizes.extend([len(made)])
@@ -102,7 +102,7 @@ def replayed(folder: Path, records: Sequence[Record], column: str, seconds: floa
     """(name of the input, what the saved feature extractor, opened with transformers alone, makes of each file)."""
     from transformers import AutoFeatureExtractor
 
-    library: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    library: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
     name, rate, made = str(library.model_input_names[0]), int(library.sampling_rate), []
     for record in records:
         heard = hear(Path(str(record.cells[column])))
