@@ -37,13 +37,13 @@ _SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make(family: str, folder: Path, norm: str = "group", seed: int = 0) -> Path:
+def make(family: str, folder: Path, norm: str = "group", seed: int = 0, **sizes: Any) -> Path:
     """A complete base folder; same seed, same bytes. `norm: layer` normalises before each sublayer, too."""
     folder.mkdir(parents=True)
     more = {"feat_extract_norm": norm, "do_stable_layer_norm": norm == "layer"} if _SHAPES[family] is _WAVEFORM else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = AutoModel.from_config(AutoConfig.for_model(family, **_SHAPES[family], **more))
+        net = AutoModel.from_config(AutoConfig.for_model(family, **(_SHAPES[family] | more | sizes)))
         for name, tensor in net.named_parameters():
             if "conv" not in name and "position" not in name:
                 tensor.data.add_(torch.randn_like(tensor) * (0.15 if tensor.dim() > 1 else 0.05))
@@ -87,3 +87,24 @@ def tones(folder: Path, each: int = 8, seed: int = 0, lengths: Sequence[float] =
             pitch = PITCH[kind] * rng.uniform(0.9, 1.1)
             write(folder / kind / f"{number:03}.wav", tone(pitch, float(rng.choice(lengths)), rng))
     return folder
+
+
+DIGITS = {"a": 110.0, "b": 250.0, "c": 600.0}
+
+
+def spoken(folder: Path, count: int = 60, seed: int = 0) -> Path:
+    """A table of clips in which each letter is a note, with silence between letters: "ab ca" has a longer one."""
+    rng = np.random.default_rng(seed)
+    lines = ["path,text"]
+    for number in range(count):
+        said = "".join(rng.choice([*DIGITS], int(rng.integers(1, 4))))
+        if len(said) == 3 and number % 2:
+            said = f"{said[:2]} {said[2:]}"
+        parts = [np.zeros(int(0.04 * RATE))]
+        for char in said:
+            note = np.zeros(int(0.12 * RATE)) if char == " " else tone(DIGITS[char], 0.12, rng)
+            parts += [note, np.zeros(int(0.04 * RATE))]
+        write(folder / f"{number:03}.wav", np.concatenate(parts) + rng.normal(0, 0.01, sum(map(len, parts))))
+        lines.append(f"{number:03}.wav,{said}")
+    (folder / "spoken.csv").write_text("\n".join(lines) + "\n")
+    return folder / "spoken.csv"

@@ -231,7 +231,7 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
         results["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
-    if work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
+    if work.plan.task.talks and work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
         results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
 

@@ -227,9 +227,11 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
     purpose = plan.task.purpose(base.model_type)
     if family_for(plan, base).headed:
         head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
+    head |= plan.task.config(facts)
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
-    net = load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
+    head.setdefault("pad_token_id", tokenizer.pad_token_id)
+    net = load_net(base, purpose=purpose, layers=plan.base.layers, **head)
     if purpose == "embed":
         from tunesmith.engine.pooling import shelve_pooler
 

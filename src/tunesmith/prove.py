@@ -56,7 +56,7 @@ def prove(run: Run) -> dict[str, Any]:
     model = load(run.model)
     records, tensors = read_golden(run.file("golden"))
     golden = tensors["logits"].numpy()
-    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.talks))
+    encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.talks or "labels" in tensors))
     if "reference" in tensors:  # data of the rows by now: what is proven is the model
         encoded.reference = tensors["reference"].numpy()
     logits = model.outputs(encoded)
@@ -140,10 +140,12 @@ def plain_network(folder: Path, model: Any) -> Any:
                 cut["num_labels"] = task.outputs(model.facts)
             if task.sees or task.hears:
                 cut["ignore_mismatched_sizes"] = True  # the head of the classes it was pretrained on
+            cut |= task.config(model.facts)
             base = auto.from_pretrained(model.base.folder, **cut)
             if model.base.quant is not None:
                 quant.settle(base)  # bitsandbytes' kernel for processors with bf16 arithmetic rounds
-            base.config.pad_token_id = model.tokenizer.pad_token_id
+            if model.tokenizer.pad_token_id is not None:
+                base.config.pad_token_id = model.tokenizer.pad_token_id
             net = PeftModel.from_pretrained(base, folder)
     return net.eval()
 
@@ -154,6 +156,9 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return by_words(net, model.facts.wording, tensors)
     if model.family.purpose == "embed":
         return _vectors(net, model, tensors)
+    if "lengths" in tensors:
+        clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
+        return model.plan.task.plainly([net(**{name: own[None]}).logits.float() for own, name in clips], tensors)
     if "words" in tensors:
         return np.asarray(model.plan.task.by_word(_places(net, tensors), tensors["words"][:, 2].bool()))
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
@@ -174,9 +179,6 @@ def _vectors(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
     """What the golden rows say, one at a time: what padding does is no matter here."""
-    if "lengths" in tensors:
-        clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
-        return np.concatenate([net(**{name: own[None]}).logits.float().numpy() for own, name in clips])
     if "pixel_values" in tensors:
         return np.concatenate([net(pixel_values=row[None]).logits.float().numpy() for row in tensors["pixel_values"]])
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]

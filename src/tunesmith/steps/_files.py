@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.opening import Unreadable
@@ -27,8 +27,13 @@ class Opened(Protocol):
 class Opens(Protocol):
     """A step that opens files."""
 
-    name: Any
-    on_bad: Any
+    @property
+    def name(self) -> str:
+        """As a plan has it."""
+
+    @property
+    def on_bad(self) -> str:
+        """refuse or drop."""
 
 
 def opened(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
@@ -58,6 +60,8 @@ class Task(Part):
     """Whether rows are images."""
     hears: ClassVar[bool] = False
     """Whether rows are sounds."""
+    best: ClassVar[str | None] = None
+    """What picks the checkpoint where the plan says nothing, if not the first metric."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -166,6 +170,14 @@ class Task(Part):
         """Outputs of rows of which each depends on all (a place in a ranking), from what was read of each; `read` says
         the same of further rows. Most rows stand for themselves."""
         return outputs_NC
+
+    def config(self, facts: Facts) -> dict[str, Any]:
+        """Further fields of the network's configuration."""
+        return {}
+
+    def plainly(self, logits: "Sequence[Tensor]", tensors: dict[str, Any]) -> Array:
+        """Outputs of golden clips, from the logits that other tools give for one after the other."""
+        return np.concatenate([each.numpy() for each in logits])
 
     def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]] | None:
         """(name of the input, what the saved processor, opened without Tunesmith, makes of the file of each row), for
