@@ -51,7 +51,9 @@ def test_any_texts_as_the_table_has_them() -> None:
         words = [(w.split(), s.split()) for w, s in pairs]
         assert measured("wer", pairs) == pytest.approx(sum(table(*p) for p in words) / sum(len(w) for w, _ in words))
         letters = [(list(w), list(s)) for w, s in pairs]
-        assert measured("cer", pairs) == pytest.approx(sum(table(*p) for p in letters) / sum(len(w) for w, _ in letters))
+        assert measured("cer", pairs) == pytest.approx(
+            sum(table(*p) for p in letters) / sum(len(w) for w, _ in letters)
+        )
 
 
 def test_as_jiwer_says() -> None:

@@ -109,9 +109,7 @@ REFUSED = ("expand", "prefix", "prompt", "ptuning")
 
 
 @pytest.mark.parametrize("method", METHODS.names())
-def test_every_method_is_saved_and_opened(
-    method: str, bases: dict[str, Path], data: Path, tmp_path: Path
-) -> None:
+def test_every_method_is_saved_and_opened(method: str, bases: dict[str, Path], data: Path, tmp_path: Path) -> None:
     base = bases["layer" if method in ("lora", "adapter", "layers") else "group"]
     if method in REFUSED:
         with pytest.raises(TunesmithError, match="wav2vec2.*Use "):

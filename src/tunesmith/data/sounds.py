@@ -49,6 +49,8 @@ def hear(path: Path) -> Heard:
     rate, raw = _wav(path) if _is_wav(path) else _other(path)
     if not RATES[0] <= rate <= RATES[1]:
         raise Unreadable(f"{rate} samples a second, where {RATES[0]} to {RATES[1]} make sense")
+    if not raw.size:
+        raise Unreadable("it holds no samples")
     return _one_channel(rate, raw.reshape(len(raw), -1))
 
 
@@ -107,8 +109,6 @@ def _other(path: Path) -> tuple[int, NDArray[np.float32]]:
 
 def _one_channel(rate: int, raw_SK: NDArray[np.float32]) -> Heard:
     changes = []
-    if not raw_SK.size:
-        raise Unreadable("it holds no samples")
     if not np.isfinite(raw_SK).all():
         raise Unreadable("some of its samples are no numbers")
     if raw_SK.shape[1] > 1:
