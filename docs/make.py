@@ -183,9 +183,8 @@ def opens(name: str, family: Any) -> str:
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
         seen = isinstance(family, VisionFamily)
-        config = transformers.AutoConfig.for_model(
-            family.name, **(sizes if family.sense == "text" else family.settings)
-        )
+        known = sizes if family.sense == "text" else family.settings
+        config = transformers.AutoConfig.for_model(family.name, **known)
         if family.purpose == "seq2seq":
             family = family_of(family.name, "language", config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)

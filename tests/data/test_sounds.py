@@ -22,7 +22,7 @@ def test_every_width_is_the_same_sound(dtype: str, scale: float, shift: float, t
     wavfile.write(tmp_path / "a.wav", 8000, (WAVE * scale + shift).astype(dtype))
     heard = hear(tmp_path / "a.wav")
     assert heard.rate == 8000 and heard.changes == ()
-    assert np.abs(heard.samples_S - WAVE).max() < (0.01 if dtype == "uint8" else 1e-4)
+    assert np.abs(heard.samples_S - WAVE).max() < (0.02 if dtype == "uint8" else 1e-4)
 
 
 def test_channels_are_mixed_and_loud_floats_cut(tmp_path: Path) -> None:

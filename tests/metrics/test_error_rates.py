@@ -46,14 +46,17 @@ def test_the_nearest_reference_counts_and_rows_are_weighed() -> None:
 def test_any_texts_as_the_table_has_them() -> None:
     rng = random.Random(0)
     for _ in range(50):
-        pairs = [(" ".join(rng.choices("abcd水", k=rng.randint(1, 9))), " ".join(rng.choices("abcd水", k=rng.randint(0, 9))))
-                 for _ in range(4)]  # fmt: skip
+        pairs = [(_words(rng, 1), _words(rng, 0)) for _ in range(4)]
         words = [(w.split(), s.split()) for w, s in pairs]
         assert measured("wer", pairs) == pytest.approx(sum(table(*p) for p in words) / sum(len(w) for w, _ in words))
         letters = [(list(w), list(s)) for w, s in pairs]
         assert measured("cer", pairs) == pytest.approx(
             sum(table(*p) for p in letters) / sum(len(w) for w, _ in letters)
         )
+
+
+def _words(rng: random.Random, least: int) -> str:
+    return " ".join(rng.choices("abcd水", k=rng.randint(least, 9)))
 
 
 def test_as_jiwer_says() -> None:

@@ -5,6 +5,7 @@ Shape letters: B rows, T steps in time, C characters.
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def text(heard: Sequence[int], labels: Sequence[str]) -> str:
 
 def least_steps(wanted: Sequence[int]) -> int:
     """Steps in time that a text needs: one a character, and a blank between equal neighbours."""
-    return len(wanted) + sum(a == b for a, b in zip(wanted, wanted[1:], strict=False))
+    return len(wanted) + sum(a == b for a, b in pairwise(wanted))
 
 
 def losses(logits_BTC: "Tensor", encoded: Encoded, rows: Sequence[int]) -> "Tensor":
