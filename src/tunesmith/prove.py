@@ -158,7 +158,8 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return _vectors(net, model, tensors)
     if "lengths" in tensors:
         clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
-        return model.plan.task.plainly([net(**{name: own[None]}).logits.float() for own, name in clips], tensors)
+        logits = [net(**{name: own[None]}).logits.float() for own, name in clips]
+        return np.asarray(model.plan.task.plainly(logits, tensors))
     if "words" in tensors:
         return np.asarray(model.plan.task.by_word(_places(net, tensors), tensors["words"][:, 2].bool()))
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")

@@ -117,7 +117,7 @@ def save_tokenizer(labels: Sequence[str], folder: Path) -> None:
 
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps({name: n for n, name in enumerate(labels)}, ensure_ascii=False), encoding="utf-8")
-    made = Wav2Vec2CTCTokenizer(
+    made = Wav2Vec2CTCTokenizer(  # type: ignore[no-untyped-call]
         str(vocabulary), bos_token=None, eos_token=None, unk_token=FIRST[UNKNOWN], pad_token=FIRST[BLANK],
         word_delimiter_token=SPACE,
     )  # fmt: skip

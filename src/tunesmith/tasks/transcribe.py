@@ -182,5 +182,6 @@ class Transcribe(Task):
 
     def lay_beside(self, net: Any, folder: Path) -> None:
         """vocab.json and the tokenizer that transformers writes texts with."""
-        known = plain(net).config.id2label  # type: ignore[union-attr]
-        _ctc.save_tokenizer([known[n] for n in sorted(known)], folder)  # type: ignore[operator,arg-type,index]
+        base: Any = plain(net)
+        known: dict[int, str] = base.config.id2label
+        _ctc.save_tokenizer([known[n] for n in sorted(known)], folder)
