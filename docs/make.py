@@ -30,6 +30,8 @@ EXAMPLES = {
     "multi": "task: {name: multi, tasks: {failure: {name: classify, label: failure}, "
     "hours: {name: regress, label: hours}}}",
     "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
+    "audio": "task: {name: audio, audio: path, label: label, seconds: 10}",
+    "transcribe": "task: {name: transcribe, audio: path, text: sentence, case: lower}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
     "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
@@ -58,6 +60,7 @@ EXAMPLES = {
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
     "pictures": "task: image\nsteps: [{name: pictures, on_bad: drop}, dedup]",
+    "sounds": "task: audio\nsteps: [{name: sounds, on_bad: drop}, dedup]",
     "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
 }
@@ -163,8 +166,13 @@ def ecosystem() -> str:
     """Method by family: plain, tunesmith or refused."""
     names = CATALOGS["methods"].names()
     parts = ["## What opens the saved model, by family of the base"]
-    for seen, title in ((False, ""), (True, "Families that see, for the task [image](../tasks/image.md):")):
-        families = [family for family in FAMILIES.values() if isinstance(family, VisionFamily) == seen]
+    titles = {
+        "text": "", "images": "Families that see, for the task [image](../tasks/image.md):",
+        "sound": "Families that hear, for the tasks [audio](../tasks/audio.md) and, wav2vec2 and HuBERT, "
+                 "[transcribe](../tasks/transcribe.md):",
+    }  # fmt: skip
+    for sense, title in titles.items():
+        families = [family for family in FAMILIES.values() if family.sense == sense]
         rows = [[name, *(opens(name, family) for family in families)] for name in names]
         parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
     return "\n\n".join(parts)
@@ -180,7 +188,8 @@ def opens(name: str, family: Any) -> str:
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
         seen = isinstance(family, VisionFamily)
-        config = transformers.AutoConfig.for_model(family.name, **({} if seen else sizes))
+        known = sizes if family.sense == "text" else family.settings
+        config = transformers.AutoConfig.for_model(family.name, **known)
         if family.purpose == "seq2seq":
             family = family_of(family.name, "language", config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)

@@ -33,8 +33,12 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     if encoded.relations is not None:  # what anybody asks for is the vector of a text
         part = model.encode(records, model.plan.task.roles(labelled=False))
     read = part.inner or part
-    batch = collate(read, range(len(read)), model.tokenizer.pad_token_id)
-    tensors = {**batch.inputs, "logits": torch.from_numpy(model.outputs(part))}
+    if read.waves is not None:  # padded here as nothing is when it is run
+        lengths = torch.from_numpy(read.waves.lengths)
+        inputs = {read.waves.name: read.waves.padded(range(len(read))), "lengths": lengths}
+    else:
+        inputs = collate(read, range(len(read)), model.tokenizer.pad_token_id).inputs
+    tensors = {**inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
     for i, form in enumerate(part.forms if part.slots is not None else ()):
@@ -100,6 +104,7 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         slots=None if encoded.slots is None else Slots(encoded.slots.first[index], encoded.slots.count),
         others=tuple(pick(form, rows) for form in encoded.others),
         inner=inner,
+        waves=None if encoded.waves is None else encoded.waves.pick(index),
         pixels=None if encoded.pixels is None else encoded.pixels.pick(index),
         reference=None if encoded.reference is None else encoded.reference[index],
         reads=None if encoded.reads is None else encoded.reads.pick(index),

@@ -130,7 +130,7 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
     """All splits as tokens; what is cut off goes into the ledger."""
     encoded, task = {}, prepared.plan.task
     with progress.long(
-        "reading images" if task.sees else "tokenising", sum(map(len, prepared.splits.values())), "rows"
+        "reading files" if prepared.roles.file else "tokenising", sum(map(len, prepared.splits.values())), "rows"
     ) as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
@@ -164,7 +164,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    texts = [] if prepared.roles.image else [text_of(r, prepared.roles.texts[0]) for r in some]
+    texts = [] if prepared.roles.file else [text_of(r, prepared.roles.texts[0]) for r in some]
     fits = fit(tokenizer, texts)
     if warning := fits.warning(work.plan.base.name, writes=work.plan.task.talks):
         work.warnings.append(warning)
@@ -256,7 +256,7 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
         results["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
-    if work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
+    if work.plan.task.talks and work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
         results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
 

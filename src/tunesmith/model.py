@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunesmith.bases.family import EncoderDecoder, Family, VisionFamily, family_of, plain
+from tunesmith.bases.family import EncoderDecoder, Family, SoundFamily, VisionFamily, family_of, plain
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
 from tunesmith.dialogue.virtual import Virtual
@@ -23,9 +23,9 @@ from tunesmith.version import __version__
 if TYPE_CHECKING:
     from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
+    from tunesmith.engine.rested import RestedShortcuts
     from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
     from tunesmith.engine.shortcuts import HeadShortcuts
-    from tunesmith.engine.vision import VisionShortcuts
     from tunesmith.engine.words import LabelWords
 
 CARD = "tunesmith.json"
@@ -62,18 +62,18 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts | VisionShortcuts":
+    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts | RestedShortcuts":
         """How the network is run here."""
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
+        from tunesmith.engine.rested import RestedShortcuts
         from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
-        from tunesmith.engine.vision import VisionShortcuts
 
         family, pad_id = self.family, self.tokenizer.pad_token_id
         if isinstance(family, EncoderDecoder):
             return Seq2SeqShortcuts(self.net, family, self.plan, pad_id)
-        if isinstance(family, VisionFamily):
-            return VisionShortcuts(self.net, family, self.plan)
+        if isinstance(family, (SoundFamily, VisionFamily)):
+            return RestedShortcuts(self.net, family, self.plan)
         kind = LanguageShortcuts if self.plan.task.talks else HeadShortcuts
         return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
@@ -227,9 +227,11 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
     purpose = plan.task.purpose(base.model_type)
     if family_for(plan, base).headed:
         head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
+    head |= plan.task.config(facts)
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
-    net = load_net(base, purpose=purpose, layers=plan.base.layers, pad_token_id=tokenizer.pad_token_id, **head)
+    head.setdefault("pad_token_id", tokenizer.pad_token_id)
+    net = load_net(base, purpose=purpose, layers=plan.base.layers, **head)
     if purpose == "embed":
         from tunesmith.engine.pooling import shelve_pooler
 
@@ -349,7 +351,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
             f"{folder}: trained on base {plan.base.name} with digest {card['base']['digest'][:12]}, "
             f"but the one here has {base.digest[:12]}. Answers would differ: refused"
         )
-    tokenizer = plan.task.processor(replace(base, folder=folder))
+    tokenizer = plan.task.processor(base, folder)
     auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_for(plan, base), folder)
     net = _network(plan, facts, base, auto)
     _load_side(net, folder)

@@ -218,7 +218,7 @@ class Plan(Section):
     @property
     def best_metric(self) -> str:
         """Metric that picks the checkpoint."""
-        return self.train.best or self.metric_names[0]
+        return self.train.best or self.task.best or self.metric_names[0]
 
     @property
     def learning_rate(self) -> float:

@@ -54,7 +54,7 @@ def _metric_objections(plan: Plan) -> list[str]:
         elif text := METRICS.make(name).objection(plan):
             found.append(f"evaluate.metrics: {text}")
     best = plan.best_metric
-    if best in METRICS and METRICS.find(best).reads_text:
+    if best in METRICS and METRICS.find(best).reads_text and plan.task.writes:
         found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "
                      "perplexity, loss, or put another metric first")  # fmt: skip
     odd: list[str] = [name for name in plan.baseline_names if name not in plan.task.usual_baselines]

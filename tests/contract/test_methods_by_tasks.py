@@ -39,10 +39,12 @@ LANGUAGE_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2
 HEADS = [
     n
     for n in TASKS.names()
-    if n != "image" and TASKS.find(n).kind not in ("tags", "vectors", "text") and issubclass(TASKS.find(n), LogitsTask)
+    if not (TASKS.find(n).sees or TASKS.find(n).hears)
+    and TASKS.find(n).kind not in ("tags", "vectors", "text")
+    and issubclass(TASKS.find(n), LogitsTask)
 ]
 TAGGING = [name for name in TASKS.names() if TASKS.find(name).kind == "tags"]
-LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).kind == "text"]
+LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).talks and TASKS.find(name).kind == "text"]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 REFUSED = {

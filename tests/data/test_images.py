@@ -122,7 +122,7 @@ def test_what_is_no_picture_in_a_folder_is_told_or_stops(tmp_path: Path) -> None
 
 def test_a_folder_without_pictures_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\nx,y\n")
-    with pytest.raises(TunesmithError, match="this is a folder, and no picture lies in it"):
+    with pytest.raises(TunesmithError, match="this is a folder, and no picture or sound lies in it"):
         read(tmp_path)
 
 

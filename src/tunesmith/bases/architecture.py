@@ -2,21 +2,27 @@
 
 A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
 causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. The rows are in
-`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`; networks that see, in `vision.py`.
+`family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`; networks that see, in `vision.py`;
+networks that hear, in `sound.py`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "tag", "embed", "language", "masked", "seq2seq", "image"]
-"""Which Auto class: one with a new head, for texts, for each of their tokens, or for images; the headless model; the
-causal or the masked language model, or the encoder-decoder, as it was pretrained. No task asks for that: the
-architecture decides what "language" is."""
+Purpose = Literal["classify", "tag", "embed", "language", "masked", "seq2seq", "image", "sound", "ctc"]
+"""Which Auto class: one with a new head, for texts, for each of their tokens, for images, for sounds, or for the
+characters of speech; the headless model; the causal or the masked language model, or the encoder-decoder, as it was
+pretrained. No task asks for that: the architecture decides what "language" is."""
+Sense = Literal["text", "images", "sound"]
+"""What a network is given."""
+State = Literal["first", "pooled", "mean", "every"]
+"""What a head on images or sounds is given of a row: the first token's state, the trunk's `pooler_output`, the mean
+over time (which a linear layer before the mean does not change), or the state at every step in time."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,17 @@ class Family:
     @property
     def headed(self) -> bool:
         """Whether the Auto class of this purpose gets a new head."""
-        return self.purpose in ("classify", "tag", "image")
+        return self.purpose in ("classify", "tag", "image", "sound", "ctc")
+
+    @property
+    def sense(self) -> Sense:
+        """What it is given."""
+        return "text"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Fields of its configuration that are always set so."""
+        return {}
 
     @property
     def linears(self) -> tuple[str, ...]:
@@ -170,7 +186,8 @@ def bare_name(parameter: str) -> str:
 
 _CLASSES: dict[str, Purpose] = {
     "ForSequenceClassification": "classify", "ForTokenClassification": "tag",
-    "ForImageClassification": "image", "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
+    "ForImageClassification": "image", "ForAudioClassification": "sound", "ForCTC": "ctc",
+    "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
 }  # fmt: skip
 """By the end of a class name, the longer ones first."""
 
@@ -180,5 +197,6 @@ def purpose_of(net: "nn.Module") -> Purpose:
     base = plain(net)
     for ending, purpose in _CLASSES.items():
         if type(base).__name__.endswith(ending):
-            return purpose
+            hears = getattr(base, "main_input_name", "") == "input_values"  # as wav2vec2 calls its classifier of clips
+            return "sound" if hears and purpose == "classify" else purpose
     return "seq2seq" if getattr(base.config, "is_encoder_decoder", False) else "language"

@@ -1,21 +1,23 @@
 """Families of architectures, a row each: where the trunk, its blocks and its head are, and which layers do what.
 
 Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
-here, in `stacked.py` for an encoder-decoder, or in `vision.py` for a network that sees. What a row says is in
-`architecture.py`.
+here, in `stacked.py` for an encoder-decoder, in `vision.py` for a network that sees, or in `sound.py` for one that
+hears. What a row says is in `architecture.py`.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.bases.architecture import Family, Purpose, bare_name, plain, purpose_of
+from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
+from tunesmith.bases.sound import SOUND, SoundFamily
 from tunesmith.bases.stacked import STACKED, EncoderDecoder
 from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
-    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "VisionFamily", "bare_name", "family_of", "plain", "purpose_of",
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "VisionFamily", "bare_name", "family_of",
+    "plain", "purpose_of",
 ]  # fmt: skip
 
 
@@ -97,8 +99,14 @@ FAMILIES: dict[str, Family] = {
         _GPT_NEOX,
         *STACKED,
         *VISION,
+        *SOUND,
     )
 }
+
+
+_GIVEN: dict[Purpose, Sense] = {"image": "images", "sound": "sound", "ctc": "sound"}
+"""What a task gives that asks for a purpose; text, where it stands not here."""
+_READS: dict[Sense, str] = {"text": "reads text", "images": "sees images", "sound": "hears sound"}
 
 
 def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[str, Any] | None = None) -> Family:
@@ -110,12 +118,17 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if model_type not in FAMILIES:
         raise TunesmithError(f"base: {unknown('family', model_type, FAMILIES)}")
     family = FAMILIES[model_type]
-    if isinstance(family, VisionFamily) != (purpose == "image"):
-        able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, VisionFamily) == (purpose == "image"))
-        what = "reads text, and the task shows it images" if purpose == "image" else "sees images, and cannot read text"
-        raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
+    if family.sense != (asked := _GIVEN.get(purpose, "text")):
+        able = ", ".join(n for n, f in FAMILIES.items() if f.sense == asked)
+        raise TunesmithError(f"base: {model_type} {_READS[family.sense]}, and the task gives it {asked}. "
+                             f"Families that can: {able}")  # fmt: skip
     if isinstance(family, VisionFamily):
         return family
+    if isinstance(family, SoundFamily):
+        if purpose == "ctc" and not family.aligns:
+            able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns)
+            raise TunesmithError(f"base: {model_type} has no head for characters (CTC). Families that have: {able}")
+        return family.made_for(purpose, config)
     if isinstance(family, EncoderDecoder):
         if purpose in ("classify", "tag", "embed"):
             able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")

@@ -24,7 +24,7 @@ _VOCABULARIES = (
 )
 
 
-NEW_HEADS = ("classify", "tag", "image")
+NEW_HEADS = ("classify", "tag", "image", "sound", "ctc")
 """Purposes for which a network gets a head of its own."""
 
 
@@ -98,7 +98,7 @@ def load_net(
     family = family_of(found.model_type, purpose, found.config)
     _check_layers(found, family, layers)
     how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
-    net, info = _read(found, family, how | taken(found, family) | config)
+    net, info = _read(found, family, how | taken(found, family) | dict(family.settings) | config)
     _refuse_missing(found, family, info["missing_keys"], tied=getattr(net.config, "tie_word_embeddings", False))
     if strange := [k for k, *_ in info.get("mismatched_keys", ()) if not family.is_head(bare_name(k))]:
         raise TunesmithError(f"base: {found.name} has weights of other shapes than its config.json says: {strange[:3]}")
@@ -145,7 +145,8 @@ def auto_class(purpose: Purpose) -> str:
         "classify": "AutoModelForSequenceClassification", "tag": "AutoModelForTokenClassification",
         "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
-        "image": "AutoModelForImageClassification",
+        "image": "AutoModelForImageClassification", "sound": "AutoModelForAudioClassification",
+        "ctc": "AutoModelForCTC",
     }[purpose]  # fmt: skip
 
 

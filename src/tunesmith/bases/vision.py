@@ -10,9 +10,8 @@ below their block (`layers.2.pwconv1`), and are found by the end of their path.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from tunesmith.bases.architecture import Family, Purpose
+from tunesmith.bases.architecture import Family, Purpose, Sense, State
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,7 @@ class VisionFamily(Family):
     """A family of `AutoModelForImageClassification`. Paths of layers are ends of paths below a block."""
 
     purpose: Purpose = "image"
-    state: Literal["first", "pooled"] = "pooled"
-    """What the head is given of a row: the first token's state, or the trunk's `pooler_output`."""
+    state: State = "pooled"
     mixing: tuple[str, ...] = ()
     """Where there is no attention: convolutions (or linear layers) that mix channels, for low-rank updates. A depthwise
     convolution has no rank to lower."""
@@ -33,6 +31,10 @@ class VisionFamily(Family):
     """Whether its code asks each convolution for its stride (to pad as TensorFlow does), which PEFT's layers lack."""
     sized: bool = True
     """Whether other resolutions than the pretrained one can be read."""
+
+    @property
+    def sense(self) -> Sense:
+        return "images"
 
     @property
     def attends(self) -> bool:
@@ -55,7 +57,7 @@ class VisionFamily(Family):
         return next((end for end in known if end and f".{inside}".endswith(f".{end}")), inside)
 
 
-def _transformer(name: str, blocks: str, state: Literal["first", "pooled"]) -> VisionFamily:
+def _transformer(name: str, blocks: str, state: State) -> VisionFamily:
     attention = {x: f"attention.{x}_proj" for x in "qkvo"}
     return VisionFamily(
         name=name, trunk=name, blocks=blocks, embeddings=(f"{name}.embeddings",), head=("classifier",), reads="first",

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tunesmith.data.opening import Unreadable, require_file
 from tunesmith.machine import require_pillow
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm")
 MAX_PIXELS = 50_000_000
 """A photo of 50 megapixels unpacks to 150 MB."""
-
-
-class Unreadable(Exception):
-    """Why a file cannot be taken; the caller knows the row."""
 
 
 class Seen(NamedTuple):
@@ -46,8 +43,7 @@ def look(path: Path, max_pixels: int = MAX_PIXELS) -> Seen:
     require_pillow()
     from PIL import Image, UnidentifiedImageError
 
-    if not path.is_file():
-        raise Unreadable("there is no such file" if not path.exists() else "this is no regular file")
+    require_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is ours to judge, and odd metadata says nothing of the pixels

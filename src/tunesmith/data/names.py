@@ -10,6 +10,9 @@ LABEL_NAMES = (
     "failure_mode 标签 类别 分类 类型 情感 意图 故障类型 故障类别"
 )
 IMAGE_NAMES = "image img picture photo path file filename file_name filepath file_path image_path 图片 图像 照片"
+SOUND_NAMES = (
+    "audio sound wav clip recording speech path file filename file_name filepath file_path audio_path 音频 录音 声音"
+)
 OTHER_NAMES = (
     "id idx index uid uuid guid row date name time timestamp datetime source split site group user "
     "author lang language weight url count price 编号 序号 日期 时间 来源"
@@ -17,7 +20,7 @@ OTHER_NAMES = (
 
 TEXTS, LABELS = frozenset(TEXT_NAMES.split()), frozenset(LABEL_NAMES.split()) | {"y"}
 # a cell that says "y" may well be an answer, so it does not tell a header
-IMAGES = frozenset(IMAGE_NAMES.split())
+IMAGES, SOUNDS = frozenset(IMAGE_NAMES.split()), frozenset(SOUND_NAMES.split())
 KNOWN = (TEXTS | LABELS | IMAGES | frozenset(OTHER_NAMES.split())) - {"y"}
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 DIGEST = "pixels"
 """Column that the step `pictures` adds: what makes two files one picture."""
+SAMPLES = "samples"
+"""Column that the step `sounds` adds: what makes two files one recording."""
 Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
 """What a cell may hold. Tables of text (CSV, TSV, plain text, XLSX text cells) give `str` only: "007" stays "007"."""
 
@@ -44,9 +46,9 @@ class Roles:
     """Column whose equal values must not be split between train and test."""
     side: tuple[str, ...] = ()
     """Further columns that the model reads."""
-    image: str | None = None
-    """Column with the path of an image. What stands for its content, as a text does, is then the digest of its pixels:
-    `texts` is that column."""
+    file: str | None = None
+    """Column with the path of a file that is opened: an image, a sound. What stands for its content, as a text does, is
+    then the digest of its pixels or samples: `texts` is that column."""
 
     task: str | None = None
     """Column that says which of several tasks a row is for. One text may be a row of each of them: a repetition is one
@@ -55,4 +57,4 @@ class Roles:
     @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""
-        return self.texts if self.image is None else (self.image,)
+        return self.texts if self.file is None else (self.file,)

@@ -1,8 +1,8 @@
-"""Read a data file by what it is: CSV, TSV, JSON, JSON Lines, Parquet, XLSX, CoNLL, text, or a folder of pictures."""
+"""Read a data file by what it is: CSV, TSV, JSON, JSON Lines, Parquet, XLSX, CoNLL, text, or a folder of files."""
 
 from pathlib import Path
 
-from tunesmith.data import _conll, _document, _encoding, _json, _pictures, _sniff, _source, _text
+from tunesmith.data import _conll, _document, _encoding, _folder, _json, _sniff, _source, _text
 from tunesmith.data._text import Parsed
 from tunesmith.data.format import Bad, BadRows, Format, OnBad, Table
 from tunesmith.errors import TunesmithError
@@ -18,7 +18,7 @@ def read(
     """The rows of a file, cells unaltered. `on_bad` overrides the format's own."""
     form = fmt or Format()
     if Path(path).is_dir():
-        return _pictures.read_folder(Path(path), str(path), form, on_bad)
+        return _folder.read_folder(Path(path), str(path), form, on_bad)
     source = _source.load(path)
     bad = BadRows(source.name, on_bad or form.on_bad)
     kind = _sniff.binary_kind(source)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from tunesmith.bases.family import VisionFamily
-from tunesmith.engine.batches import collate, pieces
+from tunesmith.bases.family import SoundFamily, VisionFamily
+from tunesmith.engine.batches import collate, pieces, pieces_of
 from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.network import Network
 from tunesmith.engine.skipping import Skipping
@@ -33,13 +33,13 @@ def answer_rows(
     return out if out is not None else np.empty((0, 1), dtype=np.float32)
 
 
-def seen_states(net: Network, family: VisionFamily, encoded: Encoded) -> Array:
-    """What the head of a network for images would be given, (N, H)."""
+def given_states(net: Network, family: SoundFamily | VisionFamily, encoded: Encoded) -> Array:
+    """What the head of a network for images or sounds would be given, (N, H)."""
     net.eval()
     lower, cut = Skipping(net, family), len(family.block_list(net.auto))
     out: Array | None = None
     with torch.inference_mode():
-        for rows in pieces(range(len(encoded)), encoded.lengths, MAX_TOKENS):
+        for rows in pieces_of(encoded, range(len(encoded)), MAX_TOKENS):
             found = lower.lower(encoded, rows, cut)[1].float().cpu().numpy()
             if out is None:
                 out = np.empty((len(encoded), found.shape[1]), dtype=np.float32)

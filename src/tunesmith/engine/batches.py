@@ -29,7 +29,8 @@ class Batch:
 
     rows: list[int]
     inputs: "dict[str, torch.Tensor]"
-    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W) float32."""
+    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W)
+    float32; or what is heard (`Waves.inputs`)."""
     side: "torch.Tensor | None"
     """(B, S) float32."""
     targets: "torch.Tensor | None"
@@ -135,10 +136,24 @@ def pieces(
         yield piece
 
 
+def pieces_of(
+    encoded: Encoded, rows: Sequence[int] | Ints, max_tokens: int, *, equal: bool = False
+) -> Iterator[list[int]]:
+    """`pieces` of these rows. Clips are measured in samples, and have one length in a piece unless they are masked."""
+    if (waves := encoded.waves) is None:
+        lengths = encoded.ids.lengths_of(rows)
+    else:
+        lengths, equal = waves.lengths[np.asarray(rows, dtype=np.int64)], not waves.masked
+        max_tokens = round(max_tokens * waves.flat.size / max(1, encoded.ids.size))
+    yield from pieces(rows, dict(zip(map(int, rows), lengths.tolist(), strict=True)), max_tokens, equal=equal)
+
+
 def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     """The rows as right-padded tensors on the CPU."""
     import torch
 
+    if encoded.waves is not None:
+        return _batch(encoded, rows, encoded.waves.inputs(rows))
     if encoded.pixels is not None:
         return _batch(encoded, rows, {"pixel_values": encoded.pixels.values(rows)})
     width = max(len(encoded.ids[r]) for r in rows)

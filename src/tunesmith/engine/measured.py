@@ -1,7 +1,7 @@
-"""The memory of a training step of images, measured on one row: no formula of ours knows every architecture.
+"""The memory of a training step of images or sounds, measured on one row: no formula of ours knows every architecture.
 
-What the backward pass needs is what autograd is seen to keep, weights left out; a row is as good as any other, because
-images have one size.
+What the backward pass needs is what autograd is seen to keep, weights left out, of the longest row; all images are as
+long, and a piece of shorter sounds keeps no more than as many places of it.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ STEPS = 50
 """Steps whose pieces are looked at for the largest."""
 
 
-def kept_for_backward(shortcuts: "Shortcuts[Any]", rows: Encoded) -> int:
-    """Bytes that autograd keeps of one row. The network is left in evaluation mode, without gradients."""
+def kept_for_backward(shortcuts: "Shortcuts[Any]", rows: Encoded, row: int = 0) -> int:
+    """Bytes that autograd keeps of a row. The network is left in evaluation mode, without gradients."""
     net: Any = shortcuts.net
     net.eval()
     weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
@@ -37,7 +37,7 @@ def kept_for_backward(shortcuts: "Shortcuts[Any]", rows: Encoded) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        shortcuts.way.logits(rows, [0])  # the graph is dropped with it
+        shortcuts.way.logits(rows, [row])  # the graph is dropped with it
     return sum(sizes.values())
 
 
@@ -48,10 +48,12 @@ def measured(
     """(forecast of the largest step, bytes that are free here)."""
     limit, steps = shortcuts.plan.train.micro_tokens, min(STEPS, batches.per_epoch)
     pieces = (p for s in range(steps) for p in shortcuts.way.pieces(train, batches.rows(s), limit))
-    most = max(map(len, pieces), default=0)
+    lengths = train.lengths
+    longest = int(lengths.argmax())
+    most = max((len(p) * int(lengths[p].max()) for p in pieces), default=0) / max(1, int(lengths[longest]))
     learning = sum(p.numel() for p in cast("Mapping[str, Any]", moving).values())
     held = num_bytes(shortcuts.net)["held"]
-    activations = kept_for_backward(shortcuts, train) * most if trainable(shortcuts.net) else 0
+    activations = round(kept_for_backward(shortcuts, train, longest) * most) if trainable(shortcuts.net) else 0
     found = Forecast(
         weights=held + (FLOAT * learning if shortcuts.plan.train.ema is not None else 0), gradients=FLOAT * learning,
         optimizer=int(OPTIMIZER_BYTES[shortcuts.plan.train.optimizer] * learning), activations=activations, head=0,

@@ -1,6 +1,6 @@
-"""A network of images run from the middle: what its lowest blocks made of a row is put in their place.
+"""A network of images or sounds run from the middle: what its lowest blocks made of a row is put in their place.
 
-    pixels -> [ embeddings -> blocks 0 .. cut-1 ] -> blocks cut .. -> head        [ ]: run once a row, kept, skipped
+    input -> [ embeddings -> blocks 0 .. cut-1 ] -> blocks cut .. -> head        [ ]: run once a row, kept, skipped
 
 The library's own forward pass is what runs, so that nothing of an architecture is written again: modules below the cut
 answer with what they answered once, the last of them with the states that are given. With every block below the cut the
@@ -9,15 +9,15 @@ trunk itself is skipped, and what the head reads is kept: a few hundred numbers 
 Shape letters: B rows, K numbers of a row.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
-from tunesmith.bases.family import VisionFamily, plain
+from tunesmith.bases.family import SoundFamily, VisionFamily, plain
 from tunesmith.engine.batches import collate
 from tunesmith.tasks import Encoded
 
@@ -38,15 +38,25 @@ class _Seen:
     """Of the states of a row."""
 
 
+def _alike(encoded: Encoded, rows: Sequence[int]) -> Iterable[list[int]]:
+    """The rows in groups of one length: a mean over time then is one over steps that are there."""
+    if encoded.waves is None:
+        return [list(rows)]
+    groups: dict[int, list[int]] = {}
+    for row, length in zip(rows, encoded.waves.lengths[list(rows)].tolist(), strict=True):
+        groups.setdefault(length, []).append(row)
+    return groups.values()
+
+
 class Skipping:
     """Runs one network below and above a cut."""
 
-    def __init__(self, net: "Network", family: VisionFamily) -> None:
+    def __init__(self, net: "Network", family: SoundFamily | VisionFamily) -> None:
         self.net, self.family = net, family
         self._seen: dict[int, _Seen] = {}
 
     def by_row(self, cut: int) -> bool:
-        """Always: images have one size."""
+        """Always: images have one size, and of sounds one state is kept."""
         return True
 
     def width(self, encoded: Encoded, cut: int) -> int:
@@ -55,7 +65,7 @@ class Skipping:
 
     def lower(self, encoded: Encoded, rows: Sequence[int], cut: int) -> tuple[list[int], torch.Tensor]:
         """These rows, and their states above `cut` blocks, (B, K)."""
-        last, found = self._below(cut)[-1], []
+        last, found, order = self._below(cut)[-1], list[torch.Tensor](), list[int]()
 
         def take(module: nn.Module, arguments: Any, answer: Any) -> None:
             found.append(self._state(answer, cut))
@@ -63,12 +73,14 @@ class Skipping:
 
         handle = last.register_forward_hook(take)
         try:
-            self.net(collate(encoded, rows, 0))
-        except _Enough:
-            pass
+            for own in _alike(encoded, rows):
+                order += own
+                with suppress(_Enough):
+                    self.net(collate(encoded, own, 0))
         finally:
             handle.remove()
-        return list(rows), found[0].flatten(1)
+        places = torch.tensor([order.index(row) for row in rows])
+        return list(rows), torch.cat(found).flatten(1)[places.to(found[0].device)]
 
     @contextmanager
     def above(self, encoded: Encoded, states_BK: torch.Tensor, cut: int) -> Iterator[None]:
@@ -115,14 +127,15 @@ class Skipping:
     def _state(self, answer: Any, cut: int) -> torch.Tensor:
         """The states in what the last skipped module answered: its first tensor, or what the head reads."""
         if self._whole(cut):
-            first = self.family.state == "first"
-            found: torch.Tensor = answer.last_hidden_state[:, :1] if first else answer.pooler_output
-            return found
+            if self.family.state == "pooled":
+                return cast("torch.Tensor", answer.pooler_output)
+            states_BTH: torch.Tensor = answer.last_hidden_state
+            return states_BTH[:, :1] if self.family.state == "first" else states_BTH.mean(1, keepdim=True)
         return answer if isinstance(answer, torch.Tensor) else answer[0]
 
     def _instead(self, answer: Any, states: torch.Tensor, cut: int) -> Any:
         """The same answer with other states in it."""
         if self._whole(cut):
-            name = "last_hidden_state" if self.family.state == "first" else "pooler_output"
+            name = "pooler_output" if self.family.state == "pooled" else "last_hidden_state"
             return type(answer)(**{**answer, name: states})
         return states if isinstance(answer, torch.Tensor) else (states, *answer[1:])

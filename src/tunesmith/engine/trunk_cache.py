@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from tunesmith.bases.family import Family, VisionFamily, plain
+from tunesmith.bases.family import Family, plain
 from tunesmith.files import digest_bytes, digest_json, free_bytes, read_json, verify_folder, write_folder, write_json
 from tunesmith.machine import processor, versions
 from tunesmith.tasks import Encoded
@@ -117,7 +117,7 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
     blocks = family.block_list(net)
     modules = [base.get_submodule(path) for path in family.embeddings] + blocks[:cut]
     trunk = base.get_submodule(family.trunk)
-    if cut == len(blocks) and isinstance(family, VisionFamily):  # last convolutions, norms and pooling, too
+    if cut == len(blocks) and family.sense != "text":  # last convolutions, norms and pooling, too
         modules = [trunk]
     elif cut == len(blocks) and hasattr(trunk, "norm"):
         modules.append(trunk.norm)
@@ -132,8 +132,8 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
 def _digest_tokens(encoded: Encoded) -> str:
     stores = [s for s in (encoded.ids, encoded.types) if s is not None]
     arrays = [np.ascontiguousarray(a) for s in stores for a in (s.flat, s.offsets)]
-    if encoded.pixels is not None:
-        return encoded.pixels.digest
+    if (given := encoded.pixels or encoded.waves) is not None:
+        return given.digest
     if encoded.slots is not None:
         arrays.append(encoded.slots.places(np.arange(len(encoded))))
     if encoded.reads is not None:

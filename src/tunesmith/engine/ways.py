@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tunesmith.data.words import ranges
-from tunesmith.engine.batches import collate, pieces
+from tunesmith.engine.batches import collate, pieces_of
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.noise import noisy, packed, padded
 from tunesmith.engine.packing import by_length, by_tokens, pack
@@ -43,8 +43,7 @@ class Plain(Way):
         self.net, self.pad_id, self.equal = net, pad_id, equal
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        lengths = dict(zip(map(int, rows), encoded.ids.lengths_of(rows).tolist(), strict=True))
-        return pieces(rows, lengths, max_tokens, equal=self.equal)
+        return pieces_of(encoded, rows, max_tokens, equal=self.equal)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         with noisy(self.net, encoded, rows, lambda: padded(encoded, rows)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.bases.family import VisionFamily
+from tunesmith.bases.family import SoundFamily, VisionFamily
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import text_of
 from tunesmith.evaluation.judge import Judge
@@ -152,13 +152,13 @@ def small_pixels(encoded: Encoded, side: int = 16) -> Array:
 
 def frozen_states(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
     """Mean last states of the untuned base: a fresh copy, so that no method is in the way. (N, H) by split."""
-    from tunesmith.engine.answers import pooled_states, seen_states
+    from tunesmith.engine.answers import given_states, pooled_states
     from tunesmith.engine.network import Network
     from tunesmith.model import fresh
 
     net = Network(fresh(model.plan, model.facts, model.base, model.tokenizer), 0, 1)
-    if isinstance(model.family, VisionFamily):
-        return {s: seen_states(net, model.family, e) for s, e in encoded.items()}
+    if isinstance(model.family, (SoundFamily, VisionFamily)):
+        return {s: given_states(net, model.family, e) for s, e in encoded.items()}
     trunk = net.auto.get_submodule(model.family.trunk)
     return {s: pooled_states(net, e, model.tokenizer.pad_token_id, trunk) for s, e in encoded.items()}
 

@@ -82,12 +82,17 @@ class Judge:
         """Plain values, during training."""
         answers = answers_of(self.plan.task, logits_NC, encoded, self.facts)
         one = np.ones((1, answers.rows))
-        return {m.name: float(m.measure(answers, one)[0]) for m in self.metrics if not m.reads_text}
+        return {
+            m.name: float(m.measure(answers, one)[0])
+            for m in self.metrics
+            if not (m.reads_text and self.plan.task.writes)
+        }
 
     def full(self, answers: Answers, *, written: bool = True, taught: bool = True) -> Table:
         """Values with bootstrap intervals. Without `written` texts, of the metrics that read none; without training
         rows, of those that do not learn from them."""
         evaluate = self.plan.evaluate
+        written = written or not self.plan.task.writes
         metrics = [m for m in self.metrics if (written or not m.reads_text) and (taught or not m.reads_training)]
         found = intervals(
             metrics, answers, resamples=evaluate.resamples, seed=self.plan.train.seed, level=evaluate.level,

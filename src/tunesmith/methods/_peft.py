@@ -65,7 +65,7 @@ _TASK_TYPES = {
     "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
 }  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network of tokens and changes
-nothing. For images it wants none."""
+nothing. For images and sounds it wants none."""
 
 
 def _wrapper(net: "nn.Module") -> Any:
@@ -75,6 +75,7 @@ def _wrapper(net: "nn.Module") -> Any:
     return {
         "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM, "image": peft.PeftModel,
+        "sound": peft.PeftModel, "ctc": peft.PeftModel,
         "embed": peft.PeftModelForFeatureExtraction, "tag": peft.PeftModelForTokenClassification,
     }[purpose_of(net)]  # fmt: skip
 

@@ -28,10 +28,10 @@ def vocabulary(net: "nn.Module") -> "Tensor":
 
 
 def unseen(method: str, family: Family) -> str | None:
-    """Why virtual tokens cannot stand before an image."""
-    if family.purpose != "image":
+    """Why virtual tokens cannot stand before an image or a sound."""
+    if family.sense == "text":
         return None
-    return f"{method} puts virtual tokens before a text, and {family.name} reads images. Use lora or adapter"
+    return f"{method} puts virtual tokens before a text, and {family.name} reads {family.sense}. Use lora or adapter"
 
 
 def spread(net: "nn.Module") -> float:

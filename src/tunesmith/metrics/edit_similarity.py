@@ -31,8 +31,8 @@ def _similar(said: str, references: Sequence[str]) -> list[float]:
     return [1 - distance(said, each) / max(len(said), len(each), 1) for each in references]
 
 
-def distance(first: str, second: str) -> int:
-    """Levenshtein distance: fewest characters to insert, delete or replace."""
+def distance(first: Sequence[str], second: Sequence[str]) -> int:
+    """Levenshtein distance: fewest characters (or words) to insert, delete or replace."""
     if not first or not second:
         return len(first) + len(second)
     full, last = (1 << len(first)) - 1, 1 << len(first) - 1

@@ -1,19 +1,16 @@
 """Open every image once: what cannot be read leaves with its reason, and what is one picture gets one digest."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from tunesmith.data import stored
-from tunesmith.data.images import MAX_PIXELS, Unreadable, look
+from tunesmith.data.images import MAX_PIXELS, look
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.overlap import rows_shown
 from tunesmith.data.record import DIGEST, Record, Roles
-from tunesmith.errors import TunesmithError
-from tunesmith.steps import Scope, Step
+from tunesmith.steps import Scope, Step, _files
 
 
 class Pictures(Step):
@@ -36,34 +33,6 @@ class Pictures(Step):
         return None
 
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
-        return stored.records(self._sound(records, roles, ledger))
-
-    def _sound(self, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Iterator[Record]:
-        assert roles.image is not None, "the plan's rules see to it"
-        for record in records:
-            path = path_of(record, roles.image)
-            try:
-                seen = look(path, self.max_pixels)
-            except Unreadable as error:
-                if self.on_bad == "refuse":
-                    raise TunesmithError(
-                        f"{rows_shown([record])}: {path}: {error}. Mend it, or write steps: [{{name: pictures, on_bad: "
-                        "drop}, dedup]"
-                    ) from None
-                ledger.mark(record.id, "dropped", f"pictures: {error}")
-                continue
-            for change in seen.changes:
-                ledger.changed(self.name, change)
-            yield replace(record, cells=record.cells | {roles.image: str(path), DIGEST: seen.digest})
-
-
-def path_of(record: Record, column: str) -> Path:
-    """Where the image of a row lies: a relative path counts from the folder of the file (or the folder) it stands in.
-    Addresses are not followed."""
-    cell = record.cells.get(column)
-    if not isinstance(cell, str) or not cell.strip():
-        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of an image: '{cell}'. Write one")
-    if "://" in cell:
-        raise TunesmithError(f"{rows_shown([record])}: '{cell[:80]}' is an address; images are read from files alone")
-    source = Path(record.source).expanduser()
-    return ((source if source.is_dir() else source.parent) / Path(cell).expanduser()).absolute()
+        assert roles.file is not None, "the plan's rules see to it"
+        look_at = partial(look, max_pixels=self.max_pixels)
+        return stored.records(_files.opened(records, roles.file, DIGEST, look_at, ledger, self))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
@@ -58,6 +60,10 @@ class Task(Part):
     """Whether answers are texts that the model writes, token by token."""
     sees: ClassVar[bool] = False
     """Whether rows are images."""
+    hears: ClassVar[bool] = False
+    """Whether rows are sounds."""
+    best: ClassVar[str | None] = None
+    """What picks the checkpoint where the plan says nothing, if not the first metric."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -133,11 +139,14 @@ class Task(Part):
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
 
-    def processor(self, base: Found) -> Any:
-        """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
+    def processor(self, base: Found, saved: Path | None = None) -> Any:
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor. It is taken from the
+        folder where it was `saved` with a model, if it was."""
+        from dataclasses import replace
+
         from tunesmith.bases.load import load_tokenizer
 
-        return load_tokenizer(base)
+        return load_tokenizer(base if saved is None else replace(base, folder=saved))
 
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""
@@ -218,7 +227,20 @@ class Task(Part):
         the same of further rows. Most rows stand for themselves."""
         return outputs_NC
 
-    def lay_beside(self, net: Any, folder: "Path", facts: Facts) -> None:
+    def config(self, facts: Facts) -> dict[str, Any]:
+        """Further fields of the network's configuration."""
+        return {}
+
+    def plainly(self, logits: "Sequence[Tensor]", tensors: dict[str, Any]) -> Array:
+        """Outputs of golden clips, from the logits that other tools give for one after the other."""
+        return np.concatenate([each.numpy() for each in logits])
+
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]] | None:
+        """(name of the input, what the saved processor, opened without Tunesmith, makes of the file of each row), for
+        the proof; None for tasks whose rows are no files."""
+        return None
+
+    def lay_beside(self, net: Any, folder: Path, facts: Facts) -> None:
         """Write beside a saved model what other tools want to know of this task; most tasks are in config.json."""
 
     @abstractmethod

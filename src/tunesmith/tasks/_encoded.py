@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
+from tunesmith.data.waves import Waves
 from tunesmith.data.words import Words, ranges
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class Encoded:
     """What the images of a step were mixed with (`_augment.Mix`)."""
     pixels: Pixels | None = None
     """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
+    waves: Waves | None = None
+    """Clips in place of tokens. `ids` then say how many steps in time the network makes of each."""
     reads: Ragged | None = None
     """Where a head reads any number of places of a row: these, ascending. Targets then are theirs, end to end."""
     windows: Windows | None = None

@@ -18,15 +18,16 @@ from tunesmith import scratch
 from tunesmith.bases.family import Family, Purpose, VisionFamily
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
-from tunesmith.data.images import Unreadable, look
-from tunesmith.data.names import IMAGES, plain
+from tunesmith.data.images import look
+from tunesmith.data.names import IMAGES
+from tunesmith.data.opening import Unreadable
 from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.record import DIGEST
 from tunesmith.data.roles import find_column, infer_label
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Encoded, Facts, Tick, _augment, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _augment, _files, no_tick
 from tunesmith.tasks._classes import ClassTask, class_numbers
 
 if TYPE_CHECKING:
@@ -57,17 +58,8 @@ class Image(ClassTask):
     prefer: ClassVar[str] = "each row is a picture with exactly one answer out of a fixed list"
 
     def own_objection(self, plan: Any) -> str | None:
-        if "pictures" not in [step.name for step in plan.steps]:
-            return "images are opened by the step pictures. Write steps: [pictures, dedup]"
-        if self.pool == "mean":
-            return "pool: mean is for texts; the head of a network for images reads what its trunk pools. Remove it"
-        text_alone = {
-            "base.layers": plan.base.layers, "base.quant": plan.base.quant, "train.neftune": plan.train.neftune,
-        }  # fmt: skip
-        if odd := [path for path, value in text_alone.items() if value is not None]:
-            return f"{odd[0]} is for bases that read text. Remove it"
-        if plan.train.checkpointing == "on":
-            return "train.checkpointing: on is for bases that read text. A smaller train.micro_tokens saves memory, too"
+        if text := _files.objection(self, plan, "pictures", "images"):
+            return text
         if {"mixup", "cutmix"} <= set(self.augment):
             return "augment: mixup and cutmix both mix images in pairs. Choose one"
         return None
@@ -107,10 +99,10 @@ class Image(ClassTask):
     def purpose(self, model_type: str) -> Purpose:
         return "image"
 
-    def processor(self, base: Found) -> "ImageProcessor":
+    def processor(self, base: Found, saved: Path | None = None) -> "ImageProcessor":
         from tunesmith.bases.processor import load_processor
 
-        return load_processor(base, self.resolution)
+        return load_processor(base if saved is None else replace(base, folder=saved), self.resolution)
 
     def base_objection(self, family: Family) -> str | None:
         assert isinstance(family, VisionFamily), "the purpose sees to it"
@@ -121,14 +113,13 @@ class Image(ClassTask):
     def resolved(self, table: Table) -> "Image":
         known = {c: find_column(c, table.columns, table.source) for c in (self.image, self.label) if c}
         free = [c for c in table.columns if c not in known]
-        if DIGEST in table.columns:
-            raise TunesmithError(f"{table.source}: a column is named '{DIGEST}', as ours will be. Rename it")
-        image = self.image or _infer(free, table)
+        _files.require_free(table, DIGEST)
+        image = self.image or _files.infer_path(free, table, IMAGES, "image", "images")
         label = self.label or infer_label([c for c in free if c != image], table)
         return self.model_copy(update={"image": image, "label": label})
 
     def roles(self, *, labelled: bool = True) -> Roles:
-        return Roles((DIGEST,), self.label if labelled else None, image=self.image or "image")
+        return Roles((DIGEST,), self.label if labelled else None, file=self.image or "image")
 
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
@@ -137,7 +128,7 @@ class Image(ClassTask):
         bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
         weights = scratch.room(len(records), np.float32)
         for row, record in enumerate(records):
-            bytes_NCHW[row] = tokenizer(_opened(record, roles.image or "image"))
+            bytes_NCHW[row] = tokenizer(_opened(record, roles.file or "image"))
             weights[row] = record.weight
             tick(1)
         pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
@@ -148,6 +139,13 @@ class Image(ClassTask):
             targets=None if roles.label is None else class_numbers(records, roles.label, facts),
         )  # fmt: skip
 
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]]:
+        from transformers import AutoImageProcessor
+
+        library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
+        images = [_opened(record, self.roles().shown[0]) for record in records]
+        return "pixel_values", list(library(images=images, return_tensors="np")["pixel_values"])
+
 
 def _opened(record: Record, column: str) -> Any:
     """The image of a row that the step `pictures` has seen."""
@@ -156,13 +154,3 @@ def _opened(record: Record, column: str) -> Any:
         return look(path, max_pixels=1 << 40).image
     except Unreadable as error:
         raise TunesmithError(f"{path}: was read before, and now: {error}. Put it back and run again") from None
-
-
-def _infer(columns: Sequence[str], table: Table) -> str:
-    named = [c for c in columns if plain(c) in IMAGES]
-    if len(named) != 1:
-        raise TunesmithError(
-            f"{table.source}: cannot tell which column holds paths of images. Name it: task: {{image: COLUMN}}. "
-            f"Columns: {', '.join(table.columns)}"
-        )
-    return named[0]

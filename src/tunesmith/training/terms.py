@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tunesmith.bases.family import VisionFamily, plain
+from tunesmith.bases.family import plain
 from tunesmith.penalties import Said, Share, Start
 from tunesmith.training.given import NO_AIDS, Aids
 
@@ -140,7 +140,7 @@ def start_of(
 ) -> Start:
     """What terms are made from."""
     net: Any = plain(model.net.auto)
-    words = [] if isinstance(model.family, VisionFamily) else list(net.get_input_embeddings().parameters())
+    words = [] if model.family.sense != "text" else list(net.get_input_embeddings().parameters())
     names = {n for n, p in moving.items() if any(p is own for own in words)}
 
     def is_head(name: str) -> bool:

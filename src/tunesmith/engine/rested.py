@@ -1,11 +1,11 @@
-"""How images are run: the library's own forward pass, from pixels or from what frozen blocks made of them."""
+"""How images and sounds are run: the library's own forward pass, or one from what frozen blocks made."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from tunesmith.bases.family import VisionFamily
+from tunesmith.bases.family import SoundFamily, VisionFamily, plain
 from tunesmith.engine.batches import Batches, collate
 from tunesmith.engine.proof import TOLERANCE, disagreement
 from tunesmith.engine.shortcuts import Shortcuts
@@ -17,33 +17,43 @@ from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded, LogitsTask
 
 if TYPE_CHECKING:
+    from tunesmith.engine.batches import Ints
     from tunesmith.engine.network import Network
 
+Given = SoundFamily | VisionFamily
 PROBED = 3
 """Rows on which a shortcut is compared with the library."""
 
 
 class Kept(Plain):
-    """Images; those of a set that has a cache go on from it."""
+    """Images or sounds; those of a set that has a cache go on from it."""
 
-    def __init__(self, net: "Network", family: VisionFamily) -> None:
+    def __init__(self, net: "Network", family: Given) -> None:
         super().__init__(net, 0, equal=False)
         self.fast = Skipping(net, family)
         self.caches: dict[int, Cache] = {}
         """By id of the encoded rows, which each cache holds."""
 
+    def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
+        if encoded.waves is not None and id(encoded) in self.caches:
+            yield sorted(int(r) for r in rows)  # one state a clip, however long: the whole step is one product
+        else:
+            yield from super().pieces(encoded, rows, max_tokens)
+
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         if (cache := self.caches.get(id(encoded))) is None:
             return super().logits(encoded, rows)
         states_BK = cache.states(rows).to(next(self.net.parameters()).device)
+        batch = collate(encoded, rows[:1], 0)
+        batch.inputs.pop("attention_mask", None)  # of time, which is no more
         with self.fast.above(encoded, states_BK, cache.cut):
-            return self.net(collate(encoded, rows[:1], 0)).float()  # type: ignore[no-any-return]
+            return self.net(batch).float()  # type: ignore[no-any-return]
 
 
-class VisionShortcuts(Shortcuts[Way]):
-    """For networks that see. Nothing is padded, so there is one shortcut: frozen blocks run once a row."""
+class RestedShortcuts(Shortcuts[Way]):
+    """For networks that see or hear. Nothing is packed, so there is one shortcut: frozen blocks run once a row."""
 
-    def __init__(self, net: "Network", family: VisionFamily, plan: Plan) -> None:
+    def __init__(self, net: "Network", family: Given, plan: Plan) -> None:
         self.kept = Kept(net, family)
         super().__init__(net, family, plan, Plain(net, 0, equal=False))
 
@@ -55,6 +65,9 @@ class VisionShortcuts(Shortcuts[Way]):
         """Run the blocks that never move over all rows of these sets; go without where it is not exact."""
         cut = self.plan.method.still(self.net.auto, self.family)
         if not cut:
+            return
+        if why := self._cannot_go_on(cut):
+            self.refused.append(f"trunk cache: {why}")
             return
         train = sets["train"].pixels
         if train is not None and train.augment:
@@ -72,6 +85,18 @@ class VisionShortcuts(Shortcuts[Way]):
                 f"trunk cache: on {PROBED} rows it differed from the library's own forward pass by {apart:.1g} "
                 f"(allowed {TOLERANCE:g}). Slower, but right; please report this base"
             )
+
+    def _cannot_go_on(self, cut: int) -> str | None:
+        """Why what rests cannot be kept; of sounds it is as long as they are, until a mean over time makes it one
+        state."""
+        if self.family.sense != "sound" or (cut == len(self.family.block_list(self.net.auto)) and self._mean):
+            return None
+        return "of sounds it is kept where all blocks rest and the head reads one state (method: head)"
+
+    @property
+    def _mean(self) -> bool:
+        config: Any = plain(self.net.auto).config
+        return self.kept.fast.family.state != "every" and not getattr(config, "use_weighted_layer_sum", False)
 
     def _apart(self, train: Encoded) -> float:
         """Largest relative difference of logits, losses and gradients on a few rows with a known label."""
@@ -99,8 +124,9 @@ class VisionShortcuts(Shortcuts[Way]):
 def _few(encoded: Encoded, rows: list[int]) -> Encoded:
     from dataclasses import replace
 
-    assert encoded.pixels is not None and encoded.targets is not None, "images with targets"
+    assert encoded.targets is not None, "rows to learn from have targets"
     return replace(
         encoded, ids=encoded.ids.pick(rows), lost=encoded.lost[rows], targets=encoded.targets[rows],
-        weights=encoded.weights[rows], pixels=encoded.pixels.pick(rows),
+        weights=encoded.weights[rows], pixels=None if encoded.pixels is None else encoded.pixels.pick(rows),
+        waves=None if encoded.waves is None else encoded.waves.pick(rows),
     )  # fmt: skip

@@ -1,0 +1,69 @@
+"""What steps share that open a file for each row."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.opening import Unreadable
+from tunesmith.data.overlap import rows_shown
+from tunesmith.data.record import Record
+from tunesmith.errors import TunesmithError
+
+
+class Opened(Protocol):
+    """What was found in a file."""
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What was done to it."""
+
+    @property
+    def digest(self) -> str:
+        """What makes two files one input."""
+
+
+class Opens(Protocol):
+    """A step that opens files."""
+
+    @property
+    def name(self) -> str:
+        """As a plan has it."""
+
+    @property
+    def on_bad(self) -> str:
+        """refuse or drop."""
+
+
+def opened(
+    records: Sequence[Record], column: str, digest: str, look: Callable[[Path], Opened], ledger: Ledger, step: Opens
+) -> Iterator[Record]:  # fmt: skip
+    """Rows with the whole path of their file in `column`, and beside it the digest of what is in it."""
+    for record in records:
+        path = path_of(record, column)
+        try:
+            found = look(path)
+        except Unreadable as error:
+            if step.on_bad == "refuse":
+                raise TunesmithError(
+                    f"{rows_shown([record])}: {path}: {error}. Mend it, or write steps: [{{name: {step.name}, on_bad: "
+                    "drop}, dedup]"
+                ) from None
+            ledger.mark(record.id, "dropped", f"{step.name}: {error}")
+            continue
+        for change in found.changes:
+            ledger.changed(step.name, change)
+        yield replace(record, cells=record.cells | {column: str(path), digest: found.digest})
+
+
+def path_of(record: Record, column: str) -> Path:
+    """Where the file of a row lies: a relative path counts from the folder of the table (or the folder) it stands in.
+    Addresses are not followed."""
+    cell = record.cells.get(column)
+    if not isinstance(cell, str) or not cell.strip():
+        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of a file: '{cell}'. Write one")
+    if "://" in cell:
+        raise TunesmithError(f"{rows_shown([record])}: '{cell[:80]}' is an address; files are read from disk alone")
+    source = Path(record.source).expanduser()
+    return ((source if source.is_dir() else source.parent) / Path(cell).expanduser()).absolute()
