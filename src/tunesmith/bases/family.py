@@ -1,8 +1,8 @@
 """Families of architectures, a row each: where the trunk, its blocks and its head are, and which layers do what.
 
 Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
-here, in `stacked.py` for an encoder-decoder, or in `vision.py` for a network that sees. What a row says is in
-`architecture.py`.
+here, in `stacked.py` for an encoder-decoder, in `vision.py` for a network that sees, or in `towers.py` for one that
+sees and reads side by side. What a row says is in `architecture.py`.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,13 @@ from typing import Any
 
 from tunesmith.bases.architecture import Family, Purpose, bare_name, plain, purpose_of
 from tunesmith.bases.stacked import STACKED, EncoderDecoder
+from tunesmith.bases.towers import TOWERS, TwoTowers
 from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
-    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "VisionFamily", "bare_name", "family_of", "plain", "purpose_of",
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "TwoTowers", "VisionFamily", "bare_name", "family_of", "plain",
+    "purpose_of",
 ]  # fmt: skip
 
 
@@ -97,8 +99,19 @@ FAMILIES: dict[str, Family] = {
         _GPT_NEOX,
         *STACKED,
         *VISION,
+        *TOWERS,
     )
 }
+
+
+SENSES = {
+    "text": "reads text alone", "image": "sees images, and reads no text",
+    "image_text": "makes comparable vectors of images and of texts",
+}  # fmt: skip
+
+
+def _senses(family: Family) -> str:
+    return family.purpose if family.purpose in SENSES else "text"
 
 
 def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[str, Any] | None = None) -> Family:
@@ -110,10 +123,14 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if model_type not in FAMILIES:
         raise TunesmithError(f"base: {unknown('family', model_type, FAMILIES)}")
     family = FAMILIES[model_type]
-    if isinstance(family, VisionFamily) != (purpose == "image"):
-        able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, VisionFamily) == (purpose == "image"))
-        what = "reads text, and the task shows it images" if purpose == "image" else "sees images, and cannot read text"
-        raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
+    if _senses(family) != (asked := purpose if purpose in SENSES else "text"):
+        able = ", ".join(n for n, f in FAMILIES.items() if _senses(f) == asked)
+        raise TunesmithError(
+            f"base: {model_type} {SENSES[_senses(family)]}, and the task wants a base that {SENSES[asked]}. Families "
+            f"that can: {able}"
+        )
+    if isinstance(family, TwoTowers):
+        return family if config is None else family.sized(config)
     if isinstance(family, VisionFamily):
         return family
     if isinstance(family, EncoderDecoder):

@@ -132,7 +132,7 @@ def auto_class(purpose: Purpose) -> str:
         "classify": "AutoModelForSequenceClassification", "tag": "AutoModelForTokenClassification",
         "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
-        "image": "AutoModelForImageClassification",
+        "image": "AutoModelForImageClassification", "image_text": "AutoModel",
     }[purpose]  # fmt: skip
 
 

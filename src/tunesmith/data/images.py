@@ -12,6 +12,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tunesmith.data.overlap import rows_shown
+from tunesmith.data.record import Record
+from tunesmith.errors import TunesmithError
 from tunesmith.machine import require_pillow
 
 if TYPE_CHECKING:
@@ -93,3 +96,15 @@ def _upright(opened: "Image") -> Seen:
     elif image.mode not in ("RGB", "P"):
         changes.append("grey made RGB" if image.mode in ("L", "1") else f"{image.mode} made RGB")
     return Seen(image.convert("RGB"), tuple(changes))
+
+
+def path_of(record: Record, column: str) -> Path:
+    """Where the image of a row lies: a relative path counts from the folder of the file (or the folder) it stands in.
+    Addresses are not followed."""
+    cell = record.cells.get(column)
+    if not isinstance(cell, str) or not cell.strip():
+        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of an image: '{cell}'. Write one")
+    if "://" in cell:
+        raise TunesmithError(f"{rows_shown([record])}: '{cell[:80]}' is an address; images are read from files alone")
+    source = Path(record.source).expanduser()
+    return ((source if source.is_dir() else source.parent) / Path(cell).expanduser()).absolute()

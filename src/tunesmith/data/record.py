@@ -45,4 +45,4 @@ class Roles:
     @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""
-        return self.texts if self.image is None else (self.image,)
+        return self.texts if self.image is None else (self.image, *(t for t in self.texts if t != DIGEST))

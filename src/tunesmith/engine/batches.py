@@ -28,7 +28,8 @@ class Batch:
 
     rows: list[int]
     inputs: "dict[str, torch.Tensor]"
-    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W) float32."""
+    """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W) float32; or
+    both."""
     side: "torch.Tensor | None"
     """(B, S) float32."""
     targets: "torch.Tensor | None"
@@ -129,6 +130,9 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     """The rows as right-padded tensors on the CPU."""
     import torch
 
+    if encoded.paired is not None:
+        parts = [collate(part, own, pad_id).inputs for part, own in encoded.paired.of(rows)]
+        return _batch(encoded, rows, parts[0] | parts[1])
     if encoded.pixels is not None:
         return _batch(encoded, rows, {"pixel_values": encoded.pixels.values(rows)})
     width = max(len(encoded.ids[r]) for r in rows)

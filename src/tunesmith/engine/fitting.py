@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from tunesmith.bases.family import VisionFamily, plain
+from tunesmith.bases.family import TwoTowers, VisionFamily, plain
 from tunesmith.bases.quant import is_quantised, num_bytes, numel
 from tunesmith.engine import memory
 from tunesmith.engine.checkpointing import switch
@@ -47,7 +47,7 @@ def fit(
 ) -> Fitted:  # fmt: skip
     """Forecast the largest step, and switch checkpointing as the plan asks, or as memory needs."""
     net, family, plan = shortcuts.net, shortcuts.family, shortcuts.plan
-    if isinstance(family, VisionFamily):
+    if isinstance(family, (VisionFamily, TwoTowers)):
         seen, room = measured(shortcuts, train, batches, moving, device)
         return Fitted(seen, room, _told(seen, seen, room, on=False, asked="off"))
     blocks = family.block_list(net.auto)

@@ -18,6 +18,7 @@ from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
 from tunesmith.evaluation.report_structure import structured
 from tunesmith.evaluation.report_verdict import question, verdict
+from tunesmith.evaluation.report_zero_shot import zero_shot
 from tunesmith.files import write_text
 
 PAGE = "report.html"
@@ -46,6 +47,7 @@ def sections(results: Results) -> list[Section]:
         report_pictures.pictures(results),
         report_pictures.augmented(results),
         slices(results),
+        zero_shot(results),
         forgetting(results),
         instalments(results),
         report_training.learnt(results),

@@ -29,9 +29,10 @@ def vocabulary(net: "nn.Module") -> "Tensor":
 
 def unseen(method: str, family: Family) -> str | None:
     """Why virtual tokens cannot stand before an image."""
-    if family.purpose != "image":
+    if family.purpose not in ("image", "image_text"):
         return None
-    return f"{method} puts virtual tokens before a text, and {family.name} reads images. Use lora or adapter"
+    what = "reads images" if family.purpose == "image" else "is two towers, of which PEFT would wrap the whole"
+    return f"{method} puts virtual tokens before a text, and {family.name} {what}. Use lora or adapter"
 
 
 def spread(net: "nn.Module") -> float:

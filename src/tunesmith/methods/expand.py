@@ -44,6 +44,7 @@ class Expand(Method):
         why = {
             "seq2seq": "is an encoder-decoder, whose stacks are counted apart",
             "image": "sees images, in stages that change the size of what they hand on",
+            "image_text": "has two towers, whose blocks are counted apart",
         }.get(family.purpose, "normalises behind each sum, so that a block that adds nothing still changes what passes "
                               "through it")  # fmt: skip
         return f"expand: {family.name} {why}. Use adapter or lora"

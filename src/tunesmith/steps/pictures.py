@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from tunesmith.data import stored
-from tunesmith.data.images import MAX_PIXELS, Unreadable, look
+from tunesmith.data.images import MAX_PIXELS, Unreadable, look, path_of
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import rows_shown
 from tunesmith.data.record import DIGEST, Record, Roles
@@ -55,15 +54,3 @@ class Pictures(Step):
             for change in seen.changes:
                 ledger.changed(self.name, change)
             yield replace(record, cells=record.cells | {roles.image: str(path), DIGEST: seen.digest})
-
-
-def path_of(record: Record, column: str) -> Path:
-    """Where the image of a row lies: a relative path counts from the folder of the file (or the folder) it stands in.
-    Addresses are not followed."""
-    cell = record.cells.get(column)
-    if not isinstance(cell, str) or not cell.strip():
-        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of an image: '{cell}'. Write one")
-    if "://" in cell:
-        raise TunesmithError(f"{rows_shown([record])}: '{cell[:80]}' is an address; images are read from files alone")
-    source = Path(record.source).expanduser()
-    return ((source if source.is_dir() else source.parent) / Path(cell).expanduser()).absolute()

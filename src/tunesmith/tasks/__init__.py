@@ -22,6 +22,8 @@ from tunesmith.tasks._facts import End, Facts, SideFacts
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tunesmith.tasks._zero_shot import Classified
+
 __all__ = [
     "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Rows", "SideFacts", "Slots", "Task", "Tick",
     "Windows", "no_tick",
@@ -56,6 +58,8 @@ class Task(Part):
     """Whether answers are texts that the model writes, token by token."""
     sees: ClassVar[bool] = False
     """Whether rows are images."""
+    aim: ClassVar[str] = ""
+    """What it does, for the report: to …; its kind of answers says it for most."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -76,6 +80,11 @@ class Task(Part):
     def purpose(self, model_type: str) -> Purpose:
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
+
+    def configured(self) -> dict[str, Any]:
+        """Fields that this task writes into the configuration of its network, where methods read them (which towers
+        learn)."""
+        return {}
 
     def processor(self, base: Found) -> Any:
         """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
@@ -157,10 +166,18 @@ class Task(Part):
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """What the network says of some rows, (B, C) float32: its outputs."""
 
+    def bound(self, net: Any) -> None:
+        """Put parameters back that an update took out of their range; most have none."""
+
     def settled(self, outputs_NC: Array, encoded: Encoded, read: "Callable[[Encoded], Array]") -> Array:
         """Outputs of rows of which each depends on all (a place in a ranking), from what was read of each; `read` says
         the same of further rows. Most rows stand for themselves."""
         return outputs_NC
+
+    def classified(self, records: Sequence[Record], processor: Any) -> "Classified | None":
+        """What the model can be asked that it was not taught, where the plan wants it before and after (zero-shot
+        classes); `records` are those that it is judged on."""
+        return None
 
     def lay_beside(self, net: Any, folder: "Path") -> None:
         """Write beside a saved model what other tools want to know of this task; most tasks are in config.json."""

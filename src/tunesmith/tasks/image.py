@@ -123,7 +123,7 @@ class Image(ClassTask):
         free = [c for c in table.columns if c not in known]
         if DIGEST in table.columns:
             raise TunesmithError(f"{table.source}: a column is named '{DIGEST}', as ours will be. Rename it")
-        image = self.image or _infer(free, table)
+        image = self.image or infer_image(free, table)
         label = self.label or infer_label([c for c in free if c != image], table)
         return self.model_copy(update={"image": image, "label": label})
 
@@ -137,7 +137,7 @@ class Image(ClassTask):
         bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
         weights = scratch.room(len(records), np.float32)
         for row, record in enumerate(records):
-            bytes_NCHW[row] = tokenizer(_opened(record, roles.image or "image"))
+            bytes_NCHW[row] = tokenizer(opened(record, roles.image or "image"))
             weights[row] = record.weight
             tick(1)
         pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
@@ -149,7 +149,7 @@ class Image(ClassTask):
         )  # fmt: skip
 
 
-def _opened(record: Record, column: str) -> Any:
+def opened(record: Record, column: str) -> Any:
     """The image of a row that the step `pictures` has seen."""
     path = Path(str(record.cells[column]))
     try:
@@ -158,7 +158,8 @@ def _opened(record: Record, column: str) -> Any:
         raise TunesmithError(f"{path}: was read before, and now: {error}. Put it back and run again") from None
 
 
-def _infer(columns: Sequence[str], table: Table) -> str:
+def infer_image(columns: Sequence[str], table: Table) -> str:
+    """The column of paths, by its name; refused where several could be meant."""
     named = [c for c in columns if plain(c) in IMAGES]
     if len(named) != 1:
         raise TunesmithError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tunesmith.bases.family import VisionFamily, plain
+from tunesmith.bases.family import TwoTowers, VisionFamily, plain
 from tunesmith.penalties import Said, Start
 from tunesmith.training.given import NO_AIDS, Aids
 
@@ -77,7 +77,8 @@ class _Heard:
 def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids = NO_AIDS) -> Start:
     """What terms are made from."""
     net: Any = plain(model.net.auto)
-    words = [] if isinstance(model.family, VisionFamily) else list(net.get_input_embeddings().parameters())
+    sees = isinstance(model.family, (VisionFamily, TwoTowers))
+    words = [] if sees else list(net.get_input_embeddings().parameters())
     names = {n for n, p in moving.items() if any(p is own for own in words)}
 
     def is_head(name: str) -> bool:
