@@ -21,25 +21,27 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 FAMILIES = ("clip", "siglip")
 SIDE = 32
 COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (50, 80, 235), "yellow": (235, 220, 50)}
-SHAPES = ("square", "disc", "cross")
+SHAPES = ("square", "ring", "cross")
 PLACES = {"left": (0, -1), "right": (0, 1), "top": (-1, 0), "bottom": (1, 0)}
-SIZES = {"small": 3, "large": 6}
+SIZES = {"small": 4, "large": 7}
 _CHINESE = dict(
     zip(
         (*COLOURS, *SHAPES, *PLACES, *SIZES), ("红", "绿", "蓝", "黄", "方", "圆", "叉", "左", "右", "上", "下", "小", "大"),
         strict=True,
     )
 )  # fmt: skip
+END = 3
+"""Number of the end token. transformers takes 2 for the mark of an old file, and reads the largest number instead."""
 WORDS = ("a", "shape", "photo", "of", "at", "the", "there", "is", "one", ".", "在", "边", "色", "的", "形", "有", "个")
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """Whole words, Chinese by the character, an end token behind each text."""
-    words = ["<pad>", "<unk>", "</s>", *WORDS, *COLOURS, *SHAPES, *PLACES, *SIZES, *_CHINESE.values()]
+    words = ["<pad>", "<unk>", "<s>", "</s>", *WORDS, *COLOURS, *SHAPES, *PLACES, *SIZES, *_CHINESE.values()]
     made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(words))}, unk_token="<unk>"))  # noqa: S106
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
     return PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="</s>",  # noqa: S106
         model_input_names=["input_ids", "attention_mask"], padding_side="right",
@@ -53,7 +55,7 @@ def make(family: str, folder: Path, *, width: int = 16, depth: int = 3, dropout:
     common = {"hidden_size": width, "num_attention_heads": 2, "intermediate_size": 2 * width,
               "attention_dropout": dropout, "projection_dim": width}  # fmt: skip
     text = common | {"num_hidden_layers": depth - 1, "vocab_size": len(words), "max_position_embeddings": 16,
-                     "eos_token_id": 2, "pad_token_id": 0, "bos_token_id": 1, "projection_size": width}  # fmt: skip
+                     "eos_token_id": END, "pad_token_id": 0, "bos_token_id": 1, "projection_size": width}  # fmt: skip
     vision = common | {"num_hidden_layers": depth, "image_size": SIDE, "patch_size": 8}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -62,6 +64,8 @@ def make(family: str, folder: Path, *, width: int = 16, depth: int = 3, dropout:
         for name, parameter in net.named_parameters():
             if parameter.dim() == 1:  # biases and norms: off 0 and 1
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.05)
+            if "position_embedding" in name or "token_embedding" in name:  # so that a short training hears of places
+                parameter.data.normal_(std=0.3)
             if name == "logit_scale":
                 parameter.data.fill_(2.6)
     net.save_pretrained(folder)
@@ -85,10 +89,10 @@ def drawn(shape: str, colour: str, place: str, size: str, rng: np.random.Generat
     half = SIZES[size]
     over, along = abs(y - middle[0]), abs(x - middle[1])
     inside = {
-        "square": (over <= half) & (along <= half), "disc": over**2 + along**2 <= half**2,
+        "square": (over <= half) & (along <= half), "ring": abs(np.hypot(over, along) - half + 1) <= 1.2,
         "cross": (np.minimum(over, along) <= half // 3) & (np.maximum(over, along) <= half),
     }[shape]  # fmt: skip
-    made = rng.integers(0, 40, (SIDE, SIDE, 3)).astype(np.uint8)
+    made = rng.integers(0, 16, (SIDE, SIDE, 3)).astype(np.uint8)
     made[inside] = np.array(COLOURS[colour]) + rng.integers(-15, 16, 3).clip(-15, 15)
     return Image.fromarray(made)
 
@@ -126,3 +130,25 @@ def captioned(folder: Path, each: int = 8, captions: int = 1, seed: int = 0) -> 
             writer.writeheader()
             writer.writerows(some)
     return folder
+
+
+def made(base: Path, folder: Path, method: Any = "full", file: str = "train.csv", **plan: Any) -> Any:
+    """(a fresh model, the rows encoded, the rows) of a file of captions."""
+    from tunesmith.bases.find import find
+    from tunesmith.data.ledger import Ledger
+    from tunesmith.data.table import read
+    from tunesmith.model import build, facts_for
+    from tunesmith.plan_text import make_plan
+    from tunesmith.prepare import run_steps
+
+    task = {"name": "image_text", **plan.pop("task", {})}
+    train = {"epochs": 1, "batch": 16, "warmup": 0.0, "keep": "last", "lr": 1e-2, **plan.pop("train", {})}
+    tree = {"task": task, "base": str(base), "data": str(folder / file), "method": method, "train": train, **plan}
+    asked = make_plan(tree)
+    table, ledger = read(folder / file), Ledger()
+    asked = asked.model_copy(update={"task": asked.task.resolved(table)})
+    records = list(run_steps(asked, "every_row", ledger.add(table), asked.task.roles(), ledger))
+    found = find(str(base))
+    processor = asked.task.processor(found)
+    model = build(asked, facts_for(asked, records, asked.task.roles(), found, processor), found, processor)
+    return model, model.encode(records, asked.task.roles()), records
