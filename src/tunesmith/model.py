@@ -355,7 +355,7 @@ def load(folder: Path, *, online: bool = False) -> Model:
             f"{folder}: trained on base {plan.base.name} with digest {card['base']['digest'][:12]}, "
             f"but the one here has {base.digest[:12]}. Answers would differ: refused"
         )
-    tokenizer = plan.task.processor(replace(base, folder=folder))
+    tokenizer = plan.task.processor(base, folder)
     auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_for(plan, base), folder)
     net = _network(plan, facts, base, auto)
     _load_side(net, folder)

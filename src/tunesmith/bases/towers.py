@@ -56,6 +56,9 @@ class TwoTowers(Family):
     whole_text: bool = False
     """Whether a text is always read at full length, padding and all, as SigLIP's are."""
 
+    reads_end: bool = False
+    """Whether a text is read at its end token, which config.json names, as CLIP's are."""
+
     @property
     def learning(self) -> tuple[Tower, ...]:
         """The towers that learn."""
@@ -145,6 +148,6 @@ def _family(name: str, image_head: str, text_head: str, **more: Any) -> TwoTower
 
 
 TOWERS = (
-    _family("clip", "visual_projection", "text_projection", before=("vision_model.pre_layrnorm",)),
+    _family("clip", "visual_projection", "text_projection", before=("vision_model.pre_layrnorm",), reads_end=True),
     _family("siglip", "vision_model.head", "text_model.head", loose=("logit_scale", "logit_bias"), whole_text=True),
 )

@@ -107,7 +107,8 @@ class TowerShortcuts(Shortcuts[Way]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Keep what towers say that never move, of every image or text of these sets."""
-        every = [part for e in sets.values() if e.paired is not None for part in (e.paired.images, e.paired.texts)]
+        pairs = [e.paired for e in sets.values() if e.paired is not None]
+        every = {id(part): part for each in pairs for part in (each.images, each.texts)}.values()
         for tower in (self.towers.family.image, self.towers.family.text):
             parts = [part for part in every if self.towers.tower(part) is tower and len(part)]
             if parts and self._rests(tower):

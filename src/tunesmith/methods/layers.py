@@ -81,8 +81,8 @@ class Layers(_weights.OwnWeights):
         return None
 
     def base_objection(self, family: "Family") -> str | None:
-        if self.heads is not None and len(getattr(family, "learning", ())) > 1:
-            return f"layers: heads are counted in one stack, and {family.name} has two towers. Set task.towers"
+        if self.heads is not None and family.purpose == "image_text":
+            return f"layers: heads are counted in one stack, and {family.name} has two towers. Use top, kinds or pattern"
         return None
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":

@@ -86,11 +86,12 @@ class Task(Part):
         learn)."""
         return {}
 
-    def processor(self, base: Found) -> Any:
-        """What makes of a row what the base reads: its tokenizer; of images, its image processor."""
+    def processor(self, base: Found, saved: Path | None = None) -> Any:
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor. `saved`: the folder of
+        a model that has them as it was trained with."""
         from tunesmith.bases.load import load_tokenizer
 
-        return load_tokenizer(base)
+        return load_tokenizer(base.at(saved))
 
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""

@@ -107,10 +107,10 @@ class Image(ClassTask):
     def purpose(self, model_type: str) -> Purpose:
         return "image"
 
-    def processor(self, base: Found) -> "ImageProcessor":
+    def processor(self, base: Found, saved: Path | None = None) -> "ImageProcessor":
         from tunesmith.bases.processor import load_processor
 
-        return load_processor(base, self.resolution)
+        return load_processor(base.at(saved), self.resolution)
 
     def base_objection(self, family: Family) -> str | None:
         assert isinstance(family, VisionFamily), "the purpose sees to it"

@@ -17,6 +17,7 @@ images, D texts, P width of the vectors.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -91,7 +92,7 @@ class ImageText(Task):
     def configured(self) -> dict[str, Any]:
         return {ASKED: self.towers}
 
-    def processor(self, base: Found) -> "PairProcessor":
+    def processor(self, base: Found, saved: Path | None = None) -> "PairProcessor":
         from tunesmith.bases.load import load_tokenizer
         from tunesmith.bases.processor import PairProcessor, load_processor
 
@@ -99,8 +100,10 @@ class ImageText(Task):
         assert isinstance(family, TwoTowers), "the purpose sees to it"
         usual = 64 if family.whole_text else 77  # as the libraries' configurations have it
         longest = int((base.config.get(family.text.config) or {}).get("max_position_embeddings", usual))
-        tokenizer = load_tokenizer(base)
-        return PairProcessor(load_processor(base), tokenizer, whole_text=family.whole_text, longest=longest)
+        tokenizer, images = load_tokenizer(base.at(saved)), load_processor(base.at(saved))
+        if family.reads_end:
+            _refuse_no_end(base, tokenizer, family)
+        return PairProcessor(images, tokenizer, whole_text=family.whole_text, longest=longest)
 
     def objection(self, plan: Any) -> str | None:
         if "pictures" not in [step.name for step in plan.steps]:
@@ -311,6 +314,20 @@ class ImageText(Task):
             both = np.split(scores[:, 1:], 2, axis=1)
             found |= {f"{name}_vector": each.tolist() for name, each in zip(("image", "text"), both, strict=True)}
         return found
+
+
+def _refuse_no_end(base: Found, tokenizer: Any, family: TwoTowers) -> None:
+    """Raise TunesmithError where CLIP's text tower would not read the end of a text: it looks for the end token, and,
+    in files that call it 2, for the largest number."""
+    ids = tokenizer("a photo")["input_ids"]
+    end = int((base.config.get(family.text.config) or {}).get("eos_token_id", 49407))
+    read = int(np.argmax(ids)) if end == 2 else ids.index(end) if end in ids else -1
+    if read != len(ids) - 1:
+        what = "the largest number (text_config.eos_token_id is 2)" if end == 2 else f"token {end}"
+        raise TunesmithError(
+            f"base: {base.name}: its text tower reads a text where {what} stands, and its tokenizer ends a text with "
+            f"{ids[-1]}: the rest would never be read. Correct text_config.eos_token_id in config.json"
+        )
 
 
 def _places(pairs: _paired.Paired, texts_of: Any, images_of: Any) -> tuple[Array, Array]:
