@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import cli
-from tunesmith.bases.family import FAMILIES, VisionFamily, family_of
+from tunesmith.bases.family import FAMILIES, TwoTowers, VisionFamily, family_of, sense_of
 from tunesmith.bases.load import auto_class, quiet
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
@@ -28,6 +28,7 @@ EXAMPLES = {
     "multilabel": "task: {name: multilabel, text: text, label: emotions, separator: ';'}",
     "regress": "task: {name: regress, text: text, label: downtime_hours, loss: huber, delta: 1.0}",
     "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
+    "image_text": "task: {name: image_text, image: path, text: caption, towers: both}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
     "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
@@ -158,8 +159,12 @@ def ecosystem() -> str:
     """Method by family: plain, tunesmith or refused."""
     names = CATALOGS["methods"].names()
     parts = ["## What opens the saved model, by family of the base"]
-    for seen, title in ((False, ""), (True, "Families that see, for the task [image](../tasks/image.md):")):
-        families = [family for family in FAMILIES.values() if isinstance(family, VisionFamily) == seen]
+    titles = {
+        "text": "", "image": "Families that see, for the task [image](../tasks/image.md):",
+        "image_text": "Families of two towers, for the task [image_text](../tasks/image_text.md):",
+    }  # fmt: skip
+    for sense, title in titles.items():
+        families = [family for family in FAMILIES.values() if sense_of(family) == sense]
         rows = [[name, *(opens(name, family) for family in families)] for name in names]
         parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
     return "\n\n".join(parts)
@@ -175,7 +180,9 @@ def opens(name: str, family: Any) -> str:
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
         seen = isinstance(family, VisionFamily)
-        config = transformers.AutoConfig.for_model(family.name, **({} if seen else sizes))
+        config = transformers.AutoConfig.for_model(family.name, **({} if sense_of(family) != "text" else sizes))
+        if isinstance(family, TwoTowers):
+            family = family.sized(config.to_dict())
         if family.purpose == "seq2seq":
             family = family_of(family.name, "language", config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)

@@ -17,7 +17,7 @@ from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
     "FAMILIES", "EncoderDecoder", "Family", "Purpose", "TwoTowers", "VisionFamily", "bare_name", "family_of", "plain",
-    "purpose_of",
+    "purpose_of", "sense_of",
 ]  # fmt: skip
 
 
@@ -110,7 +110,8 @@ SENSES = {
 }  # fmt: skip
 
 
-def _senses(family: Family) -> str:
+def sense_of(family: Family) -> str:
+    """What a family takes, one of `SENSES`."""
     return family.purpose if family.purpose in SENSES else "text"
 
 
@@ -123,10 +124,10 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if model_type not in FAMILIES:
         raise TunesmithError(f"base: {unknown('family', model_type, FAMILIES)}")
     family = FAMILIES[model_type]
-    if _senses(family) != (asked := purpose if purpose in SENSES else "text"):
-        able = ", ".join(n for n, f in FAMILIES.items() if _senses(f) == asked)
+    if sense_of(family) != (asked := purpose if purpose in SENSES else "text"):
+        able = ", ".join(n for n, f in FAMILIES.items() if sense_of(f) == asked)
         raise TunesmithError(
-            f"base: {model_type} {SENSES[_senses(family)]}, and the task wants a base that {SENSES[asked]}. Families "
+            f"base: {model_type} {SENSES[sense_of(family)]}, and the task wants a base that {SENSES[asked]}. Families "
             f"that can: {able}"
         )
     if isinstance(family, TwoTowers):
