@@ -24,12 +24,7 @@ COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (50, 80, 235), 
 SHAPES = ("square", "ring", "cross")
 PLACES = {"left": (0, -1), "right": (0, 1), "top": (-1, 0), "bottom": (1, 0)}
 SIZES = {"small": 4, "large": 7}
-_CHINESE = dict(
-    zip(
-        (*COLOURS, *SHAPES, *PLACES, *SIZES), ("红", "绿", "蓝", "黄", "方", "圆", "叉", "左", "右", "上", "下", "小", "大"),
-        strict=True,
-    )
-)  # fmt: skip
+_CHINESE = dict(zip((*COLOURS, *SHAPES, *PLACES, *SIZES), "红绿蓝黄方圆叉左右上下小大", strict=True))
 END = 3
 """Number of the end token. transformers takes 2 for the mark of an old file, and reads the largest number instead."""
 WORDS = ("a", "shape", "photo", "of", "at", "the", "there", "is", "one", ".", "在", "边", "色", "的", "形", "有", "个")
@@ -38,12 +33,12 @@ WORDS = ("a", "shape", "photo", "of", "at", "the", "there", "is", "one", ".", "�
 def tokenizer() -> PreTrainedTokenizerFast:
     """Whole words, Chinese by the character, an end token behind each text."""
     words = ["<pad>", "<unk>", "<s>", "</s>", *WORDS, *COLOURS, *SHAPES, *PLACES, *SIZES, *_CHINESE.values()]
-    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(words))}, unk_token="<unk>"))  # noqa: S106
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(words))}, unk_token="<unk>"))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="</s>",  # noqa: S106
+        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="</s>",
         model_input_names=["input_ids", "attention_mask"], padding_side="right",
     )  # fmt: skip
 

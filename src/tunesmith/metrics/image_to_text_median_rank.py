@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class ImageToTextMedianRank(Metric):
-    """Median place of the best text of an image."""
+    """Image to text, median rank: the middle one of the places of the best text of an image."""
 
     name: Literal["image_to_text_median_rank"] = "image_to_text_median_rank"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class ImageToTextRecallAt1(Metric):
-    """Share of the images of which a text of theirs stands first."""
+    """Image to text, recall at 1: the share of images of which a text of theirs stands first."""
 
     name: Literal["image_to_text_recall_at_1"] = "image_to_text_recall_at_1"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class ImageToTextRecallAt10(Metric):
-    """Share of the images of which a text of theirs stands among the first 10."""
+    """Image to text, recall at 10: the share of images of which a text of theirs stands among the first 10."""
 
     name: Literal["image_to_text_recall_at_10"] = "image_to_text_recall_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class ImageToTextRecallAt5(Metric):
-    """Share of the images of which a text of theirs stands among the first 5."""
+    """Image to text, recall at 5: the share of images of which a text of theirs stands among the first 5."""
 
     name: Literal["image_to_text_recall_at_5"] = "image_to_text_recall_at_5"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class TextToImageMedianRank(Metric):
-    """Median place of the best image of a text."""
+    """Text to image, median rank: the middle one of the places of the best image of a text."""
 
     name: Literal["text_to_image_median_rank"] = "text_to_image_median_rank"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

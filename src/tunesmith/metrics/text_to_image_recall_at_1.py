@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class TextToImageRecallAt1(Metric):
-    """Share of the texts of which an image of theirs stands first."""
+    """Text to image, recall at 1: the share of texts of which an image of theirs stands first."""
 
     name: Literal["text_to_image_recall_at_1"] = "text_to_image_recall_at_1"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

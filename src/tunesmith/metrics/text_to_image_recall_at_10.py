@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class TextToImageRecallAt10(Metric):
-    """Share of the texts of which an image of theirs stands among the first 10."""
+    """Text to image, recall at 10: the share of texts of which an image of theirs stands among the first 10."""
 
     name: Literal["text_to_image_recall_at_10"] = "text_to_image_recall_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -6,7 +6,7 @@ from tunesmith.metrics import Answers, Floats, Kind, Metric, _crossed
 
 
 class TextToImageRecallAt5(Metric):
-    """Share of the texts of which an image of theirs stands among the first 5."""
+    """Text to image, recall at 5: the share of texts of which an image of theirs stands among the first 5."""
 
     name: Literal["text_to_image_recall_at_5"] = "text_to_image_recall_at_5"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

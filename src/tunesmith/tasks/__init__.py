@@ -87,8 +87,8 @@ class Task(Part):
         return {}
 
     def processor(self, base: Found, saved: Path | None = None) -> Any:
-        """What makes of a row what the base reads: its tokenizer; of images, its image processor. `saved`: the folder of
-        a model that has them as it was trained with."""
+        """What makes of a row what the base reads: its tokenizer; of images, its image processor. `saved`: the folder
+        of a model that has them as it was trained with."""
         from tunesmith.bases.load import load_tokenizer
 
         return load_tokenizer(base.at(saved))
