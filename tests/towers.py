@@ -94,7 +94,7 @@ def drawn(shape: str, colour: str, place: str, size: str, rng: np.random.Generat
 
 def caption(shape: str, colour: str, place: str, size: str, how: int) -> str:
     """What is seen, in one of three ways."""
-    chinese = [_CHINESE[w] for w in (place, size, colour, shape)]
+    chinese = [_CHINESE.get(w, w) for w in (place, size, colour, shape)]
     return (
         f"a {size} {colour} {shape} at the {place}.",
         f"at the {place} there is one {colour} {shape}, {size}",
