@@ -145,14 +145,16 @@ def _by_transformers(model: Path, base: Path, image: Path, caption: str) -> floa
 
 
 def test_what_was_forgotten_is_told(clip: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
-    """Classes of another file, before and after: a base that knew the colours, taught captions that are wrong."""
+    """Classes of another file, before and after: a base that knew the colours, taught wrong captions far too fast."""
     top, data, _ = clip
     rows = list(csv.DictReader((data / "train.csv").read_text(encoding="utf-8").splitlines()))[::2]
     said = [r["caption"] for r in rows]
     lines = [f'{r["image"]},"{other}"' for r, other in zip(rows, said[200:] + said[:200], strict=True)]
     (data / "wrong.csv").write_text("image,caption\n" + "\n".join(lines) + "\n", encoding="utf-8")
     asked = {"label": "colour", "file": str(data / "test.csv"), "templates": SENTENCES}
-    plan = tree(top / "run" / "model", data, tmp_path / "run", train={"batch": 64, "epochs": 8, "keep": "last"})
+    plan = tree(
+        top / "run" / "model", data, tmp_path / "run", train={"batch": 64, "epochs": 4, "keep": "last", "lr": 0.03}
+    )
     plan |= {"task": {"name": "image_text", "zero_shot": asked}, "data": str(data / "wrong.csv")}
     reply = jobs.run_job(plan | {"evaluate": {"resamples": 100, "baselines": []}})
     assert any("zero-shot accuracy fell from" in w for w in reply["warnings"])
