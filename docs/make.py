@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import cli
-from tunesmith.bases.family import FAMILIES, VisionFamily, family_of
+from tunesmith.bases.family import FAMILIES, TwoTowers, VisionFamily, family_of
 from tunesmith.bases.load import auto_class, quiet
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
@@ -32,6 +32,7 @@ EXAMPLES = {
     "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
     "audio": "task: {name: audio, audio: path, label: label, seconds: 10}",
     "transcribe": "task: {name: transcribe, audio: path, text: sentence, case: lower}",
+    "image_text": "task: {name: image_text, image: path, text: caption, towers: both}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
     "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
@@ -170,6 +171,7 @@ def ecosystem() -> str:
         "text": "", "images": "Families that see, for the task [image](../tasks/image.md):",
         "sound": "Families that hear, for the tasks [audio](../tasks/audio.md) and, wav2vec2 and HuBERT, "
                  "[transcribe](../tasks/transcribe.md):",
+        "images and texts": "Families of two towers, for the task [image_text](../tasks/image_text.md):",
     }  # fmt: skip
     for sense, title in titles.items():
         families = [family for family in FAMILIES.values() if family.sense == sense]
@@ -190,6 +192,8 @@ def opens(name: str, family: Any) -> str:
         seen = isinstance(family, VisionFamily)
         known = sizes if family.sense == "text" else family.settings
         config = transformers.AutoConfig.for_model(family.name, **known)
+        if isinstance(family, TwoTowers):
+            family = family.sized(config.to_dict())
         if family.purpose == "seq2seq":
             family = family_of(family.name, "language", config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)

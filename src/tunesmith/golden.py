@@ -30,7 +30,7 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     from tunesmith.engine.batches import collate
 
     part = pick(encoded, rows)
-    if encoded.relations is not None:  # what anybody asks for is the vector of a text
+    if encoded.relations is not None or encoded.paired is not None:  # what anybody asks for are vectors
         part = model.encode(records, model.plan.task.roles(labelled=False))
     read = part.inner or part
     if read.waves is not None:  # padded here as nothing is when it is run

@@ -35,6 +35,7 @@ from tunesmith.progress import Progress, Stop
 from tunesmith.reference import refer, start_from
 from tunesmith.run import Run
 from tunesmith.tasks import Encoded, Facts
+from tunesmith.tasks._zero_shot import Classified
 from tunesmith.together import Whole, together
 from tunesmith.training.checkpoint import State
 
@@ -252,6 +253,8 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
     whole = Whole(model, work.prepared, encoded, answers[main], main, work.run.path, decide, work.progress, work.stop)
     if (found := together(whole)) is not None:
         results["together"] = found
+    if (asked := work.plan.task.classified(work.prepared.splits[main], model.tokenizer)) is not None:
+        results["zero_shot"] = _zero_shot(work, model, asked)
     if work.before.tests or work.plan.replay.keep:
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
@@ -268,6 +271,18 @@ def _forgotten(work: Work, model: Model) -> dict[str, Any]:
     work.progress.say("judging: what it forgot of general text")
     found = forgetting.measure(model, untuned(model), work.plan.evaluate.forgetting)
     if text := forgetting.warning(found):
+        work.warnings.append(text)
+        work.progress.say(f"warning: {text}")
+    return found
+
+
+def _zero_shot(work: Work, model: Model, asked: Classified) -> dict[str, Any]:
+    """Accuracy on classes that were not taught, before and after; a warning where it fell."""
+    from tunesmith.evaluation import zero_shot
+
+    work.progress.say(f"judging: {len(asked.labels)} classes by their names, before and after")
+    found = zero_shot.measure(work.plan, asked, untuned(model), model)
+    if text := zero_shot.warning(found):
         work.warnings.append(text)
         work.progress.say(f"warning: {text}")
     return found
@@ -302,7 +317,7 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
     write_golden(run.file("golden"), model, encoded[split], chosen, records)
     write_predictions(run.file("predictions.parquet"), model, work.prepared, results["answers"])
     write_json(run.file("metrics.json"), results["tables"])
-    if work.plan.task.sees:
+    if work.plan.task.sees and work.plan.task.kind == "classes":
         from tunesmith.evaluation.pictures import drawn
 
         shown = "test" if "test" in results["answers"] else "validation"

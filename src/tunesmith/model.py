@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunesmith.bases.family import EncoderDecoder, Family, SoundFamily, VisionFamily, family_of, plain
+from tunesmith.bases.family import EncoderDecoder, Family, SoundFamily, TwoTowers, VisionFamily, family_of, plain
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
 from tunesmith.dialogue.virtual import Virtual
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tunesmith.engine.rested import RestedShortcuts
     from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
     from tunesmith.engine.shortcuts import HeadShortcuts
+    from tunesmith.engine.towers import TowerShortcuts
     from tunesmith.engine.words import LabelWords
 
 CARD = "tunesmith.json"
@@ -62,18 +63,21 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts | RestedShortcuts":
+    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts | RestedShortcuts | TowerShortcuts":
         """How the network is run here."""
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
         from tunesmith.engine.rested import RestedShortcuts
         from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
+        from tunesmith.engine.towers import TowerShortcuts
 
         family, pad_id = self.family, self.tokenizer.pad_token_id
         if isinstance(family, EncoderDecoder):
             return Seq2SeqShortcuts(self.net, family, self.plan, pad_id)
         if isinstance(family, (SoundFamily, VisionFamily)):
             return RestedShortcuts(self.net, family, self.plan)
+        if isinstance(family, TwoTowers):
+            return TowerShortcuts(self.net, family, self.plan, pad_id)
         kind = LanguageShortcuts if self.plan.task.talks else HeadShortcuts
         return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
@@ -85,7 +89,7 @@ class Model:
             return rate
         if isinstance(self.family, VisionFamily) and not self.family.attends:
             return rate * (768 / CHANNELS) ** type(self.plan.method).width_power
-        width = int(self.base.config.get("hidden_size") or self.base.config.get("dim") or 768)
+        width = self.family.width(self.base.config)
         return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power) * self._rate_scale
 
     @cached_property
@@ -134,7 +138,7 @@ class Model:
 
 def family_for(plan: Plan, base: Found) -> Family:
     """The family of a base, seen as what the task makes of it."""
-    return family_of(base.model_type, plan.task.purpose(base.model_type), base.config)
+    return family_of(base.model_type, plan.task.purpose(base.model_type), base.config | plan.task.configured())
 
 
 def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, tokenizer: Any) -> Facts:
@@ -232,6 +236,8 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
     head.setdefault("pad_token_id", tokenizer.pad_token_id)
     net = load_net(base, purpose=purpose, layers=plan.base.layers, **head)
+    for name, value in plan.task.configured().items():
+        setattr(net.config, name, value)
     if purpose == "embed":
         from tunesmith.engine.pooling import shelve_pooler
 

@@ -172,6 +172,8 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
         logits = [net(**{name: own[None]}).logits.float() for own, name in clips]
         return np.asarray(model.plan.task.plainly(logits, tensors))
+    if model.family.purpose == "image_text":
+        return _both(net, tensors)
     if "words" in tensors:
         return np.asarray(model.plan.task.by_word(_places(net, tensors), tensors["words"][:, 2].bool()))
     found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
@@ -188,6 +190,19 @@ def _vectors(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         states_TH = net(input_ids=ids_T[None, :length], attention_mask=mask_T[None, :length]).last_hidden_state[0]
         rows.append(states_TH.mean(0) if mean else states_TH[0 if reads == "first" else -1])
     return np.asarray(model.plan.task.finished(torch.stack(rows)))
+
+
+def _both(net: Any, tensors: dict[str, Any]) -> np.ndarray:
+    """Vectors of image and text, cosine and logit (N, 2 P + 2) of the golden rows, one at a time, as the library says
+    them."""
+    rows = []
+    names = ("pixel_values", "input_ids", "attention_mask")
+    for pixels, ids_T, mask_T in zip(*(tensors[n] for n in names), strict=True):
+        length = int(mask_T.sum())
+        said = net(pixel_values=pixels[None], input_ids=ids_T[None, :length], attention_mask=mask_T[None, :length])
+        image_P, text_P = said.image_embeds[0], said.text_embeds[0]
+        rows.append(np.concatenate([image_P, text_P, (image_P @ text_P)[None], said.logits_per_image[0]]))
+    return np.stack(rows)
 
 
 def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:

@@ -14,20 +14,23 @@ from tunesmith.metrics import METRICS, Answers, Beside, Metric, Own
 NAMES = METRICS.names()
 EXPECTED = (
     "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
-    "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss joint json_field_f1 kl "
+    "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss "
+    "image_to_text_median_rank image_to_text_recall_at_1 image_to_text_recall_at_10 image_to_text_recall_at_5 "
+    "joint json_field_f1 kl "
     "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 "
     "ndcg_at_10 nll nll_chosen pearson perplexity precision precision_at_10 python_parses r2 recall "
     "recall_at_1 recall_at_10 recall_at_100 reward_accuracy reward_margin rmse roc_auc rouge1 rouge2 "
     "rougeL rougeLsum samples_f1 schema_valid span_f1 span_macro_f1 span_macro_precision "
     "span_macro_recall span_precision span_recall span_strict_f1 span_strict_precision span_strict_recall "
     "span_weighted_f1 span_weighted_precision span_weighted_recall spearman specificity style subset_accuracy ter "
+    "text_to_image_median_rank text_to_image_recall_at_1 text_to_image_recall_at_10 text_to_image_recall_at_5 "
     "token_accuracy token_f1 valid_json weighted_f1 win_rate"
 )
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 FIVE = Words(["a b c", "", "d", "e"], np.array([0, 3, 3, 4, 5]), np.zeros(5, np.int32), np.ones(5, np.int32))
 LOWER = {
     "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
-    "perplexity", "rmse", "ter",
+    "perplexity", "rmse", "ter", "image_to_text_median_rank", "text_to_image_median_rank",
 }  # fmt: skip
 
 
@@ -60,7 +63,7 @@ def test_perfect_answers_get_the_best_value() -> None:
     code = "['x = 1', 'yes']"  # Python of one statement; no JSON
     data = '{"a": [1, "b"], "c": null}'
     best = {"bleu": 100.0, "chrf": 100.0, "content_kept": 100.0, "perplexity": 1.0,
-            "precision_at_10": 0.1}  # fmt: skip
+            "precision_at_10": 0.1, "image_to_text_median_rank": 1.0, "text_to_image_median_rank": 1.0}  # fmt: skip
     truth = np.array([0, 1, 1, 0])
     hot = np.eye(2)[truth]
     kinds = {
@@ -71,7 +74,7 @@ def test_perfect_answers_get_the_best_value() -> None:
                                  [code, "b = [2, 3, 4]", "d(h)", "e + f"], np.array([[0.0, 3, 3, 9]] * 4)),
         "tags": Answers("tags", np.array([1, 2, 0, 3, 1]), np.array([1, 2, 0, 3, 1]), labels=TAGS, words=FIVE),
         "pairs": Answers("pairs", np.ones(4), np.ones(4), np.array([[0.0, -9, 3, 3, 0, -9, 1, 0]] * 4)),
-        "vectors": Answers("vectors", np.array([[2.0, 0], [1, 1], [3, 2], [1, 3]]), np.ones(4)),
+        "vectors": Answers("vectors", np.array([[2.0, 0], [1, 1], [3, 2], [1, 3]]), np.ones(4), np.ones((4, 2))),
     }  # fmt: skip
     first, second = (Own(np.array([i, i + 1]), Answers("classes", truth[:2], truth[:2]), "accuracy") for i in (0, 2))
     kinds["several"] = Answers("several", np.zeros((4, 4)), np.zeros((4, 2)), parts={"a": first, "b": second})

@@ -3,7 +3,7 @@
 A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
 causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. The rows are in
 `family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`; networks that see, in `vision.py`;
-networks that hear, in `sound.py`.
+networks that hear, in `sound.py`; those that see and read side by side, in `towers.py`.
 """
 
 import re
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Purpose = Literal["classify", "tag", "embed", "language", "masked", "seq2seq", "image", "sound", "ctc"]
+Purpose = Literal[
+    "classify", "tag", "embed", "language", "masked", "seq2seq", "image", "sound", "ctc", "image_text"
+]  # fmt: skip
 """Which Auto class: one with a new head, for texts, for each of their tokens, for images, for sounds, or for the
-characters of speech; the headless model; the causal or the masked language model, or the encoder-decoder, as it was
-pretrained. No task asks for that: the architecture decides what "language" is."""
-Sense = Literal["text", "images", "sound"]
+characters of speech; the headless model; two towers, for images and texts, as they were pretrained; the causal or the
+masked language model, or the encoder-decoder, as it was pretrained. No task asks for that: the architecture decides
+what "language" is."""
+Sense = Literal["text", "images", "sound", "images and texts"]
 """What a network is given."""
 State = Literal["first", "pooled", "mean", "every"]
 """What a head on images or sounds is given of a row: the first token's state, the trunk's `pooler_output`, the mean
@@ -94,7 +97,7 @@ class Family:
         """Paths from states to words in the Auto class of this purpose; none where it has a new head."""
         if self.purpose == "masked":
             return self.masked_head
-        return () if self.headed or self.purpose == "embed" else (self.language_head,)
+        return () if self.headed or self.purpose in ("embed", "image_text") else (self.language_head,)
 
     def is_word_head(self, parameter: str) -> bool:
         """Whether a parameter belongs to the pretrained head over the vocabulary."""
@@ -131,6 +134,19 @@ class Family:
     def resting(self, still: int) -> tuple[str, ...]:
         """Paths of what rests as a whole, beside its blocks, where the lowest `still` blocks never move."""
         return ()
+
+    def rests(self, parameter: str) -> bool:
+        """Whether a parameter belongs to a part of the base that the task leaves as it is, under every method."""
+        return False
+
+    @property
+    def head_modules(self) -> tuple[str, ...]:
+        """What PEFT is told of the head: names that no other module ends with."""
+        return tuple(path.split(".")[-1] for path in self.head)
+
+    def width(self, config: Mapping[str, Any]) -> int:
+        """Width of the states of a base with that config.json; 768 where it does not say."""
+        return int(config.get("hidden_size") or config.get("dim") or 768)
 
     def block_list(self, net: "nn.Module") -> "list[nn.Module]":
         """The blocks of a plain or PEFT-wrapped network, bottom first."""
@@ -187,7 +203,8 @@ def bare_name(parameter: str) -> str:
 _CLASSES: dict[str, Purpose] = {
     "ForSequenceClassification": "classify", "ForTokenClassification": "tag",
     "ForImageClassification": "image", "ForAudioClassification": "sound", "ForCTC": "ctc",
-    "ForMaskedLM": "masked", "LMHeadModel": "language", "Model": "embed",
+    "ForMaskedLM": "masked", "LMHeadModel": "language", "CLIPModel": "image_text", "SiglipModel": "image_text",
+    "Model": "embed",
 }  # fmt: skip
 """By the end of a class name, the longer ones first."""
 

@@ -1,8 +1,8 @@
 """Families of architectures, a row each: where the trunk, its blocks and its head are, and which layers do what.
 
 Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
-here, in `stacked.py` for an encoder-decoder, in `vision.py` for a network that sees, or in `sound.py` for one that
-hears. What a row says is in `architecture.py`.
+here, in `stacked.py` for an encoder-decoder, in `vision.py` for a network that sees, in `sound.py` for one that hears,
+or in `towers.py` for one that sees and reads side by side. What a row says is in `architecture.py`.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ from typing import Any
 from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
 from tunesmith.bases.sound import SOUND, SoundFamily
 from tunesmith.bases.stacked import STACKED, EncoderDecoder
+from tunesmith.bases.towers import TOWERS, TwoTowers
 from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
-    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "VisionFamily", "bare_name", "family_of",
-    "plain", "purpose_of",
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "TwoTowers", "VisionFamily", "bare_name",
+    "family_of", "plain", "purpose_of",
 ]  # fmt: skip
 
 
@@ -100,13 +101,19 @@ FAMILIES: dict[str, Family] = {
         *STACKED,
         *VISION,
         *SOUND,
+        *TOWERS,
     )
 }
 
 
-_GIVEN: dict[Purpose, Sense] = {"image": "images", "sound": "sound", "ctc": "sound"}
+_GIVEN: dict[Purpose, Sense] = {
+    "image": "images", "sound": "sound", "ctc": "sound", "image_text": "images and texts",
+}  # fmt: skip
 """What a task gives that asks for a purpose; text, where it stands not here."""
-_READS: dict[Sense, str] = {"text": "reads text", "images": "sees images", "sound": "hears sound"}
+_READS: dict[Sense, str] = {
+    "text": "reads text", "images": "sees images", "sound": "hears sound",
+    "images and texts": "makes comparable vectors of images and texts",
+}  # fmt: skip
 
 
 def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[str, Any] | None = None) -> Family:
@@ -122,6 +129,8 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         able = ", ".join(n for n, f in FAMILIES.items() if f.sense == asked)
         raise TunesmithError(f"base: {model_type} {_READS[family.sense]}, and the task gives it {asked}. "
                              f"Families that can: {able}")  # fmt: skip
+    if isinstance(family, TwoTowers):
+        return family if config is None else family.sized(config)
     if isinstance(family, VisionFamily):
         return family
     if isinstance(family, SoundFamily):

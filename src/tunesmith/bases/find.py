@@ -65,6 +65,10 @@ class Found:
         found = dict(json.loads((self.folder / "config.json").read_text(encoding="utf-8")))
         return found if self.rope is None else found | {"max_position_embeddings": self.rope.positions(found)}
 
+    def at(self, folder: Path | None) -> "Found":
+        """The same base, whose processors are read from another folder, if any."""
+        return self if folder is None else replace(self, folder=folder)
+
     @property
     def model_type(self) -> str:
         """The architecture family, e.g. bert."""

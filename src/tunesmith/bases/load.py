@@ -146,7 +146,7 @@ def auto_class(purpose: Purpose) -> str:
         "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
         "image": "AutoModelForImageClassification", "sound": "AutoModelForAudioClassification",
-        "ctc": "AutoModelForCTC",
+        "ctc": "AutoModelForCTC", "image_text": "AutoModel",
     }[purpose]  # fmt: skip
 
 

@@ -81,6 +81,21 @@ def _ramp(width: int, height: int) -> "Image":
     return Image.fromarray(made)
 
 
+class PairProcessor:
+    """An image processor and a tokenizer, for a base that takes both."""
+
+    def __init__(self, images: ImageProcessor, tokenizer: Any, *, whole_text: bool, longest: int) -> None:
+        self.images, self.tokenizer, self.whole_text = images, tokenizer, whole_text
+        self.longest = longest
+        """Tokens of the longest text that the base reads."""
+        self.pad_token_id = int(tokenizer.pad_token_id)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Files that transformers' own processor of the base reads."""
+        self.images.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
 def load_processor(found: Found, resolution: int | None = None) -> ImageProcessor:
     """The base's processor, local files only; with `resolution` its images are so many pixels a side."""
     require_pillow()

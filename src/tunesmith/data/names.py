@@ -21,7 +21,8 @@ OTHER_NAMES = (
 TEXTS, LABELS = frozenset(TEXT_NAMES.split()), frozenset(LABEL_NAMES.split()) | {"y"}
 # a cell that says "y" may well be an answer, so it does not tell a header
 IMAGES, SOUNDS = frozenset(IMAGE_NAMES.split()), frozenset(SOUND_NAMES.split())
-KNOWN = (TEXTS | LABELS | IMAGES | frozenset(OTHER_NAMES.split())) - {"y"}
+CAPTIONS = frozenset(["caption", "captions", "alt", "alt_text", "说明", "图片描述"])
+KNOWN = (TEXTS | LABELS | IMAGES | CAPTIONS | frozenset(OTHER_NAMES.split())) - {"y"}
 
 
 def plain(name: str) -> str:

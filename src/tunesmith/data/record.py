@@ -48,7 +48,7 @@ class Roles:
     """Further columns that the model reads."""
     file: str | None = None
     """Column with the path of a file that is opened: an image, a sound. What stands for its content, as a text does, is
-    then the digest of its pixels or samples: `texts` is that column."""
+    then the digest of its pixels or samples: that column is the first of `texts`."""
 
     task: str | None = None
     """Column that says which of several tasks a row is for. One text may be a row of each of them: a repetition is one
@@ -57,4 +57,6 @@ class Roles:
     @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""
-        return self.texts if self.file is None else (self.file,)
+        if self.file is None:
+            return self.texts
+        return (self.file, *(t for t in self.texts if t not in (DIGEST, SAMPLES)))

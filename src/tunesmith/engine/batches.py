@@ -30,7 +30,7 @@ class Batch:
     rows: list[int]
     inputs: "dict[str, torch.Tensor]"
     """input_ids, attention_mask and, for pairs, token_type_ids: (B, T) int64; or pixel_values: (B, C, H, W)
-    float32; or what is heard (`Waves.inputs`)."""
+    float32; or both; or what is heard (`Waves.inputs`)."""
     side: "torch.Tensor | None"
     """(B, S) float32."""
     targets: "torch.Tensor | None"
@@ -154,6 +154,9 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
 
     if encoded.waves is not None:
         return _batch(encoded, rows, encoded.waves.inputs(rows))
+    if encoded.paired is not None:
+        parts = [collate(part, own, pad_id).inputs for part, own in encoded.paired.of(rows)]
+        return _batch(encoded, rows, parts[0] | parts[1])
     if encoded.pixels is not None:
         return _batch(encoded, rows, {"pixel_values": encoded.pixels.values(rows)})
     width = max(len(encoded.ids[r]) for r in rows)

@@ -1,6 +1,6 @@
 """What stands beside a result: trivial baselines on the same rows, and paired tests against them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -76,12 +76,10 @@ def _of(
         return {s: task.answer(found, model.facts) for s, found in outputs.items() if found is not None}
     if task.kind == "pairs":
         return _of_pairs(name, prepared, model, encoded)
-    if name == "bm25":
-        from tunesmith.evaluation.bm25 import bm25
-
+    if name in ("bm25", "chance"):
         ranking: Any = task
         return {
-            s: task.answer(ranking.ranked_by(e, prepared.splits[s], bm25), model.facts)
+            s: task.answer(ranking.ranked_by(e, prepared.splits[s], _scores(name, plan)), model.facts)
             for s, e in encoded.items() if s != "train"
         }  # fmt: skip
     truth = task.truth(encoded["train"], model.facts)
@@ -104,6 +102,14 @@ def _of(
     ends = np.cumsum(sizes)[:-1]
     scores = [None] * len(splits) if made.scores is None else np.split(made.scores, ends)
     return dict(zip(splits, zip(np.split(made.predicted, ends), scores, strict=True), strict=True))
+
+
+def _scores(name: str, plan: Plan) -> Callable[[list[str], list[str]], Array]:
+    """How a baseline scores what is found, (Q, D)."""
+    from tunesmith.evaluation.bm25 import bm25
+
+    draw = np.random.default_rng([plan.train.seed, 7])
+    return bm25 if name == "bm25" else lambda asked, found: draw.random((len(asked), len(found)))
 
 
 def _of_pairs(

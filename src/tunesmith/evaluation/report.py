@@ -21,6 +21,7 @@ from tunesmith.evaluation.report_results import results_section, slices, warning
 from tunesmith.evaluation.report_structure import structured
 from tunesmith.evaluation.report_together import together
 from tunesmith.evaluation.report_verdict import question, verdict
+from tunesmith.evaluation.report_zero_shot import zero_shot
 from tunesmith.files import write_text
 
 PAGE = "report.html"
@@ -47,6 +48,7 @@ def sections(results: Results) -> list[Section]:
         report_pictures.pictures(results),
         report_pictures.augmented(results),
         slices(results),
+        zero_shot(results),
         forgetting(results),
         instalments(results),
         report_training.learnt(results),

@@ -21,6 +21,12 @@ def kind_of(plan: dict[str, Any]) -> Kind:
     return TASKS.find(name).kind if name in TASKS.names() else "classes"
 
 
+def aim_of(plan: dict[str, Any]) -> str:
+    """What the task of a plan says of itself; empty where its kind of answers says it."""
+    name = named(plan.get("task"))
+    return TASKS.find(name).aim if name in TASKS.names() else ""
+
+
 @dataclass(frozen=True)
 class Part:
     """The answers for one split, and where each row came from."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tunesmith.evaluation.plots import number
 from tunesmith.evaluation.report_blocks import NBSP, PERCENT, count, fixed, meaning_of, p_value, percent, title_of
-from tunesmith.evaluation.report_read import Results, base_name, named
+from tunesmith.evaluation.report_read import Results, aim_of, base_name, named
 from tunesmith.evaluation.significance import holm
 
 ALPHA = 0.05
@@ -95,6 +95,7 @@ def question(results: Results) -> str:
         "several": f"to answer several tasks at once: {', '.join(columns.get('tasks') or ())}",
         "vectors": "to bring the vectors of texts that belong together near each other",
     }[results.kind]
+    goal = aim_of(results.plan) or goal
     return f"Fine-tune {named(results.plan.get('base'))} with {named(results.plan.get('method'))} on " \
            f"{' and '.join(_files(results))} {goal}."  # fmt: skip
 

@@ -41,11 +41,14 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
             return net
         made = maker(
             task_type=_TASK_TYPES.get(purpose_of(net)),
-            modules_to_save=[h.split(".")[-1] for h in family.head] or None,
+            modules_to_save=list(family.head_modules) or None,
             base_model_name_or_path=base_name(net),
             **settings,
         )
-        return _tell_strides(_wrapper(net)(net, made))
+        wrapped = _tell_strides(_wrapper(net)(net, made))
+        for parameter in _loose(wrapped).values():
+            parameter.requires_grad_(True)
+        return wrapped
 
 
 def _tell_strides(net: "nn.Module") -> "nn.Module":
@@ -75,7 +78,7 @@ def _wrapper(net: "nn.Module") -> Any:
     return {
         "classify": peft.PeftModelForSequenceClassification, "language": peft.PeftModelForCausalLM,
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM, "image": peft.PeftModel,
-        "sound": peft.PeftModel, "ctc": peft.PeftModel,
+        "sound": peft.PeftModel, "ctc": peft.PeftModel, "image_text": peft.PeftModel,
         "embed": peft.PeftModelForFeatureExtraction, "tag": peft.PeftModelForTokenClassification,
     }[purpose_of(net)]  # fmt: skip
 
@@ -114,7 +117,14 @@ def tensors_of(net: "nn.Module") -> "dict[str, Tensor]":
     import peft
 
     with quiet():
-        return dict(peft.get_peft_model_state_dict(net, save_embedding_layers=False))
+        found = dict(peft.get_peft_model_state_dict(net, save_embedding_layers=False))
+    return found | {f"base_model.model.{name}": p for name, p in _loose(net).items()}
+
+
+def _loose(net: "nn.Module") -> "dict[str, nn.Parameter]":
+    """Single parameters of the head. PEFT saves modules alone, but what stands in its file it loads under any name."""
+    loose = getattr(_weights.family_in(net), "loose", ())
+    return {name: plain(net).get_parameter(name) for name in loose}
 
 
 def save(

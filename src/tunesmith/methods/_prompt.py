@@ -28,10 +28,12 @@ def vocabulary(net: "nn.Module") -> "Tensor":
 
 
 def unseen(method: str, family: Family) -> str | None:
-    """Why virtual tokens cannot stand before an image or a sound."""
+    """Why virtual tokens cannot stand before an image or a sound, nor before the texts of one of two towers."""
     if family.sense == "text":
         return None
-    return f"{method} puts virtual tokens before a text, and {family.name} reads {family.sense}. Use lora or adapter"
+    towers = family.sense == "images and texts"
+    what = "is two towers, of which PEFT would wrap the whole" if towers else f"reads {family.sense}"
+    return f"{method} puts virtual tokens before a text, and {family.name} {what}. Use lora or adapter"
 
 
 def spread(net: "nn.Module") -> float:

@@ -27,8 +27,9 @@ def named(net: "nn.Module", family: Family) -> "dict[str, nn.Parameter]":
     """The base's own parameters by bare name, also when tuner layers and wrappers were put around them."""
     found = {}
     for name, parameter in plain(net).named_parameters():
-        if ".original_module." not in name:  # PEFT keeps the untrained head beside the trained one
-            found[family.bare(name)] = parameter
+        if ".original_module." in name or family.rests(name):  # PEFT keeps the untrained head beside the trained one
+            continue
+        found[family.bare(name)] = parameter
     return found
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from tunesmith.bases.family import VisionFamily, plain
+from tunesmith.bases.family import TwoTowers, VisionFamily, plain
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import Ecosystem, Learnt, Method, _peft, _weights
 
@@ -57,7 +57,7 @@ class Adapter(Method):
         return True
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
-        if isinstance(family, VisionFamily):
+        if isinstance(family, (VisionFamily, TwoTowers)):
             return self._apply_to_seen(net, family)
         width = int(_weights.config(net).hidden_size)
         if self.reduction_factor > width:
@@ -86,9 +86,10 @@ class Adapter(Method):
             )
         return None
 
-    def _apply_to_seen(self, net: "nn.Module", family: VisionFamily) -> "nn.Module":
-        """Widths differ from stage to stage; each bottleneck is a share of its own."""
-        layers, mode = self._place(family) if family.attends else ((family.branch,), "output")
+    def _apply_to_seen(self, net: "nn.Module", family: VisionFamily | TwoTowers) -> "nn.Module":
+        """Widths differ from stage to stage and from tower to tower; each bottleneck is a share of its own."""
+        branched = isinstance(family, VisionFamily) and not family.attends
+        layers, mode = ((family.branch,), "output") if branched else self._place(family)  # type: ignore[union-attr]
         return _peft.wrap(
             net,
             family,

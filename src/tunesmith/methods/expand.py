@@ -46,6 +46,7 @@ class Expand(Method):
             "sound": "hears sounds, with a head on all of its blocks as they were pretrained",
             "ctc": "hears sounds, with a head on all of its blocks as they were pretrained",
             "image": "sees images, in stages that change the size of what they hand on",
+            "image_text": "has two towers, whose blocks are counted apart",
         }.get(family.purpose, "normalises behind each sum, so that a block that adds nothing still changes what passes "
                               "through it")  # fmt: skip
         return f"expand: {family.name} {why}. Use adapter or lora"

@@ -21,4 +21,8 @@ class Full(_weights.OwnWeights):
     source: ClassVar[str] = "Devlin et al. 2019, https://arxiv.org/abs/1810.04805"
 
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
-        return net.requires_grad_(True)
+        net.requires_grad_(True)
+        for name, parameter in net.named_parameters():
+            if family.rests(name):
+                parameter.requires_grad_(False)
+        return net

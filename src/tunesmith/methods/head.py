@@ -23,9 +23,17 @@ class Head(_weights.OwnWeights):
     prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base costs no gradients"
     source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"
 
+    def base_objection(self, family: "Family") -> str | None:
+        if not self.pooler and family.purpose == "image_text":
+            return f"head: pooler has no effect on {family.name}, whose towers have one head each. Remove it"
+        return None
+
+    def rate_scale(self, net: "nn.Module") -> float:
+        return 0.1 if _weights.family_in(net).purpose == "image_text" else 1.0  # a pretrained head is not drawn anew
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         _weights.only(net, family, lambda name, parameter: False)
-        if not family.headed:
+        if not family.head:
             for parameter in _word_head(net, family):
                 parameter.requires_grad_(True)
         elif not self.pooler:

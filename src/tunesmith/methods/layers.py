@@ -80,6 +80,13 @@ class Layers(_weights.OwnWeights):
                 return f"layers: pattern '{self.pattern}' is no regular expression: {error}"
         return None
 
+    def base_objection(self, family: "Family") -> str | None:
+        if self.heads is not None and family.purpose == "image_text":
+            return (
+                f"layers: heads are counted in one stack, and {family.name} has two towers. Use top, kinds or pattern"
+            )
+        return None
+
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         if fault := self.objection(None):
             raise TunesmithError(f"method: {fault}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.opening import Unreadable
+from tunesmith.data.opening import Unreadable, path_of
 from tunesmith.data.overlap import rows_shown
 from tunesmith.data.record import Record
 from tunesmith.errors import TunesmithError
@@ -55,15 +55,3 @@ def opened(
         for change in found.changes:
             ledger.changed(step.name, change)
         yield replace(record, cells=record.cells | {column: str(path), digest: found.digest})
-
-
-def path_of(record: Record, column: str) -> Path:
-    """Where the file of a row lies: a relative path counts from the folder of the table (or the folder) it stands in.
-    Addresses are not followed."""
-    cell = record.cells.get(column)
-    if not isinstance(cell, str) or not cell.strip():
-        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of a file: '{cell}'. Write one")
-    if "://" in cell:
-        raise TunesmithError(f"{rows_shown([record])}: '{cell[:80]}' is an address; files are read from disk alone")
-    source = Path(record.source).expanduser()
-    return ((source if source.is_dir() else source.parent) / Path(cell).expanduser()).absolute()

@@ -26,6 +26,8 @@ from tunesmith.tasks._parts import Reading, Share, Strand
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tunesmith.tasks._zero_shot import Classified
+
 __all__ = [
     "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Reading", "Rows", "Share", "SideFacts",
     "Slots", "Strand", "Task", "Tick", "Windows", "no_tick",
@@ -64,6 +66,8 @@ class Task(Part):
     """Whether rows are sounds."""
     best: ClassVar[str | None] = None
     """What picks the checkpoint where the plan says nothing, if not the first metric."""
+    aim: ClassVar[str] = ""
+    """What it does, for the report: to …; its kind of answers says it for most."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -139,14 +143,17 @@ class Task(Part):
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
 
+    def configured(self) -> dict[str, Any]:
+        """Fields of our own in the configuration of its network, which no library knows (`config` has those that one
+        does) and no row has to be seen for: methods read there which towers learn."""
+        return {}
+
     def processor(self, base: Found, saved: Path | None = None) -> Any:
         """What makes of a row what the base reads: its tokenizer; of images, its image processor. It is taken from the
         folder where it was `saved` with a model, if it was."""
-        from dataclasses import replace
-
         from tunesmith.bases.load import load_tokenizer
 
-        return load_tokenizer(base if saved is None else replace(base, folder=saved))
+        return load_tokenizer(base.at(saved))
 
     def base_objection(self, family: Family) -> str | None:
         """Why this task cannot be asked of that family, known before anything loads; None when it can."""
@@ -222,6 +229,9 @@ class Task(Part):
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """What the network says of some rows, (B, C) float32: its outputs."""
 
+    def bound(self, net: Any) -> None:
+        """Put parameters back that an update took out of their range; most have none."""
+
     def settled(self, outputs_NC: Array, encoded: Encoded, read: "Callable[[Encoded], Array]") -> Array:
         """Outputs of rows of which each depends on all (a place in a ranking), from what was read of each; `read` says
         the same of further rows. Most rows stand for themselves."""
@@ -238,6 +248,11 @@ class Task(Part):
     def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]] | None:
         """(name of the input, what the saved processor, opened without Tunesmith, makes of the file of each row), for
         the proof; None for tasks whose rows are no files."""
+        return None
+
+    def classified(self, records: Sequence[Record], processor: Any) -> "Classified | None":
+        """What the model can be asked that it was not taught, where the plan wants it before and after (zero-shot
+        classes); `records` are those that it is judged on."""
         return None
 
     def lay_beside(self, net: Any, folder: Path, facts: Facts) -> None:

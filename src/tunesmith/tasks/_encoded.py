@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from tunesmith.tasks._paired import Paired
     from tunesmith.tasks._parts import Shown
     from tunesmith.tasks._relations import Pull, Relations
 
@@ -105,6 +106,8 @@ class Encoded:
     """(N, 2): log-probability of both sequences under the model as it was before training (`reference.refer`)."""
     mix: Any = None
     """What the images of a step were mixed with (`_augment.Mix`)."""
+    paired: "Paired | None" = None
+    """Where a row is an image and a text: these, each once. `ids` then say no more than how much a row counts."""
     pixels: Pixels | None = None
     """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
     waves: Waves | None = None

@@ -79,12 +79,16 @@ class Pull:
     """Row -> gradient (K, H) of the loss by the states of its sequences."""
     loss: float
     """Of the whole step, divided by its rows."""
+    beside: "tuple[tuple[Tensor, Tensor], ...]" = ()
+    """Single parameters that the loss reads, each with its gradient of the whole step."""
 
     def wanted(self, states_SH: "Tensor", rows: Sequence[int]) -> "Tensor":
         """These rows' share of the loss, with the gradient of the whole."""
         import torch
 
         pulled = (states_SH * torch.cat([self.of_row[r] for r in rows])).sum()
+        for parameter, gradient in self.beside:
+            pulled = pulled + (parameter * gradient).sum() * len(rows) / len(self.of_row)
         return pulled - pulled.detach() + self.loss * len(rows)
 
 

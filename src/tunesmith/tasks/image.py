@@ -102,7 +102,7 @@ class Image(ClassTask):
     def processor(self, base: Found, saved: Path | None = None) -> "ImageProcessor":
         from tunesmith.bases.processor import load_processor
 
-        return load_processor(base if saved is None else replace(base, folder=saved), self.resolution)
+        return load_processor(base.at(saved), self.resolution)
 
     def base_objection(self, family: Family) -> str | None:
         assert isinstance(family, VisionFamily), "the purpose sees to it"
@@ -128,7 +128,7 @@ class Image(ClassTask):
         bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
         weights = scratch.room(len(records), np.float32)
         for row, record in enumerate(records):
-            bytes_NCHW[row] = tokenizer(_opened(record, roles.file or "image"))
+            bytes_NCHW[row] = tokenizer(opened(record, roles.file or "image"))
             weights[row] = record.weight
             tick(1)
         pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
@@ -140,17 +140,22 @@ class Image(ClassTask):
         )  # fmt: skip
 
     def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]]:
-        from transformers import AutoImageProcessor
-
-        library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
-        images = [_opened(record, self.roles().shown[0]) for record in records]
-        return "pixel_values", list(library(images=images, return_tensors="np")["pixel_values"])
+        return replayed(folder, records, self.roles().shown[0])
 
 
-def _opened(record: Record, column: str) -> Any:
+def opened(record: Record, column: str) -> Any:
     """The image of a row that the step `pictures` has seen."""
     path = Path(str(record.cells[column]))
     try:
         return look(path, max_pixels=1 << 40).image
     except Unreadable as error:
         raise TunesmithError(f"{path}: was read before, and now: {error}. Put it back and run again") from None
+
+
+def replayed(folder: Path, records: Sequence[Record], column: str) -> tuple[str, list[Array]]:
+    """What the image processor saved in a folder, opened with transformers alone, makes of the images of rows."""
+    from transformers import AutoImageProcessor
+
+    library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
+    images = [opened(record, column) for record in records]
+    return "pixel_values", list(library(images=images, return_tensors="np")["pixel_values"])

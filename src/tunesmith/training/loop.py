@@ -183,6 +183,7 @@ class Loop:
         watch.refuse_bad_gradient(norm, step + 1, self.model.learning_rate)
         self.optimizer.step()
         method.after_step(auto, step + 1, self.total)
+        self.model.plan.task.bound(auto)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
             self.average.update(self.moving, step + 1)
