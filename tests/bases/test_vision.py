@@ -55,6 +55,10 @@ def test_families_are_refused_where_they_cannot_serve() -> None:
         family_of("bert", "image")
     with pytest.raises(TunesmithError, match="resnet sees images, and the task gives it text. Families that can: bert"):
         family_of("resnet")
+    with pytest.raises(TunesmithError, match="vit sees images, and the task gives it images and texts. .* can: clip"):
+        family_of("vit", "image_text")
+    with pytest.raises(TunesmithError, match="siglip makes comparable vectors .*, and the task gives it text. "):
+        family_of("siglip")
 
 
 @pytest.mark.parametrize("family", pictures.FAMILIES)
