@@ -74,6 +74,8 @@ def prove(run: Run) -> dict[str, Any]:
     }  # fmt: skip
     if "pixel_values" in tensors:
         _same_pixels(run.model, records, model.plan.task.roles().shown[0], tensors["pixel_values"].numpy())
+    if model.plan.tower is not None:
+        _same_sight(run.model, model.plan.task.roles().image or "", records, tensors["seen"].numpy())
     if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
@@ -92,6 +94,15 @@ def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: n
     images = [look(Path(str(record.cells[column]))).image for record in records]
     made = library(images=images, return_tensors="np")["pixel_values"]
     require_equal(np.asarray(made), golden, "the saved image processor, opened without Tunesmith,")
+
+
+def _same_sight(folder: Path, column: str, records: Sequence[Record], golden: np.ndarray) -> None:
+    """The same of a second tower's processor, of the rows that have an image."""
+    from tunesmith.engine.tower import FOLDER
+
+    there = [i for i, record in enumerate(records) if record.cells.get(column)]
+    if there:
+        _same_pixels(folder / FOLDER, [records[i] for i in there], column, golden[there])
 
 
 def _refuse_changed(run: Run, digests: list[str]) -> None:

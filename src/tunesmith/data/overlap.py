@@ -34,7 +34,7 @@ def normal(text: str) -> str:
 def key(record: Record, roles: Roles, *, exact: bool = False) -> tuple[str, ...]:
     """What makes an input: its texts (normalised unless exact) and its side columns as they are."""
     texts = (text_of(record, column) for column in roles.texts)
-    return (*(text if exact else normal(text) for text in texts), *(repr(record.cells.get(c)) for c in roles.side))
+    return (*(text if exact else normal(text) for text in texts), *(repr(record.cells.get(c)) for c in roles.further))
 
 
 def answer(record: Record, roles: Roles) -> str | float | None:

@@ -39,10 +39,22 @@ class Roles:
     side: tuple[str, ...] = ()
     """Further columns that the model reads."""
     image: str | None = None
-    """Column with the path of an image. What stands for its content, as a text does, is then the digest of its pixels:
-    `texts` is that column."""
+    """Column with the path of an image. What stands for its content is the digest of its pixels; where an image is all
+    that is read, `texts` is that column."""
+    imageless: bool = False
+    """Whether a row may lack its image."""
+
+    @property
+    def wordless(self) -> bool:
+        """Whether an image is all that is read of a row."""
+        return DIGEST in self.texts
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Columns that make an input beside its texts."""
+        return self.side if self.image is None or self.wordless else (*self.side, DIGEST)
 
     @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""
-        return self.texts if self.image is None else (self.image,)
+        return (self.image,) if self.image is not None and self.wordless else self.texts

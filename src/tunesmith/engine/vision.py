@@ -78,7 +78,7 @@ class VisionShortcuts(Shortcuts[Way]):
         assert train.targets is not None, "rows to learn from have targets"
         known = [int(r) for r in (train.targets >= 0).nonzero()[0][:PROBED]]
         cache = self.kept.caches[id(train)]
-        few = _few(train, known)
+        few = train.pictured(known)
         self.kept.caches[id(few)] = Cache(few, cache.cut, cache.pooled, cache.starts[: len(known) + 1],
                                           cache.states_TH[known])  # fmt: skip
         losses = cast("LogitsTask", self.plan.task).losses
@@ -94,13 +94,3 @@ class VisionShortcuts(Shortcuts[Way]):
         usual = depth + 2 * (depth - cut)
         saving = usual / max(3 * (depth - cut) + cut / epochs, 1e-3)
         return [*self.taken, f"forecast: {saving:.1f} times less to compute, if every block costs the same"]
-
-
-def _few(encoded: Encoded, rows: list[int]) -> Encoded:
-    from dataclasses import replace
-
-    assert encoded.pixels is not None and encoded.targets is not None, "images with targets"
-    return replace(
-        encoded, ids=encoded.ids.pick(rows), lost=encoded.lost[rows], targets=encoded.targets[rows],
-        weights=encoded.weights[rows], pixels=encoded.pixels.pick(rows),
-    )  # fmt: skip

@@ -31,7 +31,10 @@ class Pictures(Step):
     prefer: ClassVar[str] = "Always, with images. It runs at prediction time too."
 
     def objection(self, plan: Any) -> str | None:
-        if not plan.task.sees:
+        names = [step.name for step in plan.steps]
+        if "dedup" in names[: names.index("pictures")]:
+            return "dedup stands before pictures, and would not know images apart. Write pictures before dedup"
+        if not plan.task.opens_images:
             return "pictures opens images, and this task reads none. Remove the step"
         return None
 
@@ -41,6 +44,10 @@ class Pictures(Step):
     def _sound(self, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Iterator[Record]:
         assert roles.image is not None, "the plan's rules see to it"
         for record in records:
+            if roles.imageless and record.cells.get(roles.image) in (None, ""):
+                ledger.changed(self.name, "a row without an image")
+                yield replace(record, cells=record.cells | {roles.image: "", DIGEST: ""})
+                continue
             path = path_of(record, roles.image)
             try:
                 seen = look(path, self.max_pixels)

@@ -59,6 +59,15 @@ class Task(Part):
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
+    @property
+    def opens_images(self) -> bool:
+        """Whether rows bring images, alone or beside a text."""
+        return self.sees
+
+    def wanted_steps(self) -> tuple[str, ...]:
+        """Data preparation where the plan names none, with these settings."""
+        return type(self).usual_steps
+
     def files(self) -> tuple[str, ...]:
         """Further files that the (resolved) task reads rows from."""
         return ()

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from tunesmith import scratch
 from tunesmith.data import Record, Roles
+from tunesmith.data.coded import coded
 from tunesmith.data.ragged import Growing, Ragged
 from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
 from tunesmith.data.table import Table
@@ -33,11 +34,19 @@ class TextTask(LogitsTask):
     """Column that holds the answer; found by itself when only one can be meant."""
     pair: str | None = None
     """Column with a second text, for pairs (similarity, inference, question and answer)."""
+    query: str | None = None
+    """Column whose equal values are candidates for one question (a re-ranker): ranking metrics order them by answer,
+    intervals draw them together, and all stay on one side of a split."""
     side_columns: tuple[str, ...] = ()
     """Further columns that the model reads: numbers or categories."""
     side: SideAs = "text"
     """text: written before the text as `name: value`, opens in plain transformers. vector: standardised and added
     to what the head reads, exact for numbers; needs tunesmith to open."""
+    image: str | None = None
+    """Column with the path of an image, from the folder of the file. A second tower reads it (`tower`), and both are
+    weighed together: late fusion. Needs tunesmith to open."""
+    no_image: Literal["refuse", "learn"] = "refuse"
+    """A row whose image cell is empty: stop and name it, or learn what to answer without."""
     max_tokens: PositiveInt = 256
     """Longest input in tokens; what is cut off beyond is counted in the ledger."""
 
@@ -46,9 +55,25 @@ class TextTask(LogitsTask):
         """Whether side columns reach the head as numbers."""
         return bool(self.side_columns) and self.side == "vector"
 
+    @property
+    def opens_images(self) -> bool:
+        return self.image is not None
+
+    def wanted_steps(self) -> tuple[str, ...]:
+        return type(self).usual_steps if self.image is None else ("clean", "pictures", "dedup")
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        """Where there are several inputs, each alone, and the whole without each."""
+        further = [name for name, there in (("image", self.opens_images), ("side", self.vector)) if there]
+        silenced = [f"no_{name}" for name in ("text", *further)] if further else []
+        ranked = ("bm25", "cosine") if self.query and self.pair else ()
+        return ("majority", "tfidf", "probe", *further, *silenced, *ranked)
+
     def resolved(self, table: Table) -> "TextTask":
         """With text and label columns named."""
-        known = {c: find_column(c, table.columns, table.source) for c in (self.text, self.pair, self.label) if c}
+        named = (self.text, self.pair, self.label, self.image, self.query)
+        known = {c: find_column(c, table.columns, table.source) for c in named if c}
         for column in self.side_columns:
             find_column(column, table.columns, table.source)
         free = [c for c in table.columns if c not in known and c not in self.side_columns]
@@ -60,7 +85,10 @@ class TextTask(LogitsTask):
         """Which columns the resolved task reads."""
         assert self.text is not None, "the task is not resolved"
         texts = (self.text,) if self.pair is None else (self.text, self.pair)
-        return Roles(texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns)
+        return Roles(
+            texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns, image=self.image,
+            group=self.query if labelled else None, imageless=self.no_image == "learn",
+        )  # fmt: skip
 
 
 def grown_labels(facts: Facts, earlier: Facts) -> Facts:
@@ -81,7 +109,10 @@ def encode(
         weights[part] = [r.weight for r in records[part]]
         tick(len(first))
     ids, types, lost = store.done()
-    return Encoded(ids, types, lost, None, side, weights)
+    queries = None
+    if task.query is not None and roles.label is not None:
+        queries = coded(str(r.cells.get(task.query or "")) for r in records).numbers.astype(np.int64)
+    return Encoded(ids, types, lost, None, side, weights, queries=queries)
 
 
 def pieces(rows: int) -> Iterator[slice]:

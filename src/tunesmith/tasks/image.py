@@ -8,7 +8,6 @@ normalised when a batch is made, so that ten thousand images of 96 x 96 take 276
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,16 +17,14 @@ from tunesmith import scratch
 from tunesmith.bases.family import Family, Purpose, VisionFamily
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
-from tunesmith.data.images import Unreadable, look
 from tunesmith.data.names import IMAGES, plain
-from tunesmith.data.pixels import Pixels
-from tunesmith.data.ragged import Ragged
 from tunesmith.data.record import DIGEST
 from tunesmith.data.roles import find_column, infer_label
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Encoded, Facts, Tick, _augment, no_tick
 from tunesmith.tasks._classes import ClassTask, class_numbers
+from tunesmith.tasks._pixels import pixels_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,29 +130,10 @@ class Image(ClassTask):
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
-        shape = tokenizer.shape
-        bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
-        weights = scratch.room(len(records), np.float32)
-        for row, record in enumerate(records):
-            bytes_NCHW[row] = tokenizer(_opened(record, roles.image or "image"))
-            weights[row] = record.weight
-            tick(1)
-        pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
-        offsets = np.arange(len(records) + 1, dtype=np.int64) * pixels.places
-        return Encoded(
-            ids=Ragged(np.broadcast_to(np.int32(0), int(offsets[-1])), offsets), types=None,
-            lost=scratch.room(len(records), np.int32), side=None, weights=weights, pixels=pixels,
-            targets=None if roles.label is None else class_numbers(records, roles.label, facts),
-        )  # fmt: skip
-
-
-def _opened(record: Record, column: str) -> Any:
-    """The image of a row that the step `pictures` has seen."""
-    path = Path(str(record.cells[column]))
-    try:
-        return look(path, max_pixels=1 << 40).image
-    except Unreadable as error:
-        raise TunesmithError(f"{path}: was read before, and now: {error}. Put it back and run again") from None
+        weights = scratch.filled((r.weight for r in records), len(records), np.float32)
+        pixels = pixels_of(records, roles.image or "image", tokenizer, tick)
+        targets = None if roles.label is None else class_numbers(records, roles.label, facts)
+        return Encoded.of_pixels(replace(pixels, augment=facts.augment), targets, weights)
 
 
 def _infer(columns: Sequence[str], table: Table) -> str:

@@ -80,16 +80,13 @@ def start_of(model: "Model", moving: "Mapping[str, nn.Parameter]", aids: Aids = 
     words = [] if isinstance(model.family, VisionFamily) else list(net.get_input_embeddings().parameters())
     names = {n for n, p in moving.items() if any(p is own for own in words)}
 
-    def is_head(name: str) -> bool:
-        return name == "side.weight" or model.family.is_head(name.removeprefix("auto."))
-
     def old_losses(count: int) -> "Iterator[Tensor]":
         encoded = aids.old()
         model.net.eval()
         for row in np.linspace(0, len(encoded) - 1, min(count, len(encoded))).round().astype(int).tolist():
             yield model.plan.task.step_loss(model.shortcuts.plain, encoded, [row])
 
-    return Start(moving, is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught)
+    return Start(moving, model.is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught)
 
 
 def _sum(found: "Iterator[Tensor | None]") -> "Tensor | None":
