@@ -109,10 +109,15 @@ def encode(
         weights[part] = [r.weight for r in records[part]]
         tick(len(first))
     ids, types, lost = store.done()
-    queries = None
-    if task.query is not None and roles.label is not None:
-        queries = coded(str(r.cells.get(task.query or "")) for r in records).numbers.astype(np.int64)
-    return Encoded(ids, types, lost, None, side, weights, queries=queries)
+    return Encoded(ids, types, lost, None, side, weights, queries=queries_of(task, records, roles))
+
+
+def queries_of(task: TextTask, records: Sequence[Record], roles: Roles) -> NDArray[np.int64] | None:
+    """Which rows are candidates for one question, (N,); None where the task has no such column, or rows no answer."""
+    column = task.query
+    if column is None or roles.label is None:
+        return None
+    return coded(str(r.cells[column]) for r in records).numbers.astype(np.int64)
 
 
 def pieces(rows: int) -> Iterator[slice]:

@@ -106,6 +106,7 @@ class Classify(ClassTask, _text.TextTask):
             encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
         else:
             encoded = _gap.encode(self, records, roles, tokenizer, facts, tick)
+            encoded.queries = _text.queries_of(self, records, roles)
         if roles.label is not None:
             encoded.targets = class_numbers(records, roles.label, facts)
         return encoded
