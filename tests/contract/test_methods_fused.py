@@ -109,7 +109,7 @@ def opened(folder: Path, model: Model) -> Any:
 
     tower = model.net.tower
     assert tower is not None
-    base = load_net(tower.sight.found, purpose="image", num_labels=len(model.facts.labels))
+    base = load_net(tower.sight.found, purpose="image", num_labels=model.plan.task.outputs(model.facts))
     with quiet():
         return PeftModel.from_pretrained(base, folder).eval()
 
