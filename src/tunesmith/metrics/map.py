@@ -9,7 +9,7 @@ from tunesmith.metrics._ranking import Ranked, nth, over_queries, per_query
 
 
 class Map(Ranked):
-    """Mean precision at the places of the answers."""
+    """Mean average precision: precision at the place of each answer, averaged over answers and queries."""
 
     name: Literal["map"] = "map"
     prefer: ClassVar[str] = "prefer map when all answers of a query matter, wherever they stand"

@@ -9,7 +9,7 @@ from tunesmith.metrics._ranking import Ranked, nth, over_queries, per_query
 
 
 class MrrAt10(Ranked):
-    """One over the place of the first answer."""
+    """Reciprocal rank: one over the place of the first answer, 0 beyond the first ten."""
 
     name: Literal["mrr_at_10"] = "mrr_at_10"
     prefer: ClassVar[str] = "prefer mrr_at_10 when one good answer is enough"

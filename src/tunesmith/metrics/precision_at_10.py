@@ -9,7 +9,7 @@ from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
 class PrecisionAt10(Ranked):
-    """Share of answers among the first ten."""
+    """Precision at 10: the share of answers among the first ten."""
 
     name: Literal["precision_at_10"] = "precision_at_10"
     prefer: ClassVar[str] = "prefer precision_at_10 when queries have many answers and ten are read"

@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
 class RecallAt1(Ranked):
-    """Share of the answers that stand first."""
+    """Recall at 1: the share of the answers that stand first."""
 
     name: Literal["recall_at_1"] = "recall_at_1"
     prefer: ClassVar[str] = "prefer recall_at_1 when one passage answers a query and only the first is shown"

@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
 class RecallAt10(Ranked):
-    """Share of the answers among the first 10."""
+    """Recall at 10: the share of the answers among the first ten."""
 
     name: Literal["recall_at_10"] = "recall_at_10"
     prefer: ClassVar[str] = "prefer recall_at_10 when people look at a page of results"

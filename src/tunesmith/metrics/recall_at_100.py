@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
 class RecallAt100(Ranked):
-    """Share of the answers among the first 100."""
+    """Recall at 100: the share of the answers among the first hundred."""
 
     name: Literal["recall_at_100"] = "recall_at_100"
     prefer: ClassVar[str] = "prefer recall_at_100 when a re-ranker follows, which can only order what was found"
