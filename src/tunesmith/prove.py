@@ -72,10 +72,7 @@ def prove(run: Run) -> dict[str, Any]:
         "max_error": error, "bits": bool(np.array_equal(logits, golden)), "metric": metric,
         "equality": "bits" if np.array_equal(logits, golden) else "exact", "plain": False, "plain_max_error": None,
     }  # fmt: skip
-    if "pixel_values" in tensors:
-        _same_pixels(run.model, records, model.plan.task.roles().shown[0], tensors["pixel_values"].numpy())
-    if model.plan.tower is not None:
-        _same_sight(run.model, model.plan.task.roles().image or "", records, tensors["seen"].numpy())
+    _same_sight(run.model, model.plan.task.roles().image, records, tensors)
     if ecosystem(model.plan, model.family) == "plain":
         with torch.inference_mode():
             plain = plain_logits(plain_network(run.model, model), model, tensors)
@@ -96,13 +93,14 @@ def _same_pixels(folder: Path, records: Sequence[Record], column: str, golden: n
     require_equal(np.asarray(made), golden, "the saved image processor, opened without Tunesmith,")
 
 
-def _same_sight(folder: Path, column: str, records: Sequence[Record], golden: np.ndarray) -> None:
-    """The same of a second tower's processor, of the rows that have an image."""
+def _same_sight(folder: Path, column: str | None, records: Sequence[Record], tensors: dict[str, Any]) -> None:
+    """The same of whatever reads images here: the network itself, or a second tower, of the rows that have one."""
     from tunesmith.engine.tower import FOLDER
 
-    there = [i for i, record in enumerate(records) if record.cells.get(column)]
-    if there:
-        _same_pixels(folder / FOLDER, [records[i] for i in there], column, golden[there])
+    for name, where in (("pixel_values", folder), ("seen", folder / FOLDER)):
+        there = [i for i, record in enumerate(records) if column is not None and record.cells.get(column)]
+        if name in tensors and there and column is not None:
+            _same_pixels(where, [records[i] for i in there], column, tensors[name].numpy()[there])
 
 
 def _refuse_changed(run: Run, digests: list[str]) -> None:

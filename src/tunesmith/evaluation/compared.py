@@ -71,13 +71,6 @@ def _of(
     sizes = [encoded[s].num_outputs for s in splits]
     if name == "majority":
         made = own.majority(truth, sum(sizes), task.kind, num)
-    elif name == "pixels":
-        small = {s: small_pixels(e) for s, e in encoded.items()}
-        made = own.probe(small["train"], truth, np.concatenate([small[s] for s in splits]), task.kind, num)
-    elif name in ("image", "side"):
-        sides = {s: e.side for s, e in encoded.items() if e.side is not None}
-        states = sides if name == "side" else seen_alone(model, encoded)
-        made = own.probe(states["train"], truth, np.concatenate([states[s] for s in splits]), task.kind, num)
     elif name == "dictionary":
         said = {s: e.words.said() for s, e in encoded.items() if e.words is not None}
         made = own.dictionary(said["train"], truth, [word for s in splits for word in said[s]])
@@ -85,11 +78,20 @@ def _of(
         texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
         made = own.tfidf(texts["train"], truth, [t for s in splits for t in texts[s]], task.kind, num)
     else:
-        states = frozen_states(model, encoded)
+        states = _vectors(name, model, encoded)
         made = own.probe(states["train"], truth, np.concatenate([states[s] for s in splits]), task.kind, num)
     ends = np.cumsum(sizes)[:-1]
     scores = [None] * len(splits) if made.scores is None else np.split(made.scores, ends)
     return dict(zip(splits, zip(np.split(made.predicted, ends), scores, strict=True), strict=True))
+
+
+def _vectors(name: str, model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
+    """What a linear model reads of rows, (N, H) by split, where that is a baseline."""
+    if name == "pixels":
+        return {s: small_pixels(e) for s, e in encoded.items()}
+    if name == "side":
+        return {s: e.side for s, e in encoded.items() if e.side is not None}
+    return seen_alone(model, encoded) if name == "image" else frozen_states(model, encoded)
 
 
 def _of_rankers(
