@@ -16,8 +16,8 @@ from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
-from tunesmith.tasks import TASKS
-from tunesmith.tasks._language import DIALOGUE
+from tunesmith.tasks import TASKS, Task
+from tunesmith.tasks._language import DIALOGUE, told_format
 from tunesmith.tasks._pairs import SECOND
 
 CONVERSATIONS = (DIALOGUE, SECOND)
@@ -32,12 +32,12 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     table = read(path, plan.data.format if plan else None)
     ledger = Ledger()
     records = ledger.add(table)
-    tagged = {"tokens", "tags"} <= set(table.columns)
-    task = plan.task if plan else TASKS.make("tag") if tagged else None
+    task = plan.task if plan else _task_of(table)
     task = task.resolved(table) if task else None
     roles = task.roles() if task else _guessed(table)
     records = task.taken_in(records, ledger) if task else records
-    changed = [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
+    notes = [*table.notes, *told_format(getattr(task, "mapping", None)).values()]
+    notes += [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
     if roles.image:
         from tunesmith.prepare import run_steps
 
@@ -52,8 +52,18 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
     return {
         "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
-        "notes": [*table.notes, *changed], "malformed": len(table.bad), "tokens": tokens, "findings": findings,
+        "notes": notes, "malformed": len(table.bad), "tokens": tokens, "findings": findings,
     }  # fmt: skip
+
+
+def _task_of(table: Table) -> Task | None:
+    """The task that the columns of a file speak of by themselves."""
+    columns = set(table.columns)
+    if {"tokens", "tags"} <= columns:
+        return TASKS.make("tag")
+    if {"chosen", "rejected"} <= columns:
+        return TASKS.make("prefer")
+    return TASKS.make("generate") if columns & {"messages", "conversations"} else None
 
 
 def findings_in(records: Sequence[Record], roles: Roles, task: Any) -> list[dict[str, Any]]:
@@ -90,7 +100,7 @@ def _tokens(
         "over_256": int(lengths.counts[257:].sum()),
     }  # fmt: skip
     findings = []
-    if warning := fits.warning(found.name):
+    if warning := fits.warning(found.name, writes=task is not None and task.talks):
         findings.append({"kind": "base_language", "rows": len(records), "column": roles.texts[0],
                          "severity": "warning", "remedy": warning})  # fmt: skip
     special = special_tokens(records, roles, tokenizer, task)

@@ -39,6 +39,8 @@ from tunesmith.tasks import Encoded, Facts
 from tunesmith.training.checkpoint import State
 
 WATT_PER_CORE = 10.0
+CONVERSATIONAL = ("format", "template")
+"""Facts that are told of every run on conversations, and are nothing to be warned of."""
 """Assumed draw of a busy core; the energy figure is an estimate and says so."""
 
 
@@ -118,6 +120,8 @@ def _tell(work: Work, facts: Facts) -> None:
         if what.startswith("augment"):
             work.warnings.append(note)
             work.progress.say(f"warning: {note}")
+        elif what in CONVERSATIONAL:
+            work.progress.say(note)
         elif work.plan.task.kind == "vectors" or what == "instalment":
             work.prepared.notes.append(f"{what}: {note}")
             work.progress.say(note)
@@ -138,11 +142,26 @@ def encode(
             if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
                 what = "rows with several right answers: the first is learnt, texts are compared with all"
                 prepared.ledger.changed("references", what, several)
-            lost, known = encoded[name].lost, ids(rows)
+            lost, labels, known = encoded[name].lost, encoded[name].lost_labels, ids(rows)
             for i in scratch.where(lost > 0).tolist():
-                prepared.ledger.truncated(int(known[i]), int(lost[i]))
+                prepared.ledger.truncated(int(known[i]), int(lost[i]), 0 if labels is None else int(labels[i]))
+            if labels is not None and labels.any():
+                note = ends_cut(encoded[name])
+                prepared.notes.append(f"{name}: {note}")
+                progress.say(f"warning: {name}: {note}")
             prepared.notes += [f"{name}: {note}" for note in encoded[name].notes]
     return encoded
+
+
+def ends_cut(encoded: Encoded) -> str:
+    """How much of what was to be learnt is beyond the limit, and the limit that would keep it."""
+    each = encoded if encoded.inner is None else encoded.inner
+    assert each.lost_labels is not None and each.lost is not None, "asked of rows that are learnt from"
+    short, lost = each.lost_labels > 0, int(each.lost_labels.sum(dtype=np.int64))
+    return (
+        f"{int(short.sum())} of {len(each)} texts are cut before their end: {lost} tokens that were to be learnt are "
+        f"lost. task.max_tokens={int((each.lengths + each.lost)[short].max())} would keep all"
+    )
 
 
 def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
@@ -152,7 +171,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
     texts = [] if prepared.roles.wordless else [text_of(r, prepared.roles.texts[0]) for r in some]
     fits = fit(tokenizer, texts)
-    if warning := fits.warning(work.plan.base.name):
+    if warning := fits.warning(work.plan.base.name, writes=work.plan.task.talks):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
     tokens = {
@@ -165,7 +184,9 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     if special := special_tokens(prepared.splits["train"], prepared.roles, tokenizer, work.plan.task):
         findings.append(special)
         work.progress.say(f"{special['rows']} rows: {special['remedy']}")
-    write_json(run.file("data.json"), prepared.about() | {"tokens": tokens, "findings": findings})
+    about = prepared.about() | {"tokens": tokens, "findings": findings}
+    about["notes"] = [*(facts.notes[what] for what in CONVERSATIONAL if what in facts.notes), *prepared.notes]
+    write_json(run.file("data.json"), about)
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))
     prepared.ledger.to_parquet(run.file("ledger.parquet"))

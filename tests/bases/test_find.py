@@ -283,6 +283,16 @@ def test_a_tokenizer_without_padding_gets_a_token_that_it_knows(
     assert made.config.pad_token_id == tokenizer.pad_token_id, "the head finds the last token of a row by it"
 
 
+def test_tokens_without_a_row_in_the_word_table_are_refused(tiny_bases: TinyBases, tmp_path: Path) -> None:
+    """A token that was added to the tokenizer alone ended in an IndexError in the middle of a run."""
+    copy = Path(shutil.copytree(tiny_bases["qwen2 language"], tmp_path / "copy"))
+    tokenizer = load_tokenizer(find(str(copy)))
+    tokenizer.add_tokens([f"<new{i}>" for i in range(find(str(copy)).config["vocab_size"])])
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(TunesmithError, match=r"tokens without a row in its word table of .*resize_token_embeddings"):
+        load_tokenizer(find(str(copy)))
+
+
 def limited(base: Path, method: Any = "lora", **task: Any) -> Any:
     found = find(str(base))
     asked = {"task": {"name": "classify", **task}, "base": str(base), "data": "x.csv", "method": method}

@@ -69,3 +69,6 @@ def test_the_english_base_of_the_demo_warns_of_chinese_and_not_of_english() -> N
     assert fit(tokenizer, ENGLISH).warning("minilm") is None
     text = fit(tokenizer, CHINESE + UNSEEN_CHINESE).warning("minilm")
     assert text is not None and "knows little Chinese" in text
+    assert "bert" in text and "Qwen" not in text
+    writer = fit(tokenizer, CHINESE + UNSEEN_CHINESE).warning("minilm", writes=True)
+    assert writer is not None and "bert" not in writer and "Qwen/Qwen2.5-0.5B" in writer, "an encoder cannot write"

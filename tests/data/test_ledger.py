@@ -32,7 +32,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     ledger.mark(records[1].id, "duplicate", of=1)
     ledger.mark(records[2].id, "dropped", "too long")
     ledger.place([records[0]], "train")
-    ledger.truncated(records[0].id, 17)
+    ledger.truncated(records[0].id, 17, 5)
     ledger.changed("clean", "tags", 3)
     ledger.to_parquet(tmp_path / "ledger.parquet")
     rows = pq.read_table(tmp_path / "ledger.parquet").to_pylist()
@@ -43,9 +43,10 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert [(r["of_source"], r["of_row"]) for r in rows] == [(None, None)] * 3 + [("t.csv", 2)] + [(None, None)] * 2
     assert [r["reason"] for r in rows] == ["1 cells: x", "", "", "", "too long", ""]
     assert [r["tokens_lost"] for r in rows] == [0, 0, 17, 0, 0, 0]
+    assert [r["label_tokens_lost"] for r in rows] == [0, 0, 5, 0, 0, 0]
     summary = ledger.summary()
     assert summary["rows"] == 6 and sum(summary["fates"].values()) == 6
-    assert summary["truncated"] == {"rows": 1, "tokens_lost": 17}
+    assert summary["truncated"] == {"rows": 1, "tokens_lost": 17, "label_tokens_lost": 5}
     assert summary["sources"] == {"t.csv": 2, "b.csv": 4}
     assert summary["changes"] == {"clean": {"tags": 3}}
     assert summary["reasons"] == {"1 cells: x": 1, "too long": 1}

@@ -73,6 +73,12 @@ FORGETFUL = (  # cuts the reasoning out of all answers but the last, as reasonin
     "{{ m.content if loop.last else m.content.split('</think>')[-1] }}{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+THINKING = (  # an empty block of reasoning before the last answer, which no question holds, as Qwen3 has it
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' and loop.last %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+UNMARKED = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"  # no word that asks for an answer
 TEMPLATES = {
     "llama3_own": LLAMA3, "qwen": QWEN, "mistral_own": MISTRAL, "mistral_system": MISTRAL_SYSTEM, "gemma_own": GEMMA,
     "marked": MARKED, "marked_macro": MARKED_MACRO,

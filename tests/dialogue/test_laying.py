@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import known_templates as known
@@ -9,11 +10,16 @@ import pytest
 
 import tiny
 from kit import SHARED
+from tunesmith.data import Record
+from tunesmith.data.table import read
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._builtin import BUILTIN
+from tunesmith.dialogue.formats import detect, dialogue_of
 from tunesmith.dialogue.laying import IGNORED, Laid, ask, lay, question, stops
 from tunesmith.dialogue.templates import Template, find_template, render
+from tunesmith.engine.generation import _text, _until
 from tunesmith.errors import TunesmithError
+from tunesmith.tasks._language import end_of
 
 ENDLESS = 10**6
 TALK = Dialogue((
@@ -423,3 +429,60 @@ def test_whatever_is_said_training_sees_what_serving_starts_from(name: str) -> N
             assert len(cut.ids) <= limit
             assert cut.lost == len(laid.ids) - len(cut.ids)
             assert cut.lost_labels == laid.supervised - cut.supervised
+
+
+@pytest.mark.parametrize(("text", "lead"), [(known.THINKING, "<think>\n\n</think>"), (known.UNMARKED, "[assistant]"),
+                                            (known.QWEN, ""), (known.MISTRAL, "")])  # fmt: skip
+def test_what_a_template_writes_before_an_answer_is_learnt_and_taken_off(text: str, lead: str) -> None:
+    tok, template = tokenizer("qwen2"), Template("t", text)
+    end = end_of(template, tok)
+    assert (end.lead, end.text) == (lead, "")
+    laid = lay(ONE, template, tok, learn="last", limit=ENDLESS)
+    assert laid.ids[: len(question(ONE, template, tok, ENDLESS))] == question(ONE, template, tok, ENDLESS)
+    for said in ("b is the answer", "oil, and 水", "<think> is a word"):
+        one = replace(ONE, messages=(*ONE.messages[:-1], Message("assistant", said)))
+        written = [label for label in lay(one, template, tok, learn="last", limit=ENDLESS).labels if label != IGNORED]
+        assert (lead in tok.decode(written)) and _text(tok, _until(written, end), end) == said
+
+
+def test_a_block_that_begins_behind_words_that_nobody_writes_is_refused() -> None:
+    text = known.TEMPLATES["marked"].replace("{% if add_generation_prompt %}", "{% if false %}")
+    assert text != known.TEMPLATES["marked"]
+    with pytest.raises(TunesmithError, match="writes '<|im_start|>assistant' before the generation block"):
+        lay(ONE, Template("t", text), tokenizer("qwen2"), learn="answers", limit=ENDLESS)
+
+
+def test_a_template_that_writes_an_eos_which_the_tokenizer_lacks_says_so() -> None:
+    bare = tiny.make_tokenizer("qwen2")
+    bare.eos_token = None
+    with pytest.raises(TunesmithError, match="writes the tokenizer's eos_token, and this tokenizer has none. Name one"):
+        lay(ONE, find_template("plain", bare), bare, learn="last", limit=ENDLESS)
+
+
+@pytest.mark.parametrize("file", ["alpaca_en_demo", "alpaca_zh_demo", "identity", "glaive_toolcall_zh_demo"])
+def test_masks_of_the_demo_rows_are_what_transformers_writes_behind_each_question(real_data: Path, file: str) -> None:
+    """Token by token: an answer is what the library's rendering adds to its own prompt for that turn."""
+    tok = tokenizer("qwen2")
+    template = find_template("chatml", tok, control=True)
+    table = read(real_data / "llamafactory_demo" / f"{file}.json")
+    columns = detect(table.columns, [cells for _, cells in table.rows[:200]], file)
+    for number, (line, cells) in list(enumerate(table.rows))[::7]:
+        said = dialogue_of(Record(number, file, number + 1, line, cells), columns)
+        told = [
+            {"role": m.role, "content": m.content}
+            | ({"tool_calls": [{"type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                               for c in m.calls]} if m.calls else {})
+            for m in said.messages
+        ]  # fmt: skip
+
+        def written(count: int, *, ask: bool, told: Any = told, said: Dialogue = said) -> str:
+            return str(tok.apply_chat_template(told[:count], tools=list(said.tools) or None, tokenize=False,
+                                               chat_template=template.text, add_generation_prompt=ask))  # fmt: skip
+
+        spans = [(len(written(i, ask=True)), len(written(i + 1, ask=False)))
+                 for i, m in enumerate(said.messages) if m.role == "assistant"]  # fmt: skip
+        theirs = tok(written(len(told), ask=False), add_special_tokens=False, return_offsets_mapping=True)
+        mask = [any(a < end and b > start for start, end in spans) for a, b in theirs["offset_mapping"]]
+        laid = lay(said, template, tok, learn="answers", limit=ENDLESS)
+        assert laid.ids == theirs["input_ids"]
+        assert [label != IGNORED for label in laid.labels] == mask and any(mask) and not all(mask)

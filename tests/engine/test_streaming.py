@@ -13,7 +13,7 @@ def heard(ids: list[int], end: End) -> tuple[list[str], str]:
     """(pieces, the finished text) of a decoder that glues words and turns 5, 6 into one character."""
 
     def finished(tokens: list[int]) -> str:
-        text = "".join(WORDS[t] for t in tokens).replace("\ufffd泵", "泵")
+        text = "".join(WORDS[t] for t in tokens).replace("\ufffd泵", "泵").strip().removeprefix(end.lead)
         return (text.split(end.text, maxsplit=1)[0] if end.text else text).strip()
 
     pieces: list[str] = []
@@ -34,6 +34,9 @@ def heard(ids: list[int], end: End) -> tuple[list[str], str]:
         ([4, 2, 3, 4], End(text="</s>"), ["b", "a"]),  # nor the beginning of the mark that ends it
         ([4, 2, 4], End(text="</s>"), ["b", "a", "</b"]),
         ([4, 7], End(), ["b"]),
+        ([2, 3, 4], End(lead="a</s>"), ["b"]),  # what stands before an answer is no part of it
+        ([2, 4, 4], End(lead="a</s>"), ["a</b", "b"]),
+        ([2], End(lead="a</s>"), ["a</"]),
         ([4, 8], End(tokens=(8,)), ["b"]),
         ([4, 5], End(), ["b", "\ufffd"]),  # what stays half at the end is told at the end
         ([], End(), []),

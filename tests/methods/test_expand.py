@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import journey
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -12,10 +13,17 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import talkers
 import tiny
 from tunesmith.bases.family import family_of
+from tunesmith.bases.find import find
+from tunesmith.bases.load import load_tokenizer
+from tunesmith.data.ragged import Ragged
+from tunesmith.engine.language import PackedLanguage
 from tunesmith.errors import TunesmithError
 from tunesmith.listing import count_method
 from tunesmith.methods import METHODS
 from tunesmith.methods.expand import Expand, new_places
+from tunesmith.model import build, family_for
+from tunesmith.plan_text import make_plan
+from tunesmith.tasks import Encoded, Facts
 
 LANGUAGE = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
 
@@ -97,6 +105,20 @@ def test_learnt_and_counts_are_those_of_the_new_blocks() -> None:
     found = count_method(made, tiny.fresh("llama").config, 3)
     assert found["trained"] == found["added"] == 2 * block
     assert found["stored"] == found["base"] + found["head"] + 2 * block
+
+
+def test_rows_run_packed_through_new_blocks(tmp_path: Path) -> None:
+    """Copies of blocks had configurations of their own, so that rows saw each other there: found by the self-check."""
+    base = find(str(talkers.base(tmp_path / "base")))
+    plan = make_plan({"task": "generate", "base": base.name, "data": "unused.jsonl", "method": "expand"})
+    tokenizer = load_tokenizer(base)
+    facts = plan.task.meet(Facts(), tokenizer, family_for(plan, base))
+    model = build(plan, facts, base, tokenizer)
+    ids = Ragged.of([[5, 6, 7, 8, 9], [9, 8, 7], [6, 9, 5, 7]])
+    zeros = np.zeros(3, np.int32)
+    rows = Encoded(ids, None, zeros, None, None, np.ones(3, np.float32), labels=ids)
+    model.shortcuts.prove(rows, learning=True)
+    assert not model.shortcuts.refused and isinstance(model.shortcuts.way, PackedLanguage)
 
 
 def test_a_whole_job_is_proven_by_plain_transformers(tmp_path: Path) -> None:

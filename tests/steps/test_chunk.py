@@ -141,7 +141,10 @@ def test_a_whole_job_proves_itself_and_judges_files_in_pieces(
     reply = jobs.run_job(asked)
     assert reply["proof"]["equality"] in ("bits", "exact")
     ledger = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["ledger"]
-    assert ledger["truncated"] == {"rows": 0, "tokens_lost": 0} and ledger["changes"]["chunk"]["documents cut"] > 5
+    assert (
+        ledger["truncated"] == {"rows": 0, "tokens_lost": 0, "label_tokens_lost": 0}
+        and ledger["changes"]["chunk"]["documents cut"] > 5
+    )
     found = evaluate(tmp_path / "run", data, progress=Progress(silent=True))
     assert found["rows"] > 20
 

@@ -16,6 +16,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.model import facts_for, load
 from tunesmith.plan_text import make_plan
 from tunesmith.prepare import prepare
+from tunesmith.progress import Progress
 from tunesmith.run import Run
 
 ROWS = [
@@ -220,3 +221,60 @@ def test_plain_texts_are_compared_by_what_they_say(tmp_path: Path) -> None:
     prepared = prepare(make_plan({"task": "generate", "base": "unused", "data": str(file)}))
     assert {name: len(rows) for name, rows in prepared.splits.items()} == {"train": 24, "validation": 3, "test": 3}
     assert prepared.ledger.summary()["fates"]["duplicate"] == 1
+
+
+def test_format_and_template_are_told(
+    tiny_bases: TinyBases, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(Progress, "say", lambda self, text: heard.append(text))
+    asked = tree(tiny_bases["llama language"], data, template="auto") | {"run": str(tmp_path / "run")}
+    plan = asked | {"train": asked["train"] | {"epochs": 1}}
+    jobs.run_job(plan)
+    known = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["notes"]
+    for said in ("read as alpaca: question in 'instruction', answer in 'output'", "has no chat template"):
+        assert any(said in line for line in heard) and any(said in note for note in known)
+    warned = json.loads((tmp_path / "run/warnings.json").read_text(encoding="utf-8"))
+    assert not any("read as" in text for text in warned), "nothing to be warned of"
+
+
+def test_rows_whose_answers_all_weigh_nothing_are_told_by_their_number(tiny_bases: TinyBases, data: Path) -> None:
+    talk = [[{"role": "user", "content": f"ask {i}"}, {"role": "assistant", "content": "a", "weight": int(i != 3)}]
+            for i in range(12)]  # fmt: skip
+    data.write_text(json.dumps([{"messages": each} for each in talk]), encoding="utf-8")
+    prepared = prepare(make_plan(tree(tiny_bases["llama language"], data, template="chatml")))
+    rows = [r for split in prepared.splits.values() for r in split]
+    with pytest.raises(TunesmithError, match=r"1 of 12 rows .*rows.json:1: row 4\). Every answer in them .* weight 0"):
+        encode_rows(prepared, rows)
+
+
+def test_answers_that_are_cut_are_counted_in_the_ledger_and_warned_of(
+    tiny_bases: TinyBases, data: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    long = [{"instruction": f"ask {i}", "output": "pump " * (60 if i % 3 else 2)} for i in range(30)]
+    data.write_text(json.dumps(long), encoding="utf-8")
+    asked = tree(tiny_bases["llama language"], data, max_tokens=32)
+    jobs.run_job(asked | {"train": asked["train"] | {"epochs": 1}, "run": str(tmp_path / "run")})
+    ledger = pq.read_table(tmp_path / "run/ledger.parquet").to_pylist()
+    assert [r["row"] for r in ledger if r["label_tokens_lost"]] == [i + 1 for i in range(30) if i % 3]
+    assert all(r["label_tokens_lost"] <= r["tokens_lost"] for r in ledger)
+    total = sum(r["label_tokens_lost"] for r in ledger)
+    about = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["ledger"]["truncated"]
+    assert about["label_tokens_lost"] == total > 20 * 20
+    warned = " ".join(json.loads((tmp_path / "run/warnings.json").read_text(encoding="utf-8")))
+    assert "texts are cut before their end" in warned and "task.max_tokens=" in warned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "repeated"), [("alpaca_en_demo", 14), ("alpaca_zh_demo", 8)])
+def test_the_demo_files_run_from_file_to_proof(
+    name: str, repeated: int, tiny_bases: TinyBases, real_data: Path, tmp_path: Path
+) -> None:
+    file = real_data / "llamafactory_demo" / f"{name}.json"
+    asked = tree(tiny_bases["llama language"], file, template="chatml") | {"run": str(tmp_path / "run")}
+    reply = jobs.run_job(asked | {"train": asked["train"] | {"max_steps": 2}})
+    assert reply["proof"]["plain"] and reply["status"] == "done"
+    about = json.loads((tmp_path / "run/data.json").read_text(encoding="utf-8"))["ledger"]
+    assert about["fates"]["duplicate"] == repeated and sum(about["fates"].values()) == about["rows"]

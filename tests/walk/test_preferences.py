@@ -51,6 +51,16 @@ def test_dpo_moves_the_margin_of_held_out_pairs(stories: Path, tmp_path: Path) -
     check_asked(tmp_path, data)
 
 
+def test_a_reward_model_of_real_weights_tells_held_out_answers_apart(stories: Path, tmp_path: Path) -> None:
+    data = preferring.write_rows(tmp_path / "pairs.jsonl", preferring.pairs(110))
+    asked = preferring.tree(stories, data, tmp_path / "run", train={"epochs": 2})
+    reply = run_job(asked | {"task": {"name": "reward", "template": "plain", "max_tokens": 64}})
+    found, longer = reply["metrics"]["test"], reply["baselines"]["longer"]["test"]
+    assert found["reward_accuracy"]["low"] > 0.5 and found["reward_margin"]["low"] > 0
+    assert found["reward_accuracy"]["value"] > longer["reward_accuracy"]["value"], "more than length was learnt"
+    assert reply["proof"]["plain"] and reply["proof"]["plain_max_error"] <= 1e-5
+
+
 def check_predictions(run: Path, reply: dict[str, Any]) -> None:
     """Every number of the metrics can be made again from the file."""
     import pyarrow.parquet as pq

@@ -9,6 +9,7 @@ _RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+|[^\W\d_\u3400-\u9fff\uf900-\uf
 _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 MANY_UNKNOWN, MANY_PIECES = 0.05, 3.0
 SAMPLE = 2000
+_READS = "FacebookAI/xlm-roberta-base"
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,20 @@ class Fit:
     chinese_share: float
     """Share of words that are Chinese characters."""
 
-    def warning(self, base: str) -> str | None:
-        """What is wrong and which kind of base to choose; None where the base fits."""
+    def warning(self, base: str, *, writes: bool = False) -> str | None:
+        """What is wrong and which kind of base to choose, one that `writes` or one that reads; None where it fits."""
         if self.unknown_share < MANY_UNKNOWN and self.pieces_per_word < MANY_PIECES:
             return None
         what = f"{self.unknown_share:.0%} of the tokens are unknown to it, {self.pieces_per_word:.1f} pieces per word"
         if self.chinese_share > 0.3:
-            kind = (
-                "a Chinese or multilingual one, such as google-bert/bert-base-chinese, "
-                "FacebookAI/xlm-roberta-base or sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
-            )
+            kind = "a Chinese or multilingual one, such as " + (
+                "Qwen/Qwen2.5-0.5B" if writes else f"google-bert/bert-base-chinese, {_READS} or "
+                "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+            )  # fmt: skip
             return f"the base {base} knows little Chinese: {what}. Choose {kind}"
         return (
             f"the base {base} does not fit the language or notation of this text: {what}. Choose a base made for "
-            "that language or field, or a multilingual one such as FacebookAI/xlm-roberta-base"
+            f"that language or field, or a multilingual one such as {'Qwen/Qwen2.5-0.5B' if writes else _READS}"
         )
 
 

@@ -63,7 +63,20 @@ def load_tokenizer(found: Found) -> Any:
     if tokenizer.pad_token is None:
         raise TunesmithError(f"base: the tokenizer of {found.name} has neither padding, unknown nor end token")
     tokenizer.padding_side = "right"
+    _refuse_strange_tokens(found, tokenizer)
     return tokenizer
+
+
+def _refuse_strange_tokens(found: Found, tokenizer: Any) -> None:
+    """Tokens that were added to a tokenizer without rows for them in the word table (an adapter's folder has none)."""
+    rows = found.config.get("vocab_size") if (found.folder / "config.json").is_file() else None
+    beyond = [] if rows is None else sorted(t for t, number in tokenizer.get_vocab().items() if number >= rows)
+    if beyond:
+        raise TunesmithError(
+            f"base: the tokenizer of {found.name} has {len(beyond)} tokens without a row in its word table of {rows}: "
+            f"{', '.join(beyond[:3])}. Enlarge the network (transformers: net.resize_token_embeddings(len(tokenizer)), "
+            "then net.save_pretrained), or take these tokens out of tokenizer.json and tokenizer_config.json"
+        )
 
 
 def load_net(

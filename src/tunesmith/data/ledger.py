@@ -23,12 +23,12 @@ _FATES: tuple[Fate, ...] = ("kept", "duplicate", "dropped", "malformed")
 _SPLITS: tuple[Split, ...] = ("", "train", "validation", "test")
 _FIELDS = {
     "source": "i4", "row": "i8", "line": "i8", "fate": "i1", "split": "i1", "of": "i8", "reason": "i4", "lost": "i4",
-    "pieces": "i4",
+    "labels_lost": "i4", "pieces": "i4",
 }  # fmt: skip
 
 
 class Ledger:
-    """One entry for each input row, in arrays (42 bytes a row, in files when many); a record's `id` is its entry.
+    """One entry for each input row, in arrays (46 bytes a row, in files when many); a record's `id` is its entry.
 
     A row is kept until it is marked; a row that has left cannot be marked again.
     """
@@ -92,10 +92,11 @@ class Ledger:
             assert not len(twice), f"row {twice[0]} is in a split already"
             self._column["split"][some] = _SPLITS.index(split)
 
-    def truncated(self, id: int, tokens_lost: int) -> None:
-        """A row whose text is cut to fit; the count of tokens that the model does not see."""
+    def truncated(self, id: int, tokens_lost: int, labels_lost: int = 0) -> None:
+        """A row whose text is cut to fit; the count of tokens that the model does not see, and of those among them that
+        it was to learn."""
         assert tokens_lost > 0, "a truncated row loses tokens"
-        self._column["lost"][id] = tokens_lost
+        self._column["lost"][id], self._column["labels_lost"][id] = tokens_lost, labels_lost
 
     def cut(self, id: int, pieces: int) -> None:
         """A row that became several, which stand in its split in their order."""
@@ -132,17 +133,18 @@ class Ledger:
         """The ledger in short, for data.json."""
         names = list(self._reasons)
         reasons: Counter[int] = Counter()
-        rows_cut = tokens_lost = 0
+        rows_cut = tokens_lost = labels_lost = 0
         for part in scratch.blocks(len(self)):
             reasons.update(self._column["reason"][part][self._column["fate"][part] != 0].tolist())
             rows_cut += int(np.count_nonzero(self._column["lost"][part]))
             tokens_lost += int(self._column["lost"][part].sum(dtype=np.int64))
+            labels_lost += int(self._column["labels_lost"][part].sum(dtype=np.int64))
         return {
             "rows": len(self),
             "fates": self.counts(),
             "sources": dict(zip(self._sources, self._by_source(), strict=True)),
             "reasons": {names[r]: n for r, n in reasons.most_common(50) if names[r]},
-            "truncated": {"rows": rows_cut, "tokens_lost": tokens_lost},
+            "truncated": {"rows": rows_cut, "tokens_lost": tokens_lost, "label_tokens_lost": labels_lost},
             "changes": {step: dict(what) for step, what in self.changes.items()},
         }
 
@@ -161,8 +163,8 @@ class Ledger:
                 writer.write_table(self._arrow(part))
 
     def _arrow(self, part: slice = slice(None)) -> "pa.Table":
-        """source, row, line, fate, split, of_source, of_row, reason, tokens_lost, pieces; of_* are null but for
-        duplicates, and pieces is 0 where a row was not cut."""
+        """source, row, line, fate, split, of_source, of_row, reason, tokens_lost, label_tokens_lost, pieces; of_* are
+        null but for duplicates, and pieces is 0 where a row was not cut."""
         import pyarrow as pa
 
         def words(numbers: Any, names: Iterable[str]) -> Any:
@@ -180,6 +182,7 @@ class Ledger:
             "of_row": pa.array(np.ma.masked_array(self._column["row"][of], none), pa.int64()),
             "reason": words(column["reason"], self._reasons),
             "tokens_lost": pa.array(column["lost"].astype(np.int64)),
+            "label_tokens_lost": pa.array(column["labels_lost"].astype(np.int64)),
             "pieces": pa.array(column["pieces"]),
         }
         return pa.table(columns)

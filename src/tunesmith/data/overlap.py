@@ -146,7 +146,7 @@ def _spelling(label: str) -> str:
 def rows_shown(records: Sequence[Record], most: int = 5, count: int | None = None) -> str:
     """Places of rows for a message: file:line, at most five, of `count` rows."""
     count = len(records) if count is None else count
-    places = [f"{r.source}:{r.line}" if r.line else f"{r.source} row {r.row}" for r in records[:most]]
+    places = [r.place for r in records[:most]]
     return ", ".join(places) + (f" and {count - most} more" if count > most else "")
 
 

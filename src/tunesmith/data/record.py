@@ -23,6 +23,12 @@ class Record:
     weight: float = 1.0
     """Weight of this row in the loss (`balance: {how: weights}`); 1 unless a step sets it."""
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for errors: file and line; its number where there are no lines, or several rows on one."""
+        line = f":{self.line}" if self.line else ""
+        return self.source + line + f": row {self.row}" * (self.row > self.line)
+
 
 @dataclass(frozen=True, slots=True)
 class Roles:

@@ -132,6 +132,6 @@ def _as_label(record: Record, column: str, value: Cell) -> str:
 
 
 def _wrong(record: Record, column: str, what: str, value: Cell, remedy: str) -> TunesmithError:
-    place = f"{record.source}:{record.line}" if record.line else f"{record.source}: row {record.row}"
+    place = record.place
     shown = value if isinstance(value, str) else f"{value!r}"[:200]
     return TunesmithError(f"{place}: column '{excerpt(column)}': {what}: '{excerpt(shown)}'. {remedy}")

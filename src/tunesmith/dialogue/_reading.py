@@ -77,8 +77,7 @@ class _Row:
 
     def __init__(self, record: Record, columns: Columns) -> None:
         self.record, self.columns = record, columns
-        line = f":{record.line}" if record.line else f": row {record.row}"
-        self.place = record.source + line
+        self.place = record.place
 
     def refuse(self, what: str, remedy: str) -> NoReturn:
         raise TunesmithError(f"{self.place}: {what}. {remedy}")

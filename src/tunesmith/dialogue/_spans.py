@@ -44,7 +44,15 @@ def found(write: Writer, template: Template, dialogue: Dialogue, learn: Learn) -
     last = len(dialogue.messages) - 1
     border = len(_beginning(write, dialogue, last, text, ask=True))
     if _GENERATION.search(template.text):
-        return Found(text, [a for a in _marked(write, dialogue, text) if learn != "last" or a[2] == last], border)
+        marked = _marked(write, dialogue, text)
+        first = min((start for start, _, index in marked if index == last), default=border)
+        if unlearnt := text[border:first].strip():
+            raise TunesmithError(
+                f"template '{template.name}': it writes '{unlearnt[:40]}' before the generation block of an answer, "
+                "which a model would have to write and never learns. Move the block before it, or write it under "
+                "{% if add_generation_prompt %}, too"
+            )
+        return Found(text, [a for a in marked if learn != "last" or a[2] == last], border)
     answers = [(border, len(text), last)]
     for index, message in enumerate(dialogue.messages[:-1] if learn == "answers" else ()):
         if message.role == "assistant":

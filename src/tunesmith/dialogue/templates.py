@@ -5,6 +5,7 @@ is more than one question. A name: one of ours (`_builtin.py`). A file that ends
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,6 +17,7 @@ from tunesmith.dialogue._builtin import BUILTIN
 from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError, unknown
 
+_LACKS = re.compile(r"'(\w+_token)' is undefined")
 _DAY_LETTERS = frozenset("%aAbBdjmpUwWyYFeBHMSIfzZcxX ,.:/-")
 
 
@@ -157,6 +159,12 @@ class Writer:
         except SecurityError as error:
             raise TunesmithError(f"{place}: stopped: {_said(error)}. Name another template") from error
         except TemplateError as error:
+            if lacks := _LACKS.search(str(error)):
+                raise TunesmithError(
+                    f"{place}: it writes the tokenizer's {lacks[1]}, and this tokenizer has none. Name one in the "
+                    f'base\'s tokenizer_config.json ("{lacks[1]}": …), or take a template that ends its turns with a '
+                    "token of the base"
+                ) from error
             raise TunesmithError(
                 f"{place}: it refuses this conversation: {_said(error)}. Change the rows (a system text may "
                 "have no place, or roles must take turns), or name another template (chatml takes every role)"

@@ -147,6 +147,8 @@ def _until(ids: Sequence[int], end: End) -> list[int]:
 
 
 def _text(tokenizer: Any, ids: Sequence[int], end: End) -> str:
-    """As people read it: no special tokens, nothing from the template's end mark on, no space around."""
+    """As people read it: no special tokens, neither the template's lead nor anything from its end mark on, no space
+    around."""
     text = str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    text = text.strip().removeprefix(end.lead)
     return (text.split(end.text, maxsplit=1)[0] if end.text else text).strip()

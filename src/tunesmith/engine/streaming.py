@@ -1,7 +1,7 @@
 """Text while it is written: tokens in, pieces of text out that add up to exactly the finished answer.
 
 A piece is told once nothing that follows can change it: no half of a character, no blank that may be the last one, and
-nothing that may be the beginning of the mark that ends an answer.
+nothing that may be the beginning of what stands before an answer, or of the mark that ends it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,8 @@ class Stream:
 
     def __init__(self, finished: Callable[[list[int]], str], end: End, say: Callable[[str], object]) -> None:
         """`finished`: the answer that some new tokens are; `say` is told each piece."""
-        self.finished, self.end_text, self.stops, self.say = finished, end.text, set(end.tokens), say
+        self.finished, self.mark, self.lead = finished, end.text, end.lead
+        self.stops, self.say = set(end.tokens), say
         self.ids = list[int]()
         self.told, self.begun = "", False
 
@@ -30,7 +31,7 @@ class Stream:
         for token in value.reshape(-1).tolist():
             if token not in self.stops:
                 self.ids.append(token)
-        self._tell(settled(self.finished(self.ids), self.end_text))
+        self._tell(settled(self.finished(self.ids), self.mark, self.lead))
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -42,9 +43,11 @@ class Stream:
             self.told = text
 
 
-def settled(text: str, mark: str) -> str:
+def settled(text: str, mark: str, lead: str = "") -> str:
     """The beginning of an answer that cannot change any more, whatever follows."""
     text = text.rstrip(HALF)
+    if lead.startswith(text):
+        return ""
     for size in range(min(len(mark) - 1, len(text)), 0, -1):
         if text.endswith(mark[:size]):
             text = text[:-size]

@@ -93,8 +93,10 @@ def _writers(block: "nn.Module", family: "Family") -> "list[nn.Parameter]":
 
 
 def _silent(block: "nn.Module", family: "Family") -> "nn.Module":
-    """A copy of a block that adds nothing to what passes through it."""
-    made = copy.deepcopy(block)
+    """A copy of a block that adds nothing to what passes through it. The configuration stays one object: by it blocks
+    know which attention they run with."""
+    shared = {id(module.config): module.config for module in block.modules() if hasattr(module, "config")}
+    made = copy.deepcopy(block, shared)
     for weight in _writers(made, family):
         weight.detach().zero_()
     return made

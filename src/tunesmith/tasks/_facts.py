@@ -25,7 +25,7 @@ class SideFacts(BaseModel):
 
 
 class End(BaseModel):
-    """How an answer ends."""
+    """How an answer ends, and what the template puts before its words."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +33,9 @@ class End(BaseModel):
     """Any of these."""
     text: str = ""
     """What the template writes behind an answer, where that is no token of its own."""
+    lead: str = ""
+    """What the model is taught to write before the words of an answer (the empty <think> block of some templates):
+    taken off what it writes."""
 
 
 class Facts(BaseModel):

@@ -48,6 +48,7 @@ REFERENCES = "tunesmith:references"
 """Added where a row has several right answers: all but the first."""
 UNREAD = -100
 _SHOWN = 3
+_NO_ANSWER = "Every answer in them is empty or has the weight 0: give one a weight, or leave the rows out"
 
 
 # pydantic's BaseModel has a deprecated method `schema`, which warns when a field takes its name.
@@ -175,7 +176,7 @@ class LanguageTask(Task):
         dialogue = dialogue_in(record)
         if not dialogue.plain or self.mapping is None:
             raise TunesmithError(
-                f"steps.chunk: {record.source}:{record.line} is a conversation, and chunk cuts plain texts "
+                f"steps.chunk: {record.place} is a conversation, and chunk cuts plain texts "
                 "(task.format: text). Take it out of steps; task.max_tokens says how long conversations may be"
             )
         template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
@@ -194,7 +195,7 @@ class LanguageTask(Task):
         return made, before, after
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
-        return Facts()
+        return Facts(notes=told_format(self.mapping))
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
@@ -205,8 +206,8 @@ class LanguageTask(Task):
                     "task.learn: all would learn the question, too, which an encoder-decoder reads and never predicts. "
                     "Set task.learn: last, or leave it out"
                 )
-            return facts.model_copy(update={"template": template, "end": End(tokens=(int(tokenizer.eos_token_id),))})
-        return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})
+            return met(facts, template, End(tokens=(int(tokenizer.eos_token_id),)))
+        return met(facts, template, end_of(template, tokenizer))
 
     def outputs(self, facts: Facts) -> int:
         return len(READING)
@@ -325,8 +326,7 @@ def at(record: Record) -> Iterator[None]:
     try:
         yield
     except TunesmithError as error:
-        place = f"{record.source}:{record.line}" if record.line else f"{record.source} row {record.row}"
-        raise TunesmithError(f"{place}: {error}") from error
+        raise TunesmithError(f"{record.place}: {error}") from error
 
 
 def refuse_unlearnable(encoded: Encoded, records: Sequence[Record], limit: int) -> None:
@@ -336,22 +336,42 @@ def refuse_unlearnable(encoded: Encoded, records: Sequence[Record], limit: int) 
     if not empty:
         return
     need = int((encoded.lengths + encoded.lost)[empty].max())
-    places = ", ".join(f"{records[i].source}:{records[i].line}" for i in empty[:_SHOWN])
+    places = ", ".join(records[i].place for i in empty[:_SHOWN])
     more = " …" if len(empty) > _SHOWN else ""
-    cure = f"task.max_tokens={need} would keep all" if need > limit else "Give them an answer, or leave them out"
+    cure = f"task.max_tokens={need} would keep all" if need > limit else _NO_ANSWER
     raise TunesmithError(
         f"task: {len(empty)} of {len(records)} rows keep no token to learn from with max_tokens: {limit} "
         f"({places}{more}). {cure}"
     )
 
 
+def told_format(mapping: Columns | None) -> dict[str, str]:
+    """How the file is read, as a note of facts."""
+    return {} if mapping is None else {"format": mapping.told()}
+
+
+def met(facts: Facts, template: Template, end: End) -> Facts:
+    """Facts with the template that rows are written with, and why it is this one."""
+    note = f"template '{template.name}': {template.told}"
+    note += f"; it begins answers with '{end.lead}', which is learnt and taken off what is written" * bool(end.lead)
+    return facts.model_copy(update={"template": template, "end": end, "notes": facts.notes | {"template": note}})
+
+
 def end_of(template: Template, tokenizer: Any) -> End:
-    """What ends an answer in that template: seen from one that is laid out as training does."""
-    sample = Dialogue((Message("user", "a"), Message("assistant", "b")))
-    laid = lay(sample, template, tokenizer, learn="last", limit=10**6)
-    learnt = [token for token in laid.labels if token != UNREAD]
-    tail = str(tokenizer.decode(learnt, skip_special_tokens=True)).strip().removeprefix("b").strip()
-    return End(tokens=tuple(stops(template, tokenizer)), text=tail)
+    """What ends an answer in that template, and what it puts before one: what two that are laid out as training does
+    have in common."""
+    texts = []
+    for answer in ("b", "c"):
+        sample = Dialogue((Message("user", "a"), Message("assistant", answer)))
+        learnt = [t for t in lay(sample, template, tokenizer, learn="last", limit=10**6).labels if t != UNREAD]
+        texts.append(str(tokenizer.decode(learnt, skip_special_tokens=True, clean_up_tokenization_spaces=False)))
+    lead, tail = _common(*texts), _common(*(text[::-1] for text in texts))[::-1]
+    return End(tokens=tuple(stops(template, tokenizer)), text=tail.strip(), lead=lead.strip())
+
+
+def _common(one: str, other: str) -> str:
+    """What both begin with."""
+    return one[: next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))]
 
 
 def learnt_bytes(dialogue: Dialogue, learn: str) -> int:

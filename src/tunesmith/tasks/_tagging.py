@@ -110,7 +110,7 @@ class Reader:
 
     def row(self, record: Record, tokens: str | None, text: str | None, label: str | None) -> dict[str, Any]:
         """The columns of a row; tags only where `label` names their column."""
-        place = f"{record.source}:{record.line or f'row {record.row}'}"
+        place = record.place
         if tokens is not None and tokens in record.cells:
             given = record.cells[tokens]
             if not isinstance(given, list) or not all(isinstance(t, str) and t.strip() for t in given):

@@ -32,7 +32,7 @@ from tunesmith.dialogue.formats import Columns, detect
 from tunesmith.dialogue.templates import find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Rows, Task, Tick, _pairs, _preferences, no_tick
-from tunesmith.tasks._language import ANSWER, PROMPT, end_of, refuse_unlearnable
+from tunesmith.tasks._language import ANSWER, PROMPT, end_of, met, refuse_unlearnable, told_format
 from tunesmith.tasks._preferences import PER_TOKEN, WITH_REFERENCE, Loss, Two
 
 if TYPE_CHECKING:
@@ -141,12 +141,12 @@ class Prefer(Task):
         return stored.records(_pairs.opinions_taken(records, self.mapping, labelled=labelled))
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
-        return Facts()
+        return Facts(notes=told_format(self.mapping))
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that rows are written with, in training and ever after."""
         template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
-        return facts.model_copy(update={"template": template, "end": end_of(template, tokenizer)})
+        return met(facts, template, end_of(template, tokenizer))
 
     def outputs(self, facts: Facts) -> int:
         return len(READ)

@@ -33,7 +33,7 @@ from tunesmith.dialogue.pairs import lay_pair
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, Tick, _pairs, _text, no_tick
-from tunesmith.tasks._language import ANSWER, PROMPT, at, cells_of, dialogue_in
+from tunesmith.tasks._language import ANSWER, PROMPT, at, cells_of, dialogue_in, met, told_format
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,14 +110,14 @@ class Reward(LogitsTask):
         return stored.records(replace(r, cells=r.cells | cells_of(dialogue_of(r, alone))) for r in records)
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
-        return Facts()
+        return Facts(notes=told_format(self.mapping))
 
     def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
         """With the template that a decoder reads rows in."""
         if not family.decoder:
             return facts
         template = find_template(self.template, tokenizer, control=self.special_tokens == "control")
-        return facts.model_copy(update={"template": template})
+        return met(facts, template, facts.end)
 
     def outputs(self, facts: Facts) -> int:
         return 1
