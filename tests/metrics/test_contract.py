@@ -75,6 +75,7 @@ def test_perfect_answers_get_the_best_value() -> None:
     }  # fmt: skip
     first, second = (Own(np.array([i, i + 1]), Answers("classes", truth[:2], truth[:2]), "accuracy") for i in (0, 2))
     kinds["several"] = Answers("several", np.zeros((4, 4)), np.zeros((4, 2)), parts={"a": first, "b": second})
+    asked = {kind: replace(kinds[kind], queries=np.arange(4) // 2) for kind in ("classes", "numbers")}
     alike = Answers("vectors", kinds["vectors"].truth, kinds["vectors"].truth[:, 0])
     kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)
     shaped = replace(Answers.of_texts([(data,)] * 4, [data] * 4), beside=Beside({"required": ["a", "c"]}))
@@ -83,6 +84,7 @@ def test_perfect_answers_get_the_best_value() -> None:
         for kind in metric.kinds:
             answers = shaped if "json" in name or "schema" in name else kinds[kind]
             answers = alike if kind == "vectors" and name in ("spearman", "pearson") else answers
+            answers = asked[kind] if "vectors" in metric.kinds and kind in asked else answers
             value = metric.measure(answers, np.ones((1, 4)))[0]
             assert value == pytest.approx(best.get(name, 1.0 if metric.better == "higher" else 0.0), abs=1e-9), name
 

@@ -48,13 +48,25 @@ class Roles:
     """Further columns that the model reads."""
     file: str | None = None
     """Column with the path of a file that is opened: an image, a sound. What stands for its content, as a text does, is
-    then the digest of its pixels or samples: `texts` is that column."""
+    then the digest of its pixels or samples; where a file is all that is read, `texts` is that column."""
+    fileless: bool = False
+    """Whether a row may lack its file."""
 
     task: str | None = None
     """Column that says which of several tasks a row is for. One text may be a row of each of them: a repetition is one
     within a task; but no text may stand on two sides of a split, whatever it is asked there."""
 
     @property
+    def wordless(self) -> bool:
+        """Whether a file is all that is read of a row."""
+        return DIGEST in self.texts
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Columns that make an input beside its texts."""
+        return self.side if self.file is None or self.wordless else (*self.side, DIGEST)
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""
-        return self.texts if self.file is None else (self.file,)
+        return (self.file,) if self.file is not None and self.wordless else self.texts
