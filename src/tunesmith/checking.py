@@ -43,7 +43,7 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
 
         assert plan is not None, "files are a matter of the plan"
         records = run_steps(plan, "every_row", records, roles, ledger)
-        found = None  # what reads a file has no words to miss
+        found = None if roles.wordless else found  # what reads a file has no words to miss
     findings = findings_in(records, roles, task)
     tokens = None
     if found is not None:
@@ -113,7 +113,7 @@ def special_tokens(records: Sequence[Record], roles: Roles, tokenizer: Any, task
     """A finding where special tokens of the tokenizer stand in the texts that are read, with what becomes of them."""
     from tunesmith.dialogue.controls import count_in
 
-    if not records or roles.file:  # a picture is read without words
+    if not records or roles.wordless:  # a picture is read without words
         return None
     texts = [c for c in (*CONVERSATIONS, *roles.texts) if c in records[0].cells]
     rows, tokens = count_in(([r.cells.get(c) for c in texts] for r in records), tokenizer)

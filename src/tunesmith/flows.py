@@ -90,6 +90,8 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
         if plan.method.start:  # another content under the same name is another run
             before = Run(Path(plan.method.start)).reply
             who["start"] = before["weights_sha256"] if before else "unfinished"
+        if plan.tower is not None:
+            who["tower"] = plan.tower.found(online=online).digest
         run = place(prepared.plan, who, fork=fork)
         with lease(run):
             claim(run, who)

@@ -41,6 +41,8 @@ def write_golden(folder: Path, model: Model, encoded: Encoded, rows: Sequence[in
     tensors = {**inputs, "logits": torch.from_numpy(model.outputs(part))}
     if part.side is not None:
         tensors["side"] = torch.from_numpy(part.side)
+    if part.beside is not None and part.beside.pixels is not None:
+        tensors["seen"] = part.beside.pixels.values(range(len(part)))
     for i, form in enumerate(part.forms if part.slots is not None else ()):
         own = collate(form, range(len(rows)), model.tokenizer.pad_token_id)
         assert own.places is not None, "what is read has a place"
@@ -110,6 +112,7 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         reads=None if encoded.reads is None else encoded.reads.pick(index),
         windows=windows,
         words=words,
+        beside=None if encoded.beside is None else encoded.beside.pictured(index),
     )
 
 

@@ -19,6 +19,7 @@ from tunesmith.data.roles import text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
 from tunesmith.engine.constrained import Account
+from tunesmith.engine.tower import Sight, sight_of
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation import compared
 from tunesmith.evaluation.choose import Choose
@@ -97,10 +98,11 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     _tell(work, facts)
-    encoded = encode(prepared, tokenizer, facts, work.progress)
+    sight = sight_of(plan)
+    encoded = encode(prepared, tokenizer, facts, work.progress, sight)
     work.warnings += [note for note in prepared.notes if note not in work.warnings]
     _write_data(work, tokenizer, encoded, facts)
-    model = build(plan, facts, work.found, tokenizer)
+    model = build(plan, facts, work.found, tokenizer, sight)
     if plan.method.start:
         start_from(model, plan.method.start)
     if plan.train.dropout is not None:
@@ -127,7 +129,9 @@ def _tell(work: Work, facts: Facts) -> None:
             work.progress.say(note)
 
 
-def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress) -> dict[str, Encoded]:
+def encode(
+    prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress, sight: Sight | None = None
+) -> dict[str, Encoded]:
     """All splits as tokens; what is cut off goes into the ledger."""
     encoded, task = {}, prepared.plan.task
     with progress.long(
@@ -135,6 +139,8 @@ def encode(prepared: Prepared, tokenizer: Any, facts: Facts, progress: Progress)
     ) as bar:
         for name, rows in prepared.splits.items():
             encoded[name] = task.encode(rows, prepared.roles, tokenizer, facts, tick=bar.advance)
+            if sight is not None:
+                encoded[name] = sight.look(encoded[name], rows, prepared.roles)
             if several := sum(len(answers) > 1 for answers in encoded[name].references or ()):
                 what = "rows with several right answers: the first is learnt, texts are compared with all"
                 prepared.ledger.changed("references", what, several)
@@ -165,7 +171,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    texts = [] if prepared.roles.file else [text_of(r, prepared.roles.texts[0]) for r in some]
+    texts = [] if prepared.roles.wordless else [text_of(r, prepared.roles.texts[0]) for r in some]
     fits = fit(tokenizer, texts)
     if warning := fits.warning(work.plan.base.name, writes=work.plan.task.talks):
         work.warnings.append(warning)
@@ -324,7 +330,8 @@ def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[st
         rows, seen = work.prepared.splits[shown], encoded[shown]
         write_json(run.file("pictures.json"), drawn(model, rows, seen, encoded["train"], results["answers"][shown]))
     write_json(run.file("facts.json"), model.facts.model_dump(mode="json"))
-    learnt = [asdict(each) for each in model.plan.method.learnt(model.net.auto, model.family, model.tokenizer)]
+    found = (half.method.learnt(half.auto, half.family, model.tokenizer) for half in model.halves)
+    learnt = [asdict(each) for part in found for each in part]
     write_json(run.file("learnt.json"), learnt)
     write_json(run.file("warnings.json"), work.warnings)
 

@@ -16,6 +16,7 @@ from tunesmith.files import MANIFEST, digest_folder, write_folder, write_json, w
 from tunesmith.golden import read_golden, write_golden
 from tunesmith.methods import METHODS
 from tunesmith.model import Model, fresh, read_card, save
+from tunesmith.plan import Plan
 from tunesmith.progress import Progress
 from tunesmith.reference import refer
 from tunesmith.tasks import Facts
@@ -56,6 +57,13 @@ def refuse_taken(out: Path) -> None:
         raise TunesmithError(f"--out: {out} is there already. Choose a new folder")
 
 
+def fold_objection(plan: Plan) -> str | None:
+    """Why a model cannot become one network of the base's own architecture; None where it can."""
+    if plan.tower is not None:
+        return "it reads images with a second network (tower), which has no part in the base"
+    return plan.method.fold_objection()
+
+
 def folded(model: Model) -> Model:
     """The same answers from the base's own architecture. Uses up the model."""
     if fault := model.plan.method.fold_objection():
@@ -68,7 +76,7 @@ def folded(model: Model) -> Model:
 def fold_run(part: Part, out: Path, dtype: Dtype, load: Load, progress: Progress) -> dict[str, Any]:
     """One tuned model without its adapter: {out, how, dtype, parts, seconds, proof}."""
     plan, _, _ = read_card(part.folder)
-    if fault := plan.method.fold_objection():  # before anything large is loaded
+    if fault := fold_objection(plan):  # before anything large is loaded
         raise TunesmithError(f"merge: {fault}. Keep the run as it is: `tunesmith chat` and `predict` open it")
     refuse_taken(out)
     progress.say(f"folding {part.name} into its base")
@@ -156,7 +164,7 @@ def refuse_strangers(parts: Sequence[Part]) -> list[str]:
     name, plan, facts, card = cards[0]
     warnings = []
     for other, theirs, known, own in cards:
-        if fault := theirs.method.fold_objection():
+        if fault := fold_objection(theirs):
             raise TunesmithError(f"merge: {other}: {fault}")
         reasons = [
             ("bases", card["base"]["digest"] != own["base"]["digest"] or plan.base.layers != theirs.base.layers),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Array, Encoded, Facts, Tick, no_tick
 from tunesmith.tasks._language import LanguageTask
+from tunesmith.tasks._pixels import FOLDER
 from tunesmith.version import __version__
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from tunesmith.engine.rested import RestedShortcuts
     from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
     from tunesmith.engine.shortcuts import HeadShortcuts
+    from tunesmith.engine.tower import Sight, Tower
     from tunesmith.engine.towers import TowerShortcuts
     from tunesmith.engine.words import LabelWords
+    from tunesmith.methods import Method
 
 CARD = "tunesmith.json"
 SIDE = "side.safetensors"
@@ -35,6 +38,18 @@ FORMAT = 1
 CHANNELS = 243
 """The width that learning rates take convolutional bases for: full tuning gets 5e-4. MobileNetV1 on 540 digits, five
 epochs: accuracy .50 with the 5e-5 of a transformer, .88 with 1e-3, and .20 with 3e-3."""
+
+
+class Half(NamedTuple):
+    """A network inside the whole one, and the method under which it learns."""
+
+    path: str
+    """What its parameters are called before their own names."""
+    method: "Method"
+    auto: Any
+    family: Family
+    rate: float
+    """Peak learning rate."""
 
 
 @dataclass
@@ -84,21 +99,34 @@ class Model:
     @property
     def learning_rate(self) -> float:
         """Peak learning rate: the plan's, or the method's default fitted to the base."""
-        rate = self.plan.learning_rate
-        if self.plan.train.lr != "auto":
-            return rate
-        if isinstance(self.family, VisionFamily) and not self.family.attends:
-            return rate * (768 / CHANNELS) ** type(self.plan.method).width_power
-        width = self.family.width(self.base.config)
-        return rate * min(4.0, (768 / width) ** type(self.plan.method).width_power) * self._rate_scale
+        return self.halves[0].rate
 
     @cached_property
-    def _rate_scale(self) -> float:
-        return self.plan.method.rate_scale(self.net.auto)
+    def halves(self) -> "list[Half]":
+        """The base's network, and that of the second tower, if there is one."""
+        plan, tower = self.plan, self.net.tower
+        rate = plan.learning_rate
+        if plan.train.lr == "auto":
+            rate = _fitted_rate(plan.method, self.family, self.base, self.net.auto)
+        found = [Half("auto.", plan.method, self.net.auto, self.family, rate)]
+        if tower is not None:
+            assert plan.tower is not None, "a plan that has one"
+            rate = plan.tower.lr if plan.tower.lr != "auto" else _fitted_rate(
+                tower.method, tower.family, tower.sight.found, tower.net.auto
+            )  # fmt: skip
+            found.append(Half("tower.net.auto.", tower.method, tower.net.auto, tower.family, rate))
+        return found
+
+    def is_head(self, name: str) -> bool:
+        """Whether a parameter of the network belongs to what is new for the task."""
+        if name in ("side.weight", "tower.absent"):
+            return True
+        return any(h.family.is_head(name.removeprefix(h.path)) for h in self.halves if name.startswith(h.path))
 
     def encode(self, records: Sequence[Record], roles: Roles, tick: Tick = no_tick) -> Encoded:
         """Rows as this network reads them."""
-        return self.plan.task.encode(records, roles, self.tokenizer, self.facts, tick)
+        encoded = self.plan.task.encode(records, roles, self.tokenizer, self.facts, tick)
+        return encoded if self.net.tower is None else self.net.tower.sight.look(encoded, records, roles)
 
     def outputs(self, encoded: Encoded, tick: Callable[[int], None] = lambda _: None) -> Array:
         """What the network says of each row (or of its words), (N, C) float32: logits, or what the task reads."""
@@ -134,6 +162,15 @@ class Model:
         made = replace(self, facts=facts)
         made.__dict__["shortcuts"] = self.shortcuts  # proven already, and its caches serve on
         return made
+
+
+def _fitted_rate(method: "Method", family: Family, base: Found, auto: Any) -> float:
+    """A method's default learning rate, for this base."""
+    rate, power = method.auto_rate(), type(method).width_power
+    if isinstance(family, VisionFamily) and not family.attends:
+        return rate * (768 / CHANNELS) ** power
+    width = family.width(base.config)
+    return rate * min(4.0, (768 / width) ** power) * method.rate_scale(auto)
 
 
 def family_for(plan: Plan, base: Found) -> Family:
@@ -187,9 +224,12 @@ def _placed(facts: Facts, virtual: Virtual | None) -> Facts:
     return facts.model_copy(update={"template": replace(facts.template, virtual=virtual)})
 
 
-def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
-    """A fresh model with the method applied, ready to train. Deterministic in `plan.train.seed`."""
+def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any, sight: "Sight | None" = None) -> Model:
+    """A fresh model with the method applied, ready to train. Deterministic in `plan.train.seed`. `sight`: of a plan
+    with a second tower, where it is known already."""
     import torch
+
+    from tunesmith.engine.tower import build_tower, sight_of
 
     for path, part in (("task", plan.task), ("method", plan.method)):
         if text := part.base_objection(family_for(plan, base)):
@@ -197,7 +237,10 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
     torch.manual_seed(plan.train.seed)
     auto = fresh(plan, facts, base, tokenizer)
     auto = plan.method.apply(auto, family_for(plan, base))
-    return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
+    net = _network(plan, facts, base, auto)
+    if (sight := sight or sight_of(plan)) is not None:
+        net.tower = build_tower(plan, facts, sight)
+    return Model(plan, facts, base, net, tokenizer)
 
 
 def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":
@@ -278,11 +321,15 @@ def save(model: Model, folder: Path) -> None:
     model.plan.task.lay_beside(model.net.auto, folder, model.facts)
     if model.net.side is not None:
         save_file({"weight": model.net.side.weight.detach().contiguous()}, str(folder / SIDE))
+    if model.net.tower is not None:
+        model.net.tower.save(folder / FOLDER)
     write_json(folder / CARD, _card(model))
 
 
 def _card(model: Model) -> dict[str, Any]:
+    seen = None if model.net.tower is None else model.net.tower.sight.found
     return {
+        "tower": None if seen is None else {"name": seen.name, "digest": seen.digest},
         "format": FORMAT,
         "tunesmith": __version__,
         "plan": model.plan.anchored().model_dump(mode="json"),
@@ -305,6 +352,7 @@ def ecosystem(plan: Plan, family: Family | None = None) -> str:
     ours = isinstance(family, VisionFamily) and family.asks_strides and plan.method.keeps_base()
     means = plan.task.pool == "mean" and plan.task.kind != "vectors"  # of which sentence-transformers knows
     ours = ours or plan.base.quant == "int8" or getattr(plan.task, "vector", False) or means
+    ours = ours or plan.tower is not None
     return "tunesmith" if ours else plan.method.opens_in()
 
 
@@ -352,15 +400,12 @@ def load(folder: Path, *, online: bool = False) -> Model:
     """Open a saved model for answering. Refuses another base than the one it was trained on."""
     plan, facts, card = read_card(folder)
     base = plan.base.found(online=online)
-    if base.digest != card["base"]["digest"]:
-        raise TunesmithError(
-            f"{folder}: trained on base {plan.base.name} with digest {card['base']['digest'][:12]}, "
-            f"but the one here has {base.digest[:12]}. Answers would differ: refused"
-        )
+    _refuse_other(folder, plan.base.name, base, card["base"]["digest"])
     tokenizer = plan.task.processor(base, folder)
     auto = plan.method.load(fresh(plan, facts, base, tokenizer), family_for(plan, base), folder)
     net = _network(plan, facts, base, auto)
     _load_side(net, folder)
+    net.tower = _load_tower(plan, facts, folder, card, online=online)
     net.eval().requires_grad_(False)
     return Model(plan, facts, base, net, tokenizer)
 
@@ -373,11 +418,30 @@ def _load_side(net: "Network", folder: Path) -> None:
     net.side.load_state_dict(load_file(str(folder / SIDE)), strict=True)
 
 
+def _load_tower(plan: Plan, facts: Facts, folder: Path, card: dict[str, Any], *, online: bool) -> "Tower | None":
+    from tunesmith.engine.tower import load_tower, sight_of
+
+    if plan.tower is None:
+        return None
+    _refuse_other(folder, plan.tower.base, plan.tower.found(online=online), card["tower"]["digest"])
+    sight = sight_of(plan, folder=folder)
+    assert sight is not None, "the plan has a tower"
+    return load_tower(plan, facts, sight, folder)
+
+
+def _refuse_other(folder: Path, name: str, base: Found, digest: str) -> None:
+    if base.digest != digest:
+        raise TunesmithError(
+            f"{folder}: trained on base {name} with digest {digest[:12]}, "
+            f"but the one here has {base.digest[:12]}. Answers would differ: refused"
+        )
+
+
 def weights(model: Model) -> dict[str, Any]:
     """Every parameter that may move in this run, by name."""
     from tunesmith.engine.network import trainable
 
-    if model.plan.method.thaws():
+    if any(half.method.thaws() for half in model.halves):
         return dict(model.net.named_parameters())
     return dict(trainable(model.net))
 

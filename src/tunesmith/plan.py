@@ -16,6 +16,7 @@ from tunesmith.bases.rope import Rope
 from tunesmith.data.table import Format
 from tunesmith.methods import METHODS, Method
 from tunesmith.penalties import PENALTIES, Penalty
+from tunesmith.plan_tower import Tower
 from tunesmith.settings import Engine, Section, Share, Train
 from tunesmith.steps import STEPS, Step
 from tunesmith.tasks import TASKS, Task
@@ -118,6 +119,12 @@ class Replay(Section):
         return None
 
 
+Baseline = Literal[
+    "majority", "longer", "tfidf", "pixels", "probe", "image", "side", "no_text", "no_image", "no_side", "bm25",
+    "cosine", "dictionary", "untuned",
+]  # fmt: skip
+
+
 class Evaluate(Section):
     """How the result is judged."""
 
@@ -127,13 +134,13 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval."""
     level: Share = 0.95
     """Confidence level of the intervals."""
-    baselines: (
-        tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "bm25", "dictionary", "untuned"], ...] | None
-    ) = None
+    baselines: tuple[Baseline, ...] | None = None
     """What stands beside the result; the task's own unless named. majority: the most frequent answer. longer: the
     answer with more tokens, for reward. tfidf: word counts with a linear model. pixels: small images with one. probe:
-    the frozen base with one. bm25: passages ranked by shared words. dictionary: for tags, each word's most frequent
-    one. untuned: the base as it was, for tasks that write or compare."""
+    the frozen base with one; image: the second tower's frozen base with one; side: side columns as a vector with one.
+    bm25: passages ranked by shared words; cosine: by vectors of the frozen base. dictionary: for tags, each word's most
+    frequent one. untuned: the base as it was, for tasks that write or compare. no_text, no_image, no_side: the result
+    itself, with what it draws from one of several inputs held at its mean."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True
@@ -154,7 +161,7 @@ def _base(value: Any) -> Any:
 def _usual_steps(value: Any, info: ValidationInfo) -> Any:
     """Where the plan names none, the task's own."""
     task = info.data.get("task")
-    return list(task.usual_steps) if value is None and task is not None else value or ()
+    return list(task.wanted_steps()) if value is None and task is not None else value or ()
 
 
 def _data(value: Any, info: ValidationInfo) -> Any:
@@ -191,6 +198,8 @@ class Plan(Section):
     """Where rows come from. Asked for, unless the task names files of its own."""
     method: Annotated[AnyMethod, BeforeValidator(_mixed)] = METHODS.make("lora")
     """How the backbone learns; a list stacks methods."""
+    tower: Tower | None = None
+    """A second network, for images (`task.image`)."""
     steps: Annotated[tuple[AnyStep, ...], BeforeValidator(_usual_steps)] = Field(None, validate_default=True)
     """Data preparation, in order; clean and dedup unless named, dedup alone for tasks that learn to write."""
     replay: Replay = Replay()
@@ -235,12 +244,15 @@ class Plan(Section):
         train = tuple(s.model_copy(update={"file": fixed(s.file)}) for s in self.data.train)
         files = {"train": train, "validation": fixed(self.data.validation), "test": fixed(self.data.test)}
         replay = self.replay.model_copy(update={"file": fixed(self.replay.file)})
-        base = self.base
+        base, tower = self.base, self.tower
         if Path(base.name).expanduser().is_dir():
             base = base.model_copy(update={"name": fixed(base.name)})
+        if tower is not None and Path(tower.base).expanduser().is_dir():
+            tower = tower.model_copy(update={"base": fixed(tower.base)})
         judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
         data, task = self.data.model_copy(update=files), self.task.anchored(fixed)
-        return self.model_copy(update={"task": task, "data": data, "base": base, "evaluate": judged, "replay": replay})
+        changed = {"task": task, "data": data, "base": base, "tower": tower, "evaluate": judged, "replay": replay}
+        return self.model_copy(update=changed)
 
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""

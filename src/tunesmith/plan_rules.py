@@ -4,6 +4,7 @@ from typing import Any
 
 from tunesmith.metrics import METRICS
 from tunesmith.plan import Plan
+from tunesmith.plan_tower import tower_objection
 from tunesmith.settings import train_objections
 
 
@@ -14,6 +15,8 @@ def objections(plan: Plan) -> list[str]:
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     parts += [(f"penalties.{i}", penalty) for i, penalty in enumerate(plan.penalties)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]
+    if (fault := tower_objection(plan)) is not None:
+        found.append(": ".join(fault))
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
                      "the base as it is, task.readout: verbalizer")  # fmt: skip

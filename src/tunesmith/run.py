@@ -63,6 +63,7 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
         elif isinstance(value, str):
             tree["data"][key] = "file"
     tree["base"].pop("name")
+    (tree["tower"] or {}).pop("base", None)
     if tree["replay"]["file"] is not None:
         tree["replay"]["file"] = "file"
     return {"plan": tree, "data": data_digests, "base": base_digest}

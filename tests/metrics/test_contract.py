@@ -13,7 +13,7 @@ from tunesmith.metrics import METRICS, Answers, Beside, Metric, Own
 
 NAMES = METRICS.names()
 EXPECTED = (
-    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
+    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier cer chrf content_kept distinct_1 "
     "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss "
     "image_to_text_median_rank image_to_text_recall_at_1 image_to_text_recall_at_10 image_to_text_recall_at_5 "
     "joint json_field_f1 kl "
@@ -24,13 +24,13 @@ EXPECTED = (
     "span_macro_recall span_precision span_recall span_strict_f1 span_strict_precision span_strict_recall "
     "span_weighted_f1 span_weighted_precision span_weighted_recall spearman specificity style subset_accuracy ter "
     "text_to_image_median_rank text_to_image_recall_at_1 text_to_image_recall_at_10 text_to_image_recall_at_5 "
-    "token_accuracy token_f1 valid_json weighted_f1 win_rate"
+    "token_accuracy token_f1 valid_json weighted_f1 wer win_rate"
 )
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 FIVE = Words(["a b c", "", "d", "e"], np.array([0, 3, 3, 4, 5]), np.zeros(5, np.int32), np.ones(5, np.int32))
 LOWER = {
-    "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
-    "perplexity", "rmse", "ter", "image_to_text_median_rank", "text_to_image_median_rank",
+    "bits_per_byte", "brier", "cer", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll",
+    "nll_chosen", "perplexity", "rmse", "ter", "wer", "image_to_text_median_rank", "text_to_image_median_rank",
 }  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def test_perfect_answers_get_the_best_value() -> None:
     }  # fmt: skip
     first, second = (Own(np.array([i, i + 1]), Answers("classes", truth[:2], truth[:2]), "accuracy") for i in (0, 2))
     kinds["several"] = Answers("several", np.zeros((4, 4)), np.zeros((4, 2)), parts={"a": first, "b": second})
+    asked = {kind: replace(kinds[kind], queries=np.arange(4) // 2) for kind in ("classes", "numbers")}
     alike = Answers("vectors", kinds["vectors"].truth, kinds["vectors"].truth[:, 0])
     kinds["text"] = replace(kinds["text"], asked=kinds["text"].predicted)
     shaped = replace(Answers.of_texts([(data,)] * 4, [data] * 4), beside=Beside({"required": ["a", "c"]}))
@@ -86,6 +87,7 @@ def test_perfect_answers_get_the_best_value() -> None:
         for kind in metric.kinds:
             answers = shaped if "json" in name or "schema" in name else kinds[kind]
             answers = alike if kind == "vectors" and name in ("spearman", "pearson") else answers
+            answers = asked[kind] if "vectors" in metric.kinds and kind in asked else answers
             value = metric.measure(answers, np.ones((1, 4)))[0]
             assert value == pytest.approx(best.get(name, 1.0 if metric.better == "higher" else 0.0), abs=1e-9), name
 

@@ -1,11 +1,13 @@
 """Ranking metrics: equal to trec_eval's (pytrec_eval, where it is installed), and to cases worked by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.intervals import intervals
 from tunesmith.evaluation.significance import paired_bootstrap, paired_permutation
 from tunesmith.metrics import METRICS, Answers
@@ -103,3 +105,80 @@ def test_paired_tests_take_rankings() -> None:
     metric = METRICS.make("ndcg_at_10")
     assert paired_bootstrap(metric, better, answers, groups=answers.groups).p < 0.02
     assert paired_permutation(metric, better, answers, groups=answers.groups).p < 0.02
+
+
+# pairs that are classified or scored: a re-ranker
+
+
+def pairs_drawn(seed: int, kind: str) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]], Answers]:
+    """(relevance, scores by query and passage, the same as answers to pairs, in any order)."""
+    draw, rows = np.random.default_rng(seed), []
+    relevance: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for q in range(QUERIES):
+        size = int(draw.integers(3, 130))
+        grade = draw.integers(0, 2 if kind == "classes" else 4, size)
+        grade[0] = q > 0  # the first query has no answer, as a rule
+        score = (draw.permutation(size) + 1) / (size + 2)
+        relevance[f"q{q}"] = {f"d{d}": int(g) for d, g in enumerate(grade)}
+        run[f"q{q}"] = {f"d{d}": float(s) for d, s in enumerate(score)}
+        rows += [(q, g, s) for g, s in zip(grade, score, strict=True)]
+    query, grade, score = np.array(rows, dtype=np.float64)[draw.permutation(len(rows))].T
+    numbers = query.astype(np.int64)
+    if kind == "numbers":
+        truth = grade.astype(np.float32).astype(np.float64) + 1e-7  # as a network's float32 targets come back
+        return relevance, run, Answers("numbers", truth, score, queries=numbers)
+    both = np.column_stack([score, 1 - score])  # the positive class is the first one
+    truth, said = 1 - grade.astype(np.int64), both.argmax(1)
+    return relevance, run, Answers("classes", truth, said, both, ("no", "yes"), 0, queries=numbers)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+@pytest.mark.parametrize("name", RANKING)
+def test_rankings_of_pairs_equal_trec_eval(name: str, kind: str) -> None:
+    trec: Any = pytest.importorskip("pytrec_eval")
+    for seed in range(3):
+        relevance, run, answers = pairs_drawn(seed, kind)
+        if name == "mrr_at_10":
+            run = {q: dict(sorted(of.items(), key=lambda one: -one[1])[:10]) for q, of in run.items()}
+        wanted = {"recip_rank", "map", "P.10", "recall.1,10,100", "ndcg_cut.10"}
+        found = trec.RelevanceEvaluator(relevance, wanted).evaluate(run)
+        asked = [q for q, of in relevance.items() if max(of.values()) > 0]
+        expected = np.mean([found[q][NAMES[name]] for q in asked])
+        assert value(name, answers) == pytest.approx(expected, abs=1e-6)
+
+
+def test_equal_scores_are_not_rewarded_for_the_order_of_a_file() -> None:
+    """Two queries of three candidates, one answer each, all scores alike: it stands third, wherever it was written."""
+    for right in range(3):
+        truth = np.tile(np.eye(3)[right], 2)
+        answers = Answers("numbers", truth, np.zeros(6), queries=np.repeat([0, 1], 3))
+        assert value("mrr_at_10", answers) == pytest.approx(1 / 3, abs=1e-12)
+        assert value("recall_at_1", answers) == 0
+
+
+def test_rankings_of_pairs_want_queries() -> None:
+    answers = Answers("numbers", np.ones(3), np.ones(3))
+    with pytest.raises(TunesmithError, match="which rows belong to one query. Name it: task.query"):
+        value("map", answers)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers", "vectors"])
+def test_paired_tests_compare_rankings_query_by_query(kind: str) -> None:
+    """The observed difference is that of the two values; a model does not differ from itself."""
+    answers = drawn()[2] if kind == "vectors" else pairs_drawn(0, kind)[2]
+    other = replace(answers, predicted=answers.predicted[::-1].copy(),
+                    scores=None if answers.scores is None else answers.scores[::-1].copy())  # fmt: skip
+    for metric in map(METRICS.make, ("map", "ndcg_at_10")):
+        found = paired_permutation(metric, answers, other, groups=answers.groups)
+        assert found.value == pytest.approx(value(metric.name, answers) - value(metric.name, other), abs=1e-12)
+        assert paired_permutation(metric, answers, answers, groups=answers.groups).p == 1
+        drawn_too = paired_bootstrap(metric, answers, other, groups=answers.groups)
+        assert drawn_too.value == pytest.approx(found.value, abs=1e-12)
+
+
+def test_slices_and_known_labels_keep_their_queries() -> None:
+    _, _, answers = pairs_drawn(1, "numbers")
+    assert answers.queries is not None and answers.groups is answers.queries
+    one = answers.take(answers.queries == 4)
+    assert one.queries is not None and set(one.queries.tolist()) == {4}

@@ -55,7 +55,7 @@ def check(records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = 
     """All findings, the severe ones first. `held_out`: rows of given validation or test files, to look for leaks."""
     records, missing = _complete(records, roles)
     found = [*missing, *_same_inputs(records, roles), *_leaks(records, held_out, roles)]
-    found += [] if roles.file else _suspicions_of_texts(records, roles)
+    found += [] if roles.wordless else _suspicions_of_texts(records, roles)
     if roles.label is not None and not roles.numeric_label and _is_plain_label(records, roles.label):
         found += _label_findings(records, roles, roles.label)
     order: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}

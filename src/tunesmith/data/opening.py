@@ -22,7 +22,8 @@ def path_of(record: Record, column: str) -> Path:
     Addresses are not followed."""
     cell = record.cells.get(column)
     if not isinstance(cell, str) or not cell.strip():
-        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of a file: '{cell}'. Write one")
+        raise TunesmithError(f"{rows_shown([record])}: column '{column}': no path of a file: '{cell}'. Write one; of "
+                             "rows that need none beside their text, set task.no_image: learn")  # fmt: skip
     if "://" in cell:
         raise TunesmithError(f"{rows_shown([record])}: '{cell[:80]}' is an address; files are read from disk alone")
     source = Path(record.source).expanduser()

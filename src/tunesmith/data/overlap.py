@@ -36,7 +36,7 @@ def key(record: Record, roles: Roles, *, exact: bool = False, within: bool = Fal
     texts alone; `within` a task, which task it is and its side columns, too."""
     texts = (text_of(record, column) for column in roles.texts)
     whole = roles.task is None or within
-    side = (*roles.side, *((roles.task,) if roles.task else ())) if whole else ()
+    side = (*roles.further, *((roles.task,) if roles.task else ())) if whole else ()
     return (*(text if exact else normal(text) for text in texts), *(repr(record.cells.get(c)) for c in side))
 
 

@@ -34,6 +34,8 @@ class Pixels:
     """Values that take the place of the images, for the rows of a step: augmented ones, in the order of `at`."""
     at: "dict[int, int] | None" = None
     """Row -> place in `changed_NCHW`."""
+    there_N: NDArray[np.bool_] | None = None
+    """Which rows have an image, where some may lack it; theirs is black."""
 
     def __len__(self) -> int:
         return len(self.bytes_NCHW)
@@ -69,7 +71,9 @@ class Pixels:
 
     def pick(self, rows: "Sequence[int] | NDArray[np.int64]") -> "Pixels":
         """Some images, in the order asked for."""
-        return Pixels(self.bytes_NCHW[np.asarray(rows, dtype=np.int64)], self.scale_C, self.shift_C)
+        index = np.asarray(rows, dtype=np.int64)
+        there_N = None if self.there_N is None else self.there_N[index]
+        return Pixels(self.bytes_NCHW[index], self.scale_C, self.shift_C, there_N=there_N)
 
     @property
     def digest(self) -> str:

@@ -48,15 +48,27 @@ class Roles:
     """Further columns that the model reads."""
     file: str | None = None
     """Column with the path of a file that is opened: an image, a sound. What stands for its content, as a text does, is
-    then the digest of its pixels or samples: that column is the first of `texts`."""
+    then the digest of its pixels or samples; where that is read in a text's place, it is the first of `texts`."""
+    fileless: bool = False
+    """Whether a row may lack its file."""
 
     task: str | None = None
     """Column that says which of several tasks a row is for. One text may be a row of each of them: a repetition is one
     within a task; but no text may stand on two sides of a split, whatever it is asked there."""
 
     @property
+    def wordless(self) -> bool:
+        """Whether a file is read in a text's place, so that what is looked for in texts is not looked for."""
+        return DIGEST in self.texts or SAMPLES in self.texts
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Columns that make an input beside its texts."""
+        return self.side if self.file is None or self.wordless else (*self.side, DIGEST)
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Columns by which a person knows a row again."""
-        if self.file is None:
+        if self.file is None or not self.wordless:
             return self.texts
-        return (self.file, *(t for t in self.texts if t not in (DIGEST, SAMPLES)))
+        return (self.file, *(text for text in self.texts if text not in (DIGEST, SAMPLES)))

@@ -21,7 +21,9 @@ from tunesmith.engine.words import LabelWords
 if TYPE_CHECKING:
     from tunesmith.engine.batches import Batch
     from tunesmith.engine.noise import Noise
+    from tunesmith.engine.tower import Tower
     from tunesmith.methods import Method
+    from tunesmith.tasks import Encoded
 
 
 class Network(nn.Module):
@@ -43,12 +45,15 @@ class Network(nn.Module):
         """Whether blocks run again in the backward pass (`checkpointing`)."""
         self.kept_keys: bool | None = None
         """Whether the base kept keys of earlier tokens before that."""
+        self.tower: Tower | None = None
+        """A second network, for the images beside rows (`tower`)."""
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)
 
     def forward(self, batch: "Batch") -> torch.Tensor:
         """Logits (B, C) in float32, of rows in their one form."""
+        assert self.tower is None, "two towers are run by a way"
         return self.with_side(self.joined([self.part(batch)]), batch.side)
 
     def part(self, batch: "Batch", form: int = 0) -> torch.Tensor:
@@ -79,6 +84,11 @@ class Network(nn.Module):
             logits_BC = logits_BC + self.side(side_BS.to(self.side.weight))
         return logits_BC if logits_BC.dtype == torch.float64 else logits_BC.float()
 
+    def whole(self, logits_BC: torch.Tensor, encoded: "Encoded", rows: Sequence[int]) -> torch.Tensor:
+        """Logits of rows with all that joins them: side path and second tower."""
+        logits_BC = self.with_side(logits_BC, encoded.side_of(rows))
+        return logits_BC if self.tower is None else logits_BC + cast("torch.Tensor", self.tower(encoded, rows))
+
 
 def trainable(net: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that may move now, by name."""
@@ -98,6 +108,8 @@ def training_mode(net: Network, method: "Method", family: Family) -> None:
         for path in family.embeddings:
             plain(net.auto).get_submodule(path).eval()
     statistics.rest(net)
+    if net.tower is not None:
+        training_mode(net.tower.net, net.tower.method, net.tower.family)
 
 
 def override_dropout(net: nn.Module, share: float) -> int:

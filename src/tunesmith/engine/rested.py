@@ -103,7 +103,7 @@ class RestedShortcuts(Shortcuts[Way]):
         assert train.targets is not None, "rows to learn from have targets"
         known = [int(r) for r in (train.targets >= 0).nonzero()[0][:PROBED]]
         cache = self.kept.caches[id(train)]
-        few = _few(train, known)
+        few = train.pictured(known)
         self.kept.caches[id(few)] = Cache(few, cache.cut, cache.pooled, cache.starts[: len(known) + 1],
                                           cache.states_TH[known])  # fmt: skip
         losses = cast("LogitsTask", self.plan.task).losses
@@ -119,14 +119,3 @@ class RestedShortcuts(Shortcuts[Way]):
         usual = depth + 2 * (depth - cut)
         saving = usual / max(3 * (depth - cut) + cut / epochs, 1e-3)
         return [*self.taken, f"forecast: {saving:.1f} times less to compute, if every block costs the same"]
-
-
-def _few(encoded: Encoded, rows: list[int]) -> Encoded:
-    from dataclasses import replace
-
-    assert encoded.targets is not None, "rows to learn from have targets"
-    return replace(
-        encoded, ids=encoded.ids.pick(rows), lost=encoded.lost[rows], targets=encoded.targets[rows],
-        weights=encoded.weights[rows], pixels=None if encoded.pixels is None else encoded.pixels.pick(rows),
-        waves=None if encoded.waves is None else encoded.waves.pick(rows),
-    )  # fmt: skip

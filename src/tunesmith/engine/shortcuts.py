@@ -105,7 +105,8 @@ class Shortcuts(ABC, Generic[W]):
         if self.plan.train.neftune is not None:
             lines.append(f"noise on word embeddings: alpha {self.plan.train.neftune:g}, in training alone (NEFTune); "
                          "what depends on it is not shared between rows or kept")  # fmt: skip
-        self.said = lines + [f"without {line}" for line in self.refused] + self.notes
+        seen = [] if self.net.tower is None else self.net.tower.told()
+        self.said = lines + [f"without {line}" for line in self.refused] + seen + self.notes
         return [f"engine: {line}" for line in self.said]
 
     # the trunk cache
@@ -240,6 +241,8 @@ class HeadShortcuts(Shortcuts[Way]):
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets, or find that it was done before."""
+        if self.net.tower is not None:
+            self.net.tower.cache(sets, progress)
         corpora = {f"{n} corpus": e.relations.corpus for n, e in sets.items() if e.relations is not None}
         sets = {name: e.inner or e for name, e in sets.items()} | {n: e for n, e in corpora.items() if e is not None}
         cut = self._cut(sets)

@@ -43,12 +43,12 @@ class Plain(Way):
         self.net, self.pad_id, self.equal = net, pad_id, equal
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
-        return pieces_of(encoded, rows, max_tokens, equal=self.equal)
+        return bounded(pieces_of(encoded, rows, max_tokens, equal=self.equal), encoded, max_tokens)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         with noisy(self.net, encoded, rows, lambda: padded(encoded, rows)):
             parts = [self.net.part(collate(f, rows, self.pad_id), i) for i, f in enumerate(encoded.forms)]
-        return self.net.with_side(self.net.joined(parts), encoded.side_of(rows))
+        return self.net.whole(self.net.joined(parts), encoded, rows)
 
 
 class Packed(Way):
@@ -61,14 +61,15 @@ class Packed(Way):
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
         if (cache := self.caches.get(id(encoded.inner or encoded))) is not None and cache.pooled:
-            yield by_length(encoded, rows)  # one vector a row: the whole step is one product
+            # one vector a row: the whole step is one product
+            yield from bounded(iter([by_length(encoded, rows)]), encoded, max_tokens)
         else:
-            yield from by_tokens(encoded, rows, max_tokens, self.virtual)
+            yield from bounded(by_tokens(encoded, rows, max_tokens, self.virtual), encoded, max_tokens)
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         net = self.fast.net
         parts = [self._part(form, rows, i) for i, form in enumerate(encoded.forms)]
-        return net.with_side(net.joined(parts), encoded.side_of(rows))
+        return net.whole(net.joined(parts), encoded, rows)
 
     def _part(self, encoded: Encoded, rows: Sequence[int], form: int) -> torch.Tensor:
         """What the head says of rows in one form, in the order of `rows`: (B, C), or (B, W) of label words."""
@@ -86,6 +87,14 @@ class Packed(Way):
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
         logits_BC = fast.above(states, packed_rows, cut, form)
         return logits_BC[torch.from_numpy(_order(encoded, packed_rows.rows, rows)).to(device)]
+
+
+def bounded(found: Iterator[list[int]], encoded: Encoded, max_tokens: int) -> Iterator[list[int]]:
+    """Pieces cut again, where images stand beside their rows, to as many as `max_tokens` allows of these."""
+    if encoded.beside is None or encoded.beside.pixels is None:
+        return found
+    most = max(1, max_tokens // encoded.beside.pixels.places)
+    return (piece[start : start + most] for piece in found for start in range(0, len(piece), most))
 
 
 def _order(encoded: Encoded, lying: Sequence[int], rows: Sequence[int]) -> "Ints":

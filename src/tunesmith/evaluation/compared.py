@@ -9,6 +9,7 @@ import numpy as np
 from tunesmith.bases.family import SoundFamily, VisionFamily
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import text_of
+from tunesmith.evaluation.inputs import without
 from tunesmith.evaluation.judge import Judge
 from tunesmith.evaluation.significance import paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
@@ -29,8 +30,12 @@ def baselines(
     if parts := prepared.apart():
         return _of_several(plan, parts, model, encoded, answers)
     found: Found = {}
+    silent = without(model, encoded) if any(name.startswith("no_") for name in plan.baseline_names) else {}
     for name in plan.baseline_names:
-        predicted = _of(name, plan, prepared, model, encoded)
+        if name in silent:
+            predicted = {s: plan.task.answer(each, model.facts) for s, each in silent[name].items()}
+        else:
+            predicted = _of(name, plan, prepared, model, encoded)
         found[name] = {
             split: replace(each, predicted=predicted[split][0], scores=predicted[split][1])
             for split, each in answers.items()
@@ -76,6 +81,8 @@ def _of(
         return {s: task.answer(found, model.facts) for s, found in outputs.items() if found is not None}
     if task.kind == "pairs":
         return _of_pairs(name, prepared, model, encoded)
+    if name in ("bm25", "cosine") and task.kind != "vectors":
+        return _of_rankers(name, prepared, model, encoded)
     if name in ("bm25", "chance"):
         ranking: Any = task
         return {
@@ -87,9 +94,6 @@ def _of(
     sizes = [encoded[s].num_outputs for s in splits]
     if name == "majority":
         made = own.majority(truth, sum(sizes), task.kind, num)
-    elif name == "pixels":
-        small = {s: small_pixels(e) for s, e in encoded.items()}
-        made = own.probe(small["train"], truth, np.concatenate([small[s] for s in splits]), task.kind, num)
     elif name == "dictionary":
         said = {s: e.words.said() for s, e in encoded.items() if e.words is not None}
         made = own.dictionary(said["train"], truth, [word for s in splits for word in said[s]])
@@ -97,7 +101,7 @@ def _of(
         texts = {s: texts_of(prepared.splits[s], prepared.roles) for s in encoded}
         made = own.tfidf(texts["train"], truth, [t for s in splits for t in texts[s]], task.kind, num)
     else:
-        states = frozen_states(model, encoded)
+        states = _vectors(name, model, encoded)
         made = own.probe(states["train"], truth, np.concatenate([states[s] for s in splits]), task.kind, num)
     ends = np.cumsum(sizes)[:-1]
     scores = [None] * len(splits) if made.scores is None else np.split(made.scores, ends)
@@ -110,6 +114,32 @@ def _scores(name: str, plan: Plan) -> Callable[[list[str], list[str]], Array]:
 
     draw = np.random.default_rng([plan.train.seed, 7])
     return bm25 if name == "bm25" else lambda asked, found: draw.random((len(asked), len(found)))
+
+
+def _vectors(name: str, model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
+    """What a linear model reads of rows, (N, H) by split, where that is a baseline."""
+    if name == "pixels":
+        return {s: small_pixels(e) for s, e in encoded.items()}
+    if name == "side":
+        return {s: e.side for s, e in encoded.items() if e.side is not None}
+    return seen_alone(model, encoded) if name == "image" else frozen_states(model, encoded)
+
+
+def _of_rankers(
+    name: str, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded]
+) -> dict[str, tuple[Array, Array | None]]:
+    from tunesmith.evaluation import rankers
+
+    task: Any = model.plan.task
+    columns = prepared.roles.texts
+    score = {
+        s: rankers.by_words(rows, columns) if name == "bm25" else rankers.by_vectors(model, rows, columns)
+        for s, rows in prepared.splits.items()
+    }
+    positive = task.positive_index(model.facts) if task.kind == "classes" else None
+    truth = task.truth(encoded["train"], model.facts)
+    made = rankers.answered(score.pop("train"), truth, score, positive)
+    return {s: (guess.predicted, guess.scores) for s, guess in made.items()}
 
 
 def _of_pairs(
@@ -167,6 +197,18 @@ def frozen_states(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Arr
         return {s: given_states(net, model.family, e) for s, e in encoded.items()}
     trunk = net.auto.get_submodule(model.family.trunk)
     return {s: pooled_states(net, e, model.tokenizer.pad_token_id, trunk) for s, e in encoded.items()}
+
+
+def seen_alone(model: Model, encoded: Mapping[str, Encoded]) -> dict[str, Array]:
+    """What the second tower's untuned base sees of the images beside rows, (N, H) by split."""
+    from tunesmith.engine.answers import given_states
+    from tunesmith.engine.network import Network
+    from tunesmith.engine.tower import untuned_tower
+
+    assert model.net.tower is not None, "the plan's rules see to it"
+    sight = model.net.tower.sight
+    net = Network(untuned_tower(model.plan, model.facts, sight), 0, 1)
+    return {s: given_states(net, sight.family, e.beside) for s, e in encoded.items() if e.beside is not None}
 
 
 def paired(by: Judge, mine: Answers, others: Mapping[str, Answers], split: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def answers_of(task: Task, logits_NC: Array, encoded: Encoded, facts: Facts) -> 
     positive = getattr(task, "positive_index", lambda facts: None)(facts)
     words, truth = encoded.words, task.truth(encoded, facts)
     labels = facts.labels if words is None else facts.labels + words.strange
-    return Answers(task.kind, truth, predicted, scores, labels, positive, words=words)
+    return Answers(task.kind, truth, predicted, scores, labels, positive, words=words, queries=encoded.queries)
 
 
 def _of_several(shares: Sequence[Share], logits_NC: Array, encoded: Encoded) -> Answers:

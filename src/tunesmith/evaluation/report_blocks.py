@@ -13,7 +13,8 @@ PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy", "reward_accuracy"
 """Metrics that are shares of rows, which most people read best as percent."""
 SHORT = {
     "majority": "most frequent", "longer": "longer answer", "tfidf": "word counts", "pixels": "small pictures",
-    "probe": "frozen base", "dictionary": "word list",
+    "probe": "frozen base", "dictionary": "word list", "image": "images alone", "side": "side columns",
+    "cosine": "bi-encoder", "no_text": "without text", "no_image": "without images", "no_side": "without side columns",
 }  # fmt: skip
 NBSP = "\u00a0"
 

@@ -234,6 +234,13 @@ def _baseline(name: str, kind: str = "classes") -> str:
         "tfidf": "a simple word-count model (TF-IDF)",
         "probe": "the base without fine-tuning (a linear model on top of it)",
         "untuned": "the base without fine-tuning",
+        "image": "the images alone (a linear model on the untuned second tower)",
+        "side": "the side columns alone (a linear model)",
+        "no_text": "itself without the text",
+        "no_image": "itself without the images",
+        "no_side": "itself without the side columns",
+        "bm25": "ranking by shared words (BM25)",
+        "cosine": "the base without fine-tuning, each text alone (a bi-encoder)",
         "dictionary": "a list of words with the most frequent tag of each",
     }.get(name, f"“{name}”")
 
@@ -241,6 +248,9 @@ def _baseline(name: str, kind: str = "classes") -> str:
 def _short(name: str) -> str:
     words = {"majority": "guessing the most frequent answer", "longer": "taking the longer answer",
              "tfidf": "a simple word-count model", "probe": "the base without fine-tuning",
+             "image": "the images alone", "side": "the side columns alone", "bm25": "ranking by shared words",
+             "cosine": "the base as a bi-encoder", "no_text": "itself without the text",
+             "no_image": "itself without the images", "no_side": "itself without the side columns",
              "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags"}  # fmt: skip
     return words.get(name, f"“{name}”")
 

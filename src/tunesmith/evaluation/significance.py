@@ -8,7 +8,7 @@ Shape letters: R resamples, N rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,11 @@ def _stacked(a: Answers, b: Answers) -> Answers:
     truth, predicted = np.concatenate([a.truth, b.truth]), np.concatenate([a.predicted, b.predicted])
     asked = None if a.asked is None else np.concatenate([a.asked, a.asked])
     words = None if a.words is None or b.words is None else a.words.above(b.words)
-    return Answers(a.kind, truth, predicted, scores, a.labels, a.positive, asked, words, a.beside)
+    queries = None if a.queries is None else np.concatenate([a.queries, a.queries + a.queries.max() + 1])
+    if a.kind == "vectors":  # a ranking of a and one of b are two, whatever they were asked
+        truth = truth.copy()
+        truth[len(a.truth) :, 1] += a.truth[:, 1].max() + 1
+    return replace(a, truth=truth, predicted=predicted, scores=scores, asked=asked, queries=queries, words=words)
 
 
 def _check_pair(metric: Metric, a: Answers, b: Answers) -> None:

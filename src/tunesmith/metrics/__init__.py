@@ -76,6 +76,9 @@ class Answers:
     """Class number that counts as positive in two-class metrics; None = the last of two classes."""
     asked: NDArray[np.generic] | None = None
     """Kind text: (N,) objects, what each row asked, as a string; None where nobody knows."""
+    queries: Ints | None = field(default=None, repr=False)
+    """Kinds classes and numbers: (N,), which rows are candidates for one question, to be ranked; None where each row
+    stands for itself."""
     words: Words | None = field(default=None, repr=False)
     """Kind tags: the words that answers belong to, and the rows that these belong to."""
     beside: Beside = field(default_factory=Beside, repr=False, compare=False)
@@ -104,7 +107,9 @@ class Answers:
     @property
     def groups(self) -> NDArray[np.generic] | None:
         """What the rows that are drawn together share; None where each stands for itself."""
-        return self.truth[:, 1] if self.kind == "vectors" else self.texts
+        if self.kind == "vectors":
+            return self.truth[:, 1]
+        return self.texts if self.queries is None else self.queries
 
     @property
     def rows(self) -> int:
@@ -121,8 +126,9 @@ class Answers:
             words, rows = words.take(rows)
         scores = None if self.scores is None else self.scores[rows]
         asked = None if self.asked is None else self.asked[rows]
+        queries = None if self.queries is None else self.queries[rows]
         truth, predicted = self.truth[rows], self.predicted[rows]
-        made = replace(self, truth=truth, predicted=predicted, scores=scores, asked=asked, words=words)
+        made = replace(self, truth=truth, predicted=predicted, scores=scores, asked=asked, queries=queries, words=words)
         if not self.parts:
             return made
         index = np.arange(self.rows)[rows]

@@ -4,15 +4,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tunesmith.metrics import Answers, Floats, Ints, Kind, Metric
-from tunesmith.metrics._ranking import nth, over_queries, per_query
+from tunesmith.metrics import Answers, Floats, Ints
+from tunesmith.metrics._ranking import Ranked, nth, over_queries, per_query
 
 
-class Map(Metric):
+class Map(Ranked):
     """Mean average precision: precision at the place of each answer, averaged over answers and queries."""
 
     name: Literal["map"] = "map"
-    kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
     prefer: ClassVar[str] = "prefer map when all answers of a query matter, wherever they stand"
     source: ClassVar[str] = "trec_eval, map"
 

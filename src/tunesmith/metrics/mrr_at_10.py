@@ -4,15 +4,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tunesmith.metrics import Answers, Floats, Ints, Kind, Metric
-from tunesmith.metrics._ranking import nth, over_queries, per_query
+from tunesmith.metrics import Answers, Floats, Ints
+from tunesmith.metrics._ranking import Ranked, nth, over_queries, per_query
 
 
-class MrrAt10(Metric):
+class MrrAt10(Ranked):
     """Reciprocal rank: one over the place of the first answer, 0 beyond the first ten."""
 
     name: Literal["mrr_at_10"] = "mrr_at_10"
-    kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
     prefer: ClassVar[str] = "prefer mrr_at_10 when one good answer is enough"
     source: ClassVar[str] = "Voorhees 1999, The TREC-8 question answering track report"
 

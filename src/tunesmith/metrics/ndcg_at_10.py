@@ -2,15 +2,14 @@
 
 from typing import ClassVar, Literal
 
-from tunesmith.metrics import Answers, Floats, Kind, Metric
-from tunesmith.metrics._ranking import ndcg, over_queries
+from tunesmith.metrics import Answers, Floats
+from tunesmith.metrics._ranking import Ranked, ndcg, over_queries
 
 
-class NdcgAt10(Metric):
+class NdcgAt10(Ranked):
     """nDCG at 10: gains of the first ten places, discounted by place, over those of the best order."""
 
     name: Literal["ndcg_at_10"] = "ndcg_at_10"
-    kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
     prefer: ClassVar[str] = (
         "prefer ndcg_at_10 when answers are more or less good and the first places matter most; BEIR's main measure"
     )

@@ -4,15 +4,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tunesmith.metrics import Answers, Floats, Kind, Metric
-from tunesmith.metrics._ranking import over_queries, recall
+from tunesmith.metrics import Answers, Floats
+from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
-class PrecisionAt10(Metric):
+class PrecisionAt10(Ranked):
     """Precision at 10: the share of answers among the first ten."""
 
     name: Literal["precision_at_10"] = "precision_at_10"
-    kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
     prefer: ClassVar[str] = "prefer precision_at_10 when queries have many answers and ten are read"
     source: ClassVar[str] = "trec_eval, P"
 

@@ -2,15 +2,14 @@
 
 from typing import ClassVar, Literal
 
-from tunesmith.metrics import Answers, Floats, Kind, Metric
-from tunesmith.metrics._ranking import over_queries, recall
+from tunesmith.metrics import Answers, Floats
+from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
-class RecallAt10(Metric):
+class RecallAt10(Ranked):
     """Recall at 10: the share of the answers among the first ten."""
 
     name: Literal["recall_at_10"] = "recall_at_10"
-    kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
     prefer: ClassVar[str] = "prefer recall_at_10 when people look at a page of results"
     source: ClassVar[str] = "trec_eval, recall"
 

@@ -2,15 +2,14 @@
 
 from typing import ClassVar, Literal
 
-from tunesmith.metrics import Answers, Floats, Kind, Metric
-from tunesmith.metrics._ranking import over_queries, recall
+from tunesmith.metrics import Answers, Floats
+from tunesmith.metrics._ranking import Ranked, over_queries, recall
 
 
-class RecallAt100(Metric):
+class RecallAt100(Ranked):
     """Recall at 100: the share of the answers among the first hundred."""
 
     name: Literal["recall_at_100"] = "recall_at_100"
-    kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
     prefer: ClassVar[str] = "prefer recall_at_100 when a re-ranker follows, which can only order what was found"
     source: ClassVar[str] = "trec_eval, recall"
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.opening import Unreadable, path_of
 from tunesmith.data.overlap import rows_shown
-from tunesmith.data.record import Record
+from tunesmith.data.record import Record, Roles
 from tunesmith.errors import TunesmithError
 
 
@@ -37,10 +37,16 @@ class Opens(Protocol):
 
 
 def opened(
-    records: Sequence[Record], column: str, digest: str, look: Callable[[Path], Opened], ledger: Ledger, step: Opens
+    records: Sequence[Record], roles: Roles, digest: str, look: Callable[[Path], Opened], ledger: Ledger, step: Opens
 ) -> Iterator[Record]:  # fmt: skip
-    """Rows with the whole path of their file in `column`, and beside it the digest of what is in it."""
+    """Rows with the whole path of their file in its column, and beside it the digest of what is in it."""
+    column = roles.file
+    assert column is not None, "the plan's rules see to it"
     for record in records:
+        if roles.fileless and record.cells.get(column) in (None, ""):
+            ledger.changed(step.name, "a row without a file")
+            yield replace(record, cells=record.cells | {column: "", digest: ""})
+            continue
         path = path_of(record, column)
         try:
             found = look(path)

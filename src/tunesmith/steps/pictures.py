@@ -28,11 +28,13 @@ class Pictures(Step):
     prefer: ClassVar[str] = "Always, with images. It runs at prediction time too."
 
     def objection(self, plan: Any) -> str | None:
-        if not plan.task.sees:
+        names = [step.name for step in plan.steps]
+        if "dedup" in names[: names.index("pictures")]:
+            return "dedup stands before pictures, and would not know images apart. Write pictures before dedup"
+        if not plan.task.opens_images:
             return "pictures opens images, and this task reads none. Remove the step"
         return None
 
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
-        assert roles.file is not None, "the plan's rules see to it"
         look_at = partial(look, max_pixels=self.max_pixels)
-        return stored.records(_files.opened(records, roles.file, DIGEST, look_at, ledger, self))
+        return stored.records(_files.opened(records, roles, DIGEST, look_at, ledger, self))

@@ -28,5 +28,4 @@ class Sounds(Step):
         return None
 
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
-        assert roles.file is not None, "the plan's rules see to it"
-        return stored.records(_files.opened(records, roles.file, SAMPLES, hear, ledger, self))
+        return stored.records(_files.opened(records, roles, SAMPLES, hear, ledger, self))

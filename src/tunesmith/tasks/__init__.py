@@ -71,6 +71,15 @@ class Task(Part):
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
+    @property
+    def opens_images(self) -> bool:
+        """Whether rows bring images, alone or beside a text."""
+        return self.sees
+
+    def wanted_steps(self) -> tuple[str, ...]:
+        """Data preparation where the plan names none, with these settings."""
+        return type(self).usual_steps
+
     def files(self) -> tuple[str, ...]:
         """Further files that the (resolved) task reads rows from."""
         return ()
@@ -245,7 +254,7 @@ class Task(Part):
         """Outputs of golden clips, from the logits that other tools give for one after the other."""
         return np.concatenate([each.numpy() for each in logits])
 
-    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]] | None:
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]] | None:
         """(name of the input, what the saved processor, opened without Tunesmith, makes of the file of each row), for
         the proof; None for tasks whose rows are no files."""
         return None

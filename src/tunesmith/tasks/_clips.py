@@ -98,7 +98,7 @@ def _clip(record: Record, column: str, rate: int, limit: int, told: Told) -> tup
     return samples_S[:limit], beyond
 
 
-def replayed(folder: Path, records: Sequence[Record], column: str, seconds: float) -> tuple[str, list[Array]]:
+def replayed(folder: Path, records: Sequence[Record], column: str, seconds: float) -> tuple[str, dict[int, Array]]:
     """(name of the input, what the saved feature extractor, opened with transformers alone, makes of each file)."""
     from transformers import AutoFeatureExtractor
 
@@ -108,4 +108,4 @@ def replayed(folder: Path, records: Sequence[Record], column: str, seconds: floa
         heard = hear(Path(str(record.cells[column])))
         samples_S = at_rate(heard.samples_S, heard.rate, rate)[: max(1, int(seconds * rate))]
         made.append(np.asarray(library(samples_S, sampling_rate=rate, return_tensors="np")[name][0]))
-    return name, made
+    return name, dict(enumerate(made))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith import scratch
 from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Ragged
 from tunesmith.data.waves import Waves
@@ -112,6 +113,10 @@ class Encoded:
     """Images in place of tokens. `ids` then say nothing but how much each counts: a token for 16 x 16 pixels."""
     waves: Waves | None = None
     """Clips in place of tokens. `ids` then say how many steps in time the network makes of each."""
+    queries: NDArray[np.int64] | None = None
+    """(N,): which rows are candidates for one question, where they are to be ranked."""
+    beside: "Encoded | None" = None
+    """The images of these rows, for a second tower (`engine.tower`)."""
     reads: Ragged | None = None
     """Where a head reads any number of places of a row: these, ascending. Targets then are theirs, end to end."""
     windows: Windows | None = None
@@ -131,6 +136,21 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def of_pixels(cls, pixels: Pixels, targets: Array | None, weights: Array) -> "Encoded":
+        """Images as rows; `ids` say how much each counts."""
+        offsets = np.arange(len(pixels) + 1, dtype=np.int64) * pixels.places
+        nothing = np.broadcast_to(np.int32(0), int(offsets[-1]))
+        lost = scratch.room(len(pixels), np.int32)
+        return cls(Ragged(nothing, offsets), None, lost, targets, None, weights, pixels=pixels)
+
+    def pictured(self, rows: Sequence[int]) -> "Encoded":
+        """Some rows of images."""
+        assert self.pixels is not None, "images"
+        index = list(rows)
+        targets = None if self.targets is None else self.targets[index]
+        return Encoded.of_pixels(self.pixels.pick(index), targets, self.weights[index])
 
     def worded(self, vocabulary: int) -> "Encoded":
         """Without virtual tokens, which have numbers from `vocabulary` on: as a network reads them that has none."""

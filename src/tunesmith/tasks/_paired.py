@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith import scratch
 from tunesmith.data import Record
-from tunesmith.data.pixels import Pixels
 from tunesmith.data.ragged import Growing, Ragged
 from tunesmith.data.record import DIGEST
 from tunesmith.data.roles import text_of
 from tunesmith.tasks import Encoded, Rows, Tick, _relations, _text
+from tunesmith.tasks._pixels import pixels_of
 from tunesmith.tasks._relations import Relations
-from tunesmith.tasks.image import opened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,13 +97,8 @@ def laid_out(
 
 def read_images(records: Sequence[Record], column: str, processor: "PairProcessor") -> Encoded:
     """Images that the step `pictures` has seen, each a row."""
-    shape = processor.images.shape
-    bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
-    for row, record in enumerate(records):
-        bytes_NCHW[row] = processor.images(opened(record, column))
-    pixels = Pixels(bytes_NCHW, processor.images.scale_C, processor.images.shift_C)
-    offsets = np.arange(len(records) + 1, dtype=np.int64) * pixels.places
-    return _plain(Ragged(np.broadcast_to(np.int32(0), int(offsets[-1])), offsets), pixels=pixels)
+    weights = np.ones(len(records), dtype=np.float32)
+    return Encoded.of_pixels(pixels_of(records, column, processor.images), None, weights)
 
 
 def read_texts(texts: Sequence[str], processor: "PairProcessor", limit: int) -> Encoded:
@@ -117,11 +110,5 @@ def read_texts(texts: Sequence[str], processor: "PairProcessor", limit: int) -> 
             ids = [row + [processor.pad_token_id] * (limit - len(row)) for row in ids]
         growing.extend(ids)
         lost += gone
-    made = _plain(growing.done())
-    made.lost = np.array(lost, dtype=np.int32)
-    return made
-
-
-def _plain(ids: Ragged, **more: Any) -> Encoded:
-    size = len(ids)
-    return Encoded(ids, None, np.zeros(size, dtype=np.int32), None, None, np.ones(size, dtype=np.float32), **more)
+    weights = np.ones(len(texts), dtype=np.float32)
+    return Encoded(growing.done(), None, np.array(lost, dtype=np.int32), None, None, weights)

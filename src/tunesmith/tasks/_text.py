@@ -1,6 +1,7 @@
 """What text tasks share: tokens with an account of what is cut, pairs, and side columns as text or as numbers."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,12 +10,14 @@ from pydantic import PositiveInt
 
 from tunesmith import scratch
 from tunesmith.data import Record, Roles
+from tunesmith.data.coded import coded
 from tunesmith.data.ragged import Growing, Ragged
 from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, SideFacts, Tick
+from tunesmith.tasks._pixels import FOLDER, processed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +36,19 @@ class TextTask(LogitsTask):
     """Column that holds the answer; found by itself when only one can be meant."""
     pair: str | None = None
     """Column with a second text, for pairs (similarity, inference, question and answer)."""
+    query: str | None = None
+    """Column whose equal values are candidates for one question (a re-ranker): ranking metrics order them by answer,
+    intervals draw them together, and all stay on one side of a split."""
     side_columns: tuple[str, ...] = ()
     """Further columns that the model reads: numbers or categories."""
     side: SideAs = "text"
     """text: written before the text as `name: value`, opens in plain transformers. vector: standardised and added
     to what the head reads, exact for numbers; needs tunesmith to open."""
+    image: str | None = None
+    """Column with the path of an image, from the folder of the file. A second tower reads it (`tower`), and both are
+    weighed together: late fusion. Needs tunesmith to open."""
+    no_image: Literal["refuse", "learn"] = "refuse"
+    """A row whose image cell is empty: stop and name it, or learn what to answer without."""
     max_tokens: PositiveInt = 256
     """Longest input in tokens; what is cut off beyond is counted in the ledger."""
 
@@ -46,9 +57,28 @@ class TextTask(LogitsTask):
         """Whether side columns reach the head as numbers."""
         return bool(self.side_columns) and self.side == "vector"
 
+    @property
+    def opens_images(self) -> bool:
+        return self.image is not None
+
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]] | None:
+        return None if self.image is None else ("seen", processed(folder / FOLDER, records, self.image))
+
+    def wanted_steps(self) -> tuple[str, ...]:
+        return type(self).usual_steps if self.image is None else ("clean", "pictures", "dedup")
+
+    @property
+    def usual_baselines(self) -> tuple[str, ...]:
+        """Where there are several inputs, each alone, and the whole without each."""
+        further = [name for name, there in (("image", self.opens_images), ("side", self.vector)) if there]
+        silenced = [f"no_{name}" for name in ("text", *further)] if further else []
+        ranked = ("bm25", "cosine") if self.query and self.pair else ()
+        return ("majority", "tfidf", "probe", *further, *silenced, *ranked)
+
     def resolved(self, table: Table) -> "TextTask":
         """With text and label columns named."""
-        known = {c: find_column(c, table.columns, table.source) for c in (self.text, self.pair, self.label) if c}
+        named = (self.text, self.pair, self.label, self.image, self.query)
+        known = {c: find_column(c, table.columns, table.source) for c in named if c}
         for column in self.side_columns:
             find_column(column, table.columns, table.source)
         free = [c for c in table.columns if c not in known and c not in self.side_columns]
@@ -60,7 +90,10 @@ class TextTask(LogitsTask):
         """Which columns the resolved task reads."""
         assert self.text is not None, "the task is not resolved"
         texts = (self.text,) if self.pair is None else (self.text, self.pair)
-        return Roles(texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns)
+        return Roles(
+            texts, self.label if labelled else None, self.kind == "numbers", side=self.side_columns, file=self.image,
+            group=self.query if labelled else None, fileless=self.no_image == "learn",
+        )  # fmt: skip
 
 
 def grown_labels(facts: Facts, earlier: Facts) -> Facts:
@@ -81,7 +114,15 @@ def encode(
         weights[part] = [r.weight for r in records[part]]
         tick(len(first))
     ids, types, lost = store.done()
-    return Encoded(ids, types, lost, None, side, weights)
+    return Encoded(ids, types, lost, None, side, weights, queries=queries_of(task, records, roles))
+
+
+def queries_of(task: TextTask, records: Sequence[Record], roles: Roles) -> NDArray[np.int64] | None:
+    """Which rows are candidates for one question, (N,); None where the task has no such column, or rows no answer."""
+    column = task.query
+    if column is None or roles.label is None:
+        return None
+    return coded(str(r.cells[column]) for r in records).numbers.astype(np.int64)
 
 
 def pieces(rows: int) -> Iterator[slice]:

@@ -80,5 +80,5 @@ class Audio(ClassTask):
         targets = None if roles.label is None else class_numbers(records, roles.label, facts)
         return _clips.encode(records, roles.file or "audio", tokenizer, self.seconds, targets, tick)
 
-    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]]:
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]]:
         return _clips.replayed(folder, records, self.roles().shown[0], self.seconds)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from tunesmith.bases.family import FAMILIES, Family, Purpose
 from tunesmith.data import Record, Roles
+from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _cloze, _gap, _text, no_tick
 from tunesmith.tasks._classes import ClassTask, class_numbers
 from tunesmith.tasks._cloze import Cloze
@@ -38,7 +39,7 @@ class Classify(ClassTask, _text.TextTask):
 
     @property
     def usual_baselines(self) -> tuple[str, ...]:
-        return ("majority", "tfidf", "probe") + ("untuned",) * self.untrained
+        return super().usual_baselines + ("untuned",) * self.untrained
 
     @property
     def untrained(self) -> bool:
@@ -58,7 +59,13 @@ class Classify(ClassTask, _text.TextTask):
         return None
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
-        return super().study(records, roles).model_copy(update={"side": _text.study_side(self, records)})
+        facts = super().study(records, roles)
+        if self.query is not None and len(facts.labels) != 2:
+            raise TunesmithError(
+                f"task.query: candidates are ranked by one of 2 labels, and these data have {len(facts.labels)}. Write "
+                "relevance as numbers, for the task regress"
+            )
+        return facts.model_copy(update={"side": _text.study_side(self, records)})
 
     def grown(self, facts: Facts, earlier: Facts) -> Facts:
         return _text.grown_labels(facts, earlier)
@@ -99,6 +106,7 @@ class Classify(ClassTask, _text.TextTask):
             encoded = _text.encode(self, records, roles, tokenizer, facts, tick)
         else:
             encoded = _gap.encode(self, records, roles, tokenizer, facts, tick)
+            encoded.queries = _text.queries_of(self, records, roles)
         if roles.label is not None:
             encoded.targets = class_numbers(records, roles.label, facts)
         return encoded

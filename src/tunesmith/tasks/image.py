@@ -18,17 +18,13 @@ from tunesmith import scratch
 from tunesmith.bases.family import Family, Purpose, VisionFamily
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
-from tunesmith.data.images import look
 from tunesmith.data.names import IMAGES
-from tunesmith.data.opening import Unreadable
-from tunesmith.data.pixels import Pixels
-from tunesmith.data.ragged import Ragged
 from tunesmith.data.record import DIGEST
 from tunesmith.data.roles import find_column, infer_label
 from tunesmith.data.table import Table
-from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Tick, _augment, _files, no_tick
 from tunesmith.tasks._classes import ClassTask, class_numbers
+from tunesmith.tasks._pixels import pixels_of, processed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,38 +120,10 @@ class Image(ClassTask):
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
-        shape = tokenizer.shape
-        bytes_NCHW = scratch.room(len(records) * int(np.prod(shape)), np.uint8).reshape(-1, *shape)
-        weights = scratch.room(len(records), np.float32)
-        for row, record in enumerate(records):
-            bytes_NCHW[row] = tokenizer(opened(record, roles.file or "image"))
-            weights[row] = record.weight
-            tick(1)
-        pixels = Pixels(bytes_NCHW, tokenizer.scale_C, tokenizer.shift_C, facts.augment)
-        offsets = np.arange(len(records) + 1, dtype=np.int64) * pixels.places
-        return Encoded(
-            ids=Ragged(np.broadcast_to(np.int32(0), int(offsets[-1])), offsets), types=None,
-            lost=scratch.room(len(records), np.int32), side=None, weights=weights, pixels=pixels,
-            targets=None if roles.label is None else class_numbers(records, roles.label, facts),
-        )  # fmt: skip
+        weights = scratch.filled((r.weight for r in records), len(records), np.float32)
+        pixels = pixels_of(records, roles.file or "image", tokenizer, tick)
+        targets = None if roles.label is None else class_numbers(records, roles.label, facts)
+        return Encoded.of_pixels(replace(pixels, augment=facts.augment), targets, weights)
 
-    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]]:
-        return replayed(folder, records, self.roles().shown[0])
-
-
-def opened(record: Record, column: str) -> Any:
-    """The image of a row that the step `pictures` has seen."""
-    path = Path(str(record.cells[column]))
-    try:
-        return look(path, max_pixels=1 << 40).image
-    except Unreadable as error:
-        raise TunesmithError(f"{path}: was read before, and now: {error}. Put it back and run again") from None
-
-
-def replayed(folder: Path, records: Sequence[Record], column: str) -> tuple[str, list[Array]]:
-    """What the image processor saved in a folder, opened with transformers alone, makes of the images of rows."""
-    from transformers import AutoImageProcessor
-
-    library: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")  # type: ignore[no-untyped-call]
-    images = [opened(record, column) for record in records]
-    return "pixel_values", list(library(images=images, return_tensors="np")["pixel_values"])
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]]:
+        return "pixel_values", processed(folder, records, self.roles().shown[0])

@@ -34,9 +34,9 @@ from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Rows, Task, Tick, _contrastive, _files, _paired, _relations, no_tick
 from tunesmith.tasks._embed_loss import unit
+from tunesmith.tasks._pixels import processed
 from tunesmith.tasks._relations import Pull
 from tunesmith.tasks._zero_shot import Classified, ZeroShot, classified
-from tunesmith.tasks.image import replayed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -162,8 +162,8 @@ class ImageText(Task):
             made.targets = np.ones(len(records), dtype=np.float32)
         return made
 
-    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]]:
-        return replayed(folder, records, self.roles().shown[0])
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]]:
+        return "pixel_values", processed(folder, records, self.roles().shown[0])
 
     def classified(self, records: Sequence[Record], processor: Any) -> Classified | None:
         if self.zero_shot is None:

@@ -174,7 +174,7 @@ class Transcribe(Task):
     ) -> dict[str, list[Any]]:
         return {"prediction": [str(text) for text in predicted]}
 
-    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, list[Array]]:
+    def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]]:
         return _clips.replayed(folder, records, self.roles().shown[0], self.seconds)
 
     def plainly(self, logits: Sequence["Tensor"], tensors: dict[str, Any]) -> Array:

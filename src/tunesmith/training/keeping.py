@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def save(loop: "Loop") -> None:
     """Write a checkpoint."""
     loop.state.kernel = loop.state.kernel or kernel_key()
-    method_state = {**loop.model.plan.method.state(loop.model.net.auto), **loop.terms.state()}
+    first, *others = loop.model.halves
+    method_state = {**first.method.state(first.auto), **loop.terms.state()}
+    for half in others:
+        method_state |= {f"{half.path}{name}": tensor for name, tensor in half.method.state(half.auto).items()}
     if loop.average:
         method_state = {**method_state, **loop.average.tensors()}
     checkpoints.write(
@@ -46,8 +49,11 @@ def resume(loop: "Loop") -> None:
         return
     restore(loop.model, found.weights)
     optimizers.load_state(loop.optimizer.optimizer, found.optimizer)
-    own = {k: v for k, v in found.method.items() if "ema|" not in k and not k.startswith(STATE)}
-    loop.model.plan.method.restore(loop.model.net.auto, own)
+    state = {k: v for k, v in found.method.items() if "ema|" not in k and not k.startswith(STATE)}
+    for half in loop.model.halves[1:]:
+        mine = {k: state.pop(k) for k in list(state) if k.startswith(half.path)}
+        half.method.restore(half.auto, {k.removeprefix(half.path): v for k, v in mine.items()})
+    loop.model.plan.method.restore(loop.model.net.auto, state)
     loop.terms.restore(found.method)
     if loop.average:
         loop.average.load(found.method)
@@ -57,7 +63,8 @@ def resume(loop: "Loop") -> None:
     write_text(history, "".join(line + "\n" for line in lines))
     loop.evaluations = [e for e in map(json.loads, lines) if e["kind"] == "evaluation"]
     epoch = max(0, loop.state.step - 1) // loop.per_epoch
-    loop.model.plan.method.thaw(loop.model.net.auto, loop.model.family, epoch)
+    for half in loop.model.halves:
+        half.method.thaw(half.auto, half.family, epoch)
     loop.job.progress.say(f"going on from step {loop.state.step} of {loop.total}")
 
 

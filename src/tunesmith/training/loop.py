@@ -7,6 +7,7 @@ Shape letters: B rows of a piece, C outputs, N rows.
 """
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,8 @@ class Loop:
         step = self.state.step
         epoch, place = divmod(step, self.per_epoch)
         if place == 0 or not self.in_training_mode:
-            self.model.plan.method.thaw(self.model.net.auto, self.model.family, epoch)
+            for half in self.model.halves:
+                half.method.thaw(half.auto, half.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
         torch.manual_seed(seed := step_seed(self.asked.seed, step))
@@ -150,7 +152,8 @@ class Loop:
         """Add up the gradients of the step's weighted mean loss and of the penalties; returns both values."""
         with self.terms.within(seed):
             loss, penalty = self.terms.gradients(rows, self._weigh, self._gradients, seed)
-            for term in (self.model.plan.method.extra_loss(self.model.net.auto), self.terms.of_weights()):
+            own = [half.method.extra_loss(half.auto) for half in self.model.halves]
+            for term in (*own, self.terms.of_weights()):
                 if term is not None:
                     self.precision.backward(term)
                     penalty += term.item()
@@ -176,14 +179,15 @@ class Loop:
         return total, more
 
     def _move(self, step: int) -> float:
-        method, auto = self.model.plan.method, self.model.net.auto
-        method.before_step(auto, step + 1, self.total)
+        for half in self.model.halves:
+            half.method.before_step(half.auto, step + 1, self.total)
         moving = [p for p in self.moving.values() if p.grad is not None]
         norm = self.precision.clip(moving, self.asked.clip, self.optimizer)
         watch.refuse_bad_gradient(norm, step + 1, self.model.learning_rate)
         self.optimizer.step()
-        method.after_step(auto, step + 1, self.total)
-        self.model.plan.task.bound(auto)
+        for half in self.model.halves:
+            half.method.after_step(half.auto, step + 1, self.total)
+        self.model.plan.task.bound(self.model.net.auto)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
             self.average.update(self.moving, step + 1)
@@ -250,16 +254,14 @@ class Loop:
             self.state.history_lines += 1
 
     def _prepare_method(self) -> None:
-        """Show the method the row losses it wants before step 1 (Fisher scores)."""
-        want = min(self.model.plan.method.needs_rows(), len(self.job.train))
-        if not want or self.state.step:
-            return
-        rows = step_rows(len(self.job.train), want, self.asked.seed, 0)
+        """Show each method the row losses it wants before step 1 (Fisher scores)."""
+        for half in self.model.halves:
+            want = min(half.method.needs_rows(), len(self.job.train))
+            if want and not self.state.step:
+                half.method.prepare(half.auto, half.family, self._losses(want))
+                self.optimizer.zero_grad(set_to_none=True)
 
-        def losses() -> Any:
-            self.model.net.eval()
-            for row in rows:
-                yield self.model.plan.task.step_loss(self.model.shortcuts.plain, self.job.train, [int(row)])
-
-        self.model.plan.method.prepare(self.model.net.auto, self.model.family, losses())
-        self.optimizer.zero_grad(set_to_none=True)
+    def _losses(self, want: int) -> Iterator[torch.Tensor]:
+        self.model.net.eval()
+        for row in step_rows(len(self.job.train), want, self.asked.seed, 0):
+            yield self.model.plan.task.step_loss(self.model.shortcuts.plain, self.job.train, [int(row)])

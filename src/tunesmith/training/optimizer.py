@@ -37,12 +37,12 @@ def groups(model: "Model", moving: Mapping[str, nn.Parameter]) -> list[dict[str,
     """AdamW-style groups: each with its names, weight decay and peak rate (`peak`). Raises TunesmithError where the
     plan asks for GaLore and nothing is there to project."""
     train, method = model.plan.train, model.plan.method
-    bare = {f"auto.{n}": f for n, f in method.groups(model.net.auto).items()}
+    rates = {f"{h.path}{n}": h.rate * f for h in model.halves for n, f in h.method.groups(h.auto).items()}
     spared = no_decay(model.net)
     made: dict[tuple[float, float, bool], dict[str, Any]] = {}
     for name, parameter in moving.items():
-        rate = model.learning_rate * bare.get(name, 1.0)
-        if train.head_lr is not None and (model.family.is_head(name.removeprefix("auto.")) or name == "side.weight"):
+        rate = rates.get(name, model.halves[name.startswith("tower.")].rate)
+        if train.head_lr is not None and model.is_head(name):
             rate = train.head_lr
         decay = 0.0 if name in spared else train.weight_decay
         low = train.optimizer == "galore" and _projected(model, name, parameter)

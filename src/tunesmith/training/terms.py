@@ -143,9 +143,6 @@ def start_of(
     words = [] if model.family.sense != "text" else list(net.get_input_embeddings().parameters())
     names = {n for n, p in moving.items() if any(p is own for own in words)}
 
-    def is_head(name: str) -> bool:
-        return name == "side.weight" or model.family.is_head(name.removeprefix("auto."))
-
     def old_losses(count: int) -> "Iterator[Tensor]":
         encoded = aids.old()
         model.net.eval()
@@ -155,7 +152,7 @@ def start_of(
     whose = None if train is None else train.part
     several: dict[str, Any] = {} if whose is None else {"task_of": lambda rows: whose[np.asarray(rows)]}
     return Start(
-        moving, is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught,
+        moving, model.is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught,
         tasks={each.name: each.task.kind for each in model.plan.task.parts(model.facts)},
         is_shared=is_shared(model), **several,
     )  # fmt: skip
