@@ -13,7 +13,7 @@ from tunesmith.metrics import METRICS, Answers, Beside, Metric, Own
 
 NAMES = METRICS.names()
 EXPECTED = (
-    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier chrf content_kept distinct_1 "
+    "accuracy average_precision balanced_accuracy bits_per_byte bleu brier cer chrf content_kept distinct_1 "
     "distinct_2 ece edit_similarity exact_match f1 fpr_at_recall hamming_loss joint json_field_f1 kl "
     "length_ratio log_loss macro_f1 macro_precision macro_recall mae map mcc micro_f1 mrr_at_10 "
     "ndcg_at_10 nll nll_chosen pearson perplexity precision precision_at_10 python_parses r2 recall "
@@ -21,13 +21,13 @@ EXPECTED = (
     "rougeL rougeLsum samples_f1 schema_valid span_f1 span_macro_f1 span_macro_precision "
     "span_macro_recall span_precision span_recall span_strict_f1 span_strict_precision span_strict_recall "
     "span_weighted_f1 span_weighted_precision span_weighted_recall spearman specificity style subset_accuracy ter "
-    "token_accuracy token_f1 valid_json weighted_f1 win_rate"
+    "token_accuracy token_f1 valid_json weighted_f1 wer win_rate"
 )
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 FIVE = Words(["a b c", "", "d", "e"], np.array([0, 3, 3, 4, 5]), np.zeros(5, np.int32), np.ones(5, np.int32))
 LOWER = {
-    "bits_per_byte", "brier", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
-    "perplexity", "rmse", "ter",
+    "bits_per_byte", "brier", "cer", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
+    "perplexity", "rmse", "ter", "wer",
 }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from tunesmith import scratch
 from tunesmith.data import Record
-from tunesmith.data.images import Unreadable, look
+from tunesmith.data.images import look
+from tunesmith.data.opening import Unreadable
 from tunesmith.data.pixels import Pixels
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Tick, no_tick
