@@ -26,8 +26,8 @@ EXPECTED = (
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 FIVE = Words(["a b c", "", "d", "e"], np.array([0, 3, 3, 4, 5]), np.zeros(5, np.int32), np.ones(5, np.int32))
 LOWER = {
-    "bits_per_byte", "brier", "cer", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll", "nll_chosen",
-    "perplexity", "rmse", "ter", "wer",
+    "bits_per_byte", "brier", "cer", "ece", "fpr_at_recall", "hamming_loss", "kl", "log_loss", "mae", "nll",
+    "nll_chosen", "perplexity", "rmse", "ter", "wer",
 }  # fmt: skip
 
 
