@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-LIMIT = 40_500  # every task: images, tags, embeddings, reward models, instalments, penalties
+LIMIT = 46_000  # sound, two towers, several tasks, several inputs, shifted domains
 """Lines below src/ agreed on; raise it in a commit that says why."""
 SOURCE = Path(__file__).parent.parent / "src" / "tunesmith"
 

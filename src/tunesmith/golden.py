@@ -112,7 +112,7 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         reads=None if encoded.reads is None else encoded.reads.pick(index),
         windows=windows,
         words=words,
-        beside=None if encoded.beside is None else encoded.beside.pictured(index),
+        beside=None if encoded.beside is None else encoded.beside.few(index),
     )
 
 

@@ -45,7 +45,7 @@ def shares(lines: list[str]) -> list[float]:
 
 
 @pytest.mark.parametrize("method", ("full", "lora", {"name": "lora", "top": 2}), ids=str)
-@pytest.mark.parametrize("family", ("bert", "llama", "gpt2"))
+@pytest.mark.parametrize("family", ("bert", "llama", pytest.param("gpt2", marks=pytest.mark.slow)))
 def test_a_classifier_saves_what_is_forecast(family: str, method: Any, tiny_bases: TinyBases) -> None:
     rows = small.records(TEXTS, ["a", "b", "c", "a"] * 2)
     plan = small.plan(tiny_bases[family], method=method, batch=8)
@@ -80,7 +80,7 @@ def _below(way: Any, encoded: Any, cut: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("method", ("full", "lora"))
-@pytest.mark.parametrize("family", ("qwen2", "phi"))
+@pytest.mark.parametrize("family", ("qwen2", pytest.param("phi", marks=pytest.mark.slow)))
 def test_a_language_model_saves_what_is_forecast(family: str, method: str) -> None:
     net, encoded = tongues.network(family, method), tongues.mixed(shared=True)
     plan = make_plan({"task": "generate", "base": "x", "data": "x.csv", "method": method, "train": {"batch": 8}})

@@ -55,6 +55,7 @@ def make() -> types.ModuleType:
     return module
 
 
+@pytest.mark.slow  # `make check` asks the same
 def test_generated_parts_are_fresh(
     make: types.ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,8 +177,8 @@ def test_captions_of_one_image_stay_on_one_side(base: Path, small: Path, tmp_pat
     [
         ({"steps": ["dedup"]}, "opened by the step pictures"),
         ({"steps": ["clean", "pictures"]}, "captions are learnt as they are"),
-        ({"task": {"name": "image_text", "pool": "mean"}}, "pools as it was pretrained"),
-        ({"base": {"name": "x", "layers": 2}}, "base.layers is for bases that read text alone"),
+        ({"task": {"name": "image_text", "pool": "mean"}}, "pool: mean is for texts"),
+        ({"base": {"name": "x", "layers": 2}}, "base.layers is for bases that read text"),
         ({"train": {"checkpointing": "on"}}, "checkpointing"),
         ({"penalties": ["rdrop"]}, "penalties on outputs"),
         ({"method": {"name": "layers", "sparse": {"by": "fisher", "share": 0.1}}}, "alone a row is compared"),
@@ -204,7 +204,7 @@ def test_bases_that_do_not_fit_are_named(small: Path, tmp_path: Path) -> None:
         import pictures
 
         towers.made(pictures.make("resnet", tmp_path / "resnet"), small)
-    with pytest.raises(TunesmithError, match="clip makes comparable vectors of images and of texts"):
+    with pytest.raises(TunesmithError, match="clip makes comparable vectors of images and texts, and the task gives it text"):
         from tunesmith.bases.family import family_of
 
         family_of("clip", "classify")

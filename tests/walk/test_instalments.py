@@ -102,6 +102,7 @@ def test_labels_are_carried_over_by_name_never_by_number(first: dict[str, Any]) 
     assert not any(torch.equal(made.classifier.weight[1], row) for row in weight), "a new label gets a fresh row"
 
 
+@pytest.mark.slow
 def test_replay_forgets_less_than_going_on_without(first: dict[str, Any]) -> None:
     found = {}
     for name, replay in (("with", {"share": 0.4, "keep": 30}), ("without", {"keep": 30})):

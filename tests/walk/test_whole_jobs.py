@@ -122,10 +122,11 @@ def test_a_whole_job_ends_proven(name: str, tiny_bases: TinyBases, tmp_path: Pat
     "train",
     [
         {"precision": "bf16"},
-        {"optimizer": "sgd", "lr": 0.1},
-        {"optimizer": "adafactor"},
         {"schedule": "plateau"},
-        {"ema": 0.5},
+        *(
+            pytest.param(t, marks=pytest.mark.slow)
+            for t in ({"optimizer": "sgd", "lr": 0.1}, {"optimizer": "adafactor"}, {"ema": 0.5})
+        ),
     ],
     ids=lambda t: "-".join(map(str, t.values())),
 )

@@ -64,7 +64,7 @@ def _cut(encoded: Encoded, rows: Sequence[int], room: int) -> Encoded:
         weights=np.ones(len(rows), dtype=np.float32),
         slots=slots,
         reads=reads,
-        beside=None if encoded.beside is None else encoded.beside.pictured(rows),
+        beside=None if encoded.beside is None else encoded.beside.few(rows),
     )
 
 

@@ -103,7 +103,7 @@ class RestedShortcuts(Shortcuts[Way]):
         assert train.targets is not None, "rows to learn from have targets"
         known = [int(r) for r in (train.targets >= 0).nonzero()[0][:PROBED]]
         cache = self.kept.caches[id(train)]
-        few = train.pictured(known)
+        few = train.few(known)
         self.kept.caches[id(few)] = Cache(few, cache.cut, cache.pooled, cache.starts[: len(known) + 1],
                                           cache.states_TH[known])  # fmt: skip
         losses = cast("LogitsTask", self.plan.task).losses

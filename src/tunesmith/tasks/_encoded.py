@@ -145,12 +145,15 @@ class Encoded:
         lost = scratch.room(len(pixels), np.int32)
         return cls(Ragged(nothing, offsets), None, lost, targets, None, weights, pixels=pixels)
 
-    def pictured(self, rows: Sequence[int]) -> "Encoded":
-        """Some rows of images."""
-        assert self.pixels is not None, "images"
+    def few(self, rows: Sequence[int]) -> "Encoded":
+        """Some rows of images or sounds."""
         index = list(rows)
-        targets = None if self.targets is None else self.targets[index]
-        return Encoded.of_pixels(self.pixels.pick(index), targets, self.weights[index])
+        return replace(
+            self, ids=self.ids.pick(index), lost=self.lost[index], weights=self.weights[index],
+            targets=None if self.targets is None else self.targets[index],
+            pixels=None if self.pixels is None else self.pixels.pick(index),
+            waves=None if self.waves is None else self.waves.pick(index),
+        )  # fmt: skip
 
     def worded(self, vocabulary: int) -> "Encoded":
         """Without virtual tokens, which have numbers from `vocabulary` on: as a network reads them that has none."""
