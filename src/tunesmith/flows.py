@@ -128,15 +128,7 @@ def fitted(plan: Plan, found: Found) -> Plan:
             f"method: its {plan.method.extra_tokens()} virtual tokens leave no place for a text: {plan.base.name} has "
             f"{max_positions(found)} places. Ask for fewer"
         )
-    limit = getattr(plan.task, "max_tokens", 0)
-    if limit <= room:
-        return plan
-    if plan.task.differs("max_tokens"):
-        raise TunesmithError(
-            f"task.max_tokens: {limit} is more than the {room} places that {plan.base.name} has "
-            f"(virtual tokens of the method taken off). Set task.max_tokens={room}"
-        )
-    return plan.model_copy(update={"task": plan.task.model_copy(update={"max_tokens": room})})
+    return plan.model_copy(update={"task": plan.task.within(room, plan.base.name)})
 
 
 def load(path: str | Path, *, online: bool = False) -> Any:

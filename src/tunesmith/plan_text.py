@@ -11,6 +11,7 @@ from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
+from tunesmith.tasks import TASKS
 
 MAX_BYTES = 1 << 20
 
@@ -109,6 +110,8 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
             if key in data:
                 data[key] = fixed(data[key])
     task = tree.get("task")
+    if isinstance(task, dict) and task.get("name") in TASKS.names():
+        task |= {name: fixed(task[name]) for name in TASKS.find(task["name"]).own_files if name in task}
     decode = task.get("decode") if isinstance(task, dict) else None
     if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
         decode["schema"] = fixed(schema)

@@ -3,13 +3,14 @@
     within      disturbs the weights while a step computes its gradients, and puts them back     (mixout)
       loss of the rows + of_outputs      a term of what the network said of them                 (rdrop)
       + of_weights                       a term of the weights alone                             (l2sp)
+      + of_states                        a term of what the output layer is given of all rows    (dann, coral, mmd)
       + after                            gradients taken anew where the first ones point         (adversarial)
 
 One a file. A penalty is part of a plan and holds settings; what it remembers of a run is a `Term`, made before the
 first step from the weights that training starts with, so that a resumed run makes the same one again. No term is part
 of a reported loss. Randomness is drawn from the seed of the step.
 
-Shape letters: B rows, C outputs.
+Shape letters: B rows, C outputs, H width.
 """
 
 from abc import abstractmethod
@@ -41,6 +42,8 @@ class Start:
     where there are no old rows."""
     taught: "Callable[[str | None], tuple[Any, Sequence[int]]]"
     """(what a teacher says of each training row, (N, T) float32; which of our outputs its T are)."""
+    beside: "Mapping[str, nn.Module]"
+    """What penalties train that is no part of the model (`Penalty.learns`), by name of the penalty."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,15 @@ class Term:
         """Added to the mean loss of a step."""
         return None
 
+    own: "tuple[nn.Parameter, ...]" = ()
+    """What it trains itself."""
+
+    def of_states(self, states_BH: "Tensor", target_B: "Tensor", share: float) -> "Tensor | None":
+        """Added to the mean loss of a step, from what the output layer is given of all its rows, however many forward
+        passes they take. `target_B`: which rows are of the target domain; `share`: how much of training is done, 0 to
+        1."""
+        return None
+
     def after(self, again: Callable[[], object]) -> None:
         """The step's gradients are there; `again` adds those of its rows at the weights as they are then."""
 
@@ -83,6 +95,8 @@ class Penalty(Part):
 
     reads_outputs: ClassVar[bool] = False
     """Whether it needs the logits of rows, which tasks with a head have."""
+    reads_states: ClassVar[bool] = False
+    """Whether it looks at what the output layer is given."""
     reads_old: ClassVar[bool] = False
     """Whether it looks at rows of earlier instalments."""
     moves: ClassVar[str] = ""
@@ -101,6 +115,10 @@ class Penalty(Part):
             return f"{self.name} looks at old rows with a label, and task {plan.task.name} keeps none. Remove it"
         if sum(each.name == self.name for each in plan.penalties) > 1:
             return f"{self.name} stands twice. Keep one of them"
+        return None
+
+    def learns(self, width: int) -> "nn.Module | None":
+        """A module of its own to be trained, where states have that width; most penalties have none."""
         return None
 
     @abstractmethod

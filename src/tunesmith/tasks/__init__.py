@@ -16,10 +16,13 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
+from tunesmith.errors import TunesmithError
 from tunesmith.tasks._encoded import Array, Encoded, Rows, Slots, Windows
 from tunesmith.tasks._facts import End, Facts, SideFacts
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 __all__ = [
@@ -56,12 +59,44 @@ class Task(Part):
     """Whether answers are texts that the model writes, token by token."""
     sees: ClassVar[bool] = False
     """Whether rows are images."""
+    two_domains: ClassVar[bool] = False
+    """Whether rows to learn from come from a source and from a target."""
+    own_files: ClassVar[tuple[str, ...]] = ()
+    """Settings that name a file."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
     def files(self) -> tuple[str, ...]:
         """Further files that the (resolved) task reads rows from."""
         return ()
+
+    def joining(self) -> tuple[str, ...]:
+        """Files whose rows learn with the training rows and are never held out; a label may be missing there."""
+        return ()
+
+    def has_label(self, record: Record, roles: Roles) -> bool:
+        """Whether a row of such a file can be learnt from as a training row is."""
+        return True
+
+    def lessons(
+        self, train: Encoded, joined_N: "NDArray[np.bool_]", bare: Encoded | None, *, looked_at: bool
+    ) -> Encoded:  # fmt: skip
+        """What the network learns from: training rows, of which some joined from files of the task's own, and rows of
+        these that are `bare` of a label (`looked_at`: whether a penalty sees states of rows)."""
+        return train
+
+    def within(self, room: int, base: str) -> "Task":
+        """This task with inputs that fit into the places of a base. Raises TunesmithError where longer ones were asked
+        for."""
+        limit = getattr(self, "max_tokens", 0)
+        if limit <= room:
+            return self
+        if self.differs("max_tokens"):
+            raise TunesmithError(
+                f"task.max_tokens: {limit} is more than the {room} places that {base} has "
+                f"(virtual tokens of the method taken off). Set task.max_tokens={room}"
+            )
+        return self.model_copy(update={"max_tokens": room})
 
     @property
     def usual_baselines(self) -> tuple[str, ...]:

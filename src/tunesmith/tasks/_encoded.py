@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from tunesmith.tasks._blend import Blend
     from tunesmith.tasks._relations import Pull, Relations
 
 Array = NDArray[Any]
@@ -111,6 +112,10 @@ class Encoded:
     """Where answers belong to words: how texts became rows."""
     words: Words | None = None
     """The words of these texts; outputs are one each."""
+    target: NDArray[np.bool_] | None = None
+    """(N,): which rows are of the target domain, where rows to learn from come from two."""
+    blend: "Blend | None" = None
+    """How rows of several kinds make steps; None: each row once an epoch."""
     notes: tuple[str, ...] = ()
     """What a user should know of these rows."""
     drift: float | None = None
