@@ -65,7 +65,7 @@ class Plain(Way):
             lengths = encoded.ids.lengths_of(rows)
             last_B = torch.from_numpy(lengths - 1 + states.shape[1] - lengths.max()).to(states.device)
             states = states[torch.arange(len(lengths), device=states.device), last_B]
-        return logits_BC, states.float()
+        return logits_BC, _whole(states)
 
 
 class Packed(Way):
@@ -92,7 +92,7 @@ class Packed(Way):
         with overheard(net.auto, self.fast.family) as heard:
             said, order = self._part(encoded, rows, 0)
         logits_BC = net.with_side(net.joined([_sorted(said, order)]), encoded.side_of(rows))
-        return logits_BC, _sorted(heard[-1], order).float()
+        return logits_BC, _whole(_sorted(heard[-1], order))
 
     def _part(self, encoded: Encoded, rows: Sequence[int], form: int) -> tuple[torch.Tensor, "Ints | None"]:
         """What the head says of rows in one form, (B, C), or (B, W) of label words, as they lie; and where the `rows`
@@ -110,6 +110,10 @@ class Packed(Way):
         else:
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
         return fast.above(states, packed_rows, cut, form), _order(encoded, packed_rows.rows, rows)
+
+
+def _whole(states: torch.Tensor) -> torch.Tensor:
+    return states if states.dtype == torch.float64 else states.float()
 
 
 def _sorted(said: torch.Tensor, order: "Ints | None") -> torch.Tensor:
