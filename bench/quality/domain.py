@@ -43,7 +43,12 @@ def main() -> None:
         for arm in arms:
             if (arm, seed) in have:
                 continue
-            line = {"set": "films to tweets", "arm": arm, "seed": seed, **measured(adapting, arm, seed, films, tweets, judged)}
+            line = {
+                "set": "films to tweets",
+                "arm": arm,
+                "seed": seed,
+                **measured(adapting, arm, seed, films, tweets, judged),
+            }
             with RESULTS.open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
             print(arm, seed, line["metrics"]["macro_f1"], line["distance"], f"{line['seconds']:.0f} s", flush=True)
@@ -73,7 +78,13 @@ def measured(adapting: Any, arm: str, seed: int, films: Rows, tweets: Rows, judg
     from tunesmith.training.loop import Loop
 
     penalties, own, bare = ARMS[arm]
-    inner = {"name": "classify", "text": "text", "label": "label", "max_tokens": 64, "metrics": ["macro_f1", "accuracy"]}
+    inner = {
+        "name": "classify",
+        "text": "text",
+        "label": "label",
+        "max_tokens": 64,
+        "metrics": ["macro_f1", "accuracy"],
+    }
     plan = make_plan({
         "task": {"name": "domain", "task": inner, "target": "unused.csv"}, "base": "minilm", "data": "unused too.csv",
         "method": {"name": "layers", "top": 2}, "penalties": penalties, "engine": {"cache": "memory"},
@@ -88,14 +99,18 @@ def measured(adapting: Any, arm: str, seed: int, films: Rows, tweets: Rows, judg
     facts = task.study(learn, roles)
     model = build(plan, facts, found, tokenizer)
     fresh = build(plan, facts, found, tokenizer)
-    train, held, test = (model.encode(rows, roles) for rows in (learn, source[SOURCE:], _records(judged, range(len(judged)))))
+    train, held, test = (
+        model.encode(rows, roles) for rows in (learn, source[SOURCE:], _records(judged, range(len(judged))))
+    )
     without = model.encode(target[LABELLED:], task.roles(labelled=False)) if bare else None
     if own or bare:
         lessons = task.lessons(train, np.arange(len(learn)) >= SOURCE, without, looked_at=bare)
     else:  # as many rows an epoch as the others have
         from tunesmith.tasks._blend import Blend
 
-        lessons = replace(train, blend=Blend((np.arange(SOURCE),), (round(SOURCE / 0.7),)), target=np.zeros(SOURCE, bool))
+        lessons = replace(
+            train, blend=Blend((np.arange(SOURCE),), (round(SOURCE / 0.7),)), target=np.zeros(SOURCE, bool)
+        )
     judge = Judge(plan, facts)
     state = Loop(Job(model, lessons, held, lambda lo: judge.quick(lo, held), Path(), save=False)).run()
     outputs = model.outputs(test)

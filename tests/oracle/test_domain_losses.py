@@ -87,4 +87,3 @@ def test_the_reversed_gradient_is_the_one_written_by_hand(tiny_bases: TinyBases)
     assert np.allclose(states.grad, -factor * np.outer(pull, w), rtol=1e-10, atol=1e-15)
     assert np.allclose(critic.weight.grad, (pull @ x)[None], rtol=1e-10)  # itself learns at full weight
     assert np.allclose(critic.bias.grad, pull.sum(), rtol=1e-10, atol=1e-15)
-

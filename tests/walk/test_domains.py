@@ -112,7 +112,9 @@ def test_the_plan_of_the_page_runs(tiny_bases: TinyBases, tmp_path: Path) -> Non
     assert reply["equality"] == "bits" and set(reply["metrics"]) == {"validation", "test"}
 
 
-def test_rows_that_are_judged_on_are_not_learnt_from_even_without_a_label(tiny_bases: TinyBases, tmp_path: Path) -> None:
+def test_rows_that_are_judged_on_are_not_learnt_from_even_without_a_label(
+    tiny_bases: TinyBases, tmp_path: Path
+) -> None:
     asked = tree(tiny_bases["bert"], tmp_path, "run")
     lines = (tmp_path / "test.csv").read_text(encoding="utf-8").splitlines()
     with (tmp_path / "t.csv").open("a", encoding="utf-8") as stream:

@@ -25,8 +25,8 @@ def domains(results: Results) -> Section:
 def _told(found: dict[str, Any]) -> str:
     where = "test rows" if found["target"] == "test" else "target rows that were learnt from"
     how = (
-        f"A linear model was asked to tell {found['rows']} validation rows from as many {where}, by what the output layer "
-        "is given, in five folds."
+        f"A linear model was asked to tell {found['rows']} validation rows from as many {where}, by what the output "
+        "layer is given, in five folds."
     )
     before, after = found["before"]["value"], found["after"]["value"]
     if before is None or after is None:
