@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.data.words import Words
-from tunesmith.evaluation.significance import corrected_t, holm, paired_bootstrap
+from tunesmith.evaluation.significance import corrected_t, holm, paired_bootstrap, paired_permutation
 from tunesmith.metrics import METRICS, Answers
 
 HERE = Path(__file__).parent
@@ -60,6 +60,8 @@ MAIN = {
 }
 FOLDED = ("mwo", "mwo_mean", "mwo_chosen")
 """Sets without a test file worth the name: their lines are folds."""
+ALL_FOLDS = 25
+BASELINES = ("majority", "dictionary", "tfidf", "tfidf_svm")
 
 
 def main() -> None:
@@ -212,7 +214,11 @@ def section(name: str, lines: list[dict[str, Any]]) -> str:
     versus = {"dictionary": "word list", "tfidf_svm": "TF-IDF + SVM"}.get(beside, "TF-IDF")
     header = f"| method | rows | {first} | {second} | against {versus} | p (Holm) | trained | CPU s | runs |"
     lines_out = [f"\n## {title}\n\n{told[0].upper()}{told[1:]}.\n", header, "|" + " --- |" * 9]
-    return "\n".join(lines_out + [told_row(r) for r in rows])
+    told_rows = [told_row(r) for r in rows]
+    if name in FOLDED:
+        every = {k: v for (k, _), v in groups.items() if len(v) == ALL_FOLDS and k not in BASELINES}
+        told_rows += [f"\n{k}: {by_orders(v, reference[0])}" for k, v in every.items()]
+    return "\n".join(lines_out + told_rows)
 
 
 def row(
@@ -256,6 +262,31 @@ def against_folds(found: list[dict[str, Any]], base: list[dict[str, Any]], metri
     mine, other = zip(*pairs, strict=True)
     test = corrected_t(mine, other, 0.2)
     return {"against": test.value, "p": test.p}
+
+
+def by_orders(found: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
+    """The other paired test of repeated folds, in words: each row's share of right answers over the repeats, ours and
+    theirs swapped row by row. It asks whether these rows are answered better, where the test over folds asks whether
+    other training rows would lead to a better model, too."""
+    from sets import SETS
+
+    splits = {s.name: [r.id for r in s.test] for s in SETS["mwo"].splits(folds=25, seeds=1, rows=None)}
+    theirs = {b["split"]: b for b in base}
+    rows, right = [], []
+    for line in found:
+        if (other := theirs.get(line["split"])) is None:
+            continue
+        rows += splits[line["split"]]
+        right += [(a == t, b == u) for a, t, b, u in zip(line["predicted"], line["truth"], other["predicted"],
+                                                         other["truth"], strict=True)]  # fmt: skip
+    ours, them = (np.array(side, dtype=np.int64) for side in zip(*right, strict=True))
+    all_right = np.ones(len(ours), dtype=np.int64)
+    a, b = (Answers("classes", all_right, side, labels=("wrong", "right")) for side in (ours, them))
+    test = paired_permutation(METRICS.make("accuracy"), a, b, resamples=10_000, groups=[str(r) for r in rows])
+    return (
+        f"Row by row ({len(set(rows))} rows, {len(found)} folds, rows swapped whole in a permutation test): "
+        f"accuracy {test.value:+.3f}, p = {test.p:.4f}."
+    )
 
 
 def against_rows(mine: dict[str, Any], other: dict[str, Any], name: str, metric: str) -> dict[str, Any]:

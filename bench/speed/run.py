@@ -30,7 +30,7 @@ from standing import RESULTS, read
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-MEASURED_CODE = ("engine", "training", "methods", "bases", "tasks", "model.py", "peft.py", "plan.py")
+MEASURED_CODE = ("engine", "training", "methods", "bases", "tasks", "model.py", "peft.py", "plan.py", "settings.py")
 """What of src/tunesmith can change the time of an arm; comments cannot."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 QUIET = {

@@ -37,6 +37,15 @@ def test_the_folder_is_the_register() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_reports_can_call_it_by_a_short_name(name: str) -> None:
+    """Its docstring begins with a name, a colon, and what it is."""
+    title, colon, meaning = (METRICS.find(name).__doc__ or "").splitlines()[0].partition(": ")
+    assert colon, f"{name}: {title!r} is no name with an explanation"
+    assert meaning.endswith(".") or meaning.endswith(":"), name
+    assert len(title) <= 45, name
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str) -> None:
     """Kinds, when to prefer it, and where it comes from."""
     metric = METRICS.find(name)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tunesmith.evaluation.report_blocks import Block, Cell, Note, Section, Table, count, measured
+from tunesmith.evaluation.report_blocks import Block, Cell, Note, Section, Table, count, measured, title_of
 from tunesmith.evaluation.report_read import Results
 
 TITLE = "What it still knows of earlier data"
@@ -20,7 +20,7 @@ def instalments(results: Results) -> Section:
          *[Cell("") for _ in range(len(names) - len(values))]]
         for i, (name, values) in enumerate(zip(names, found["values"], strict=True), 1)
     ]  # fmt: skip
-    caption = f"{found['metric']} on the held-out rows of each instalment, with {results.percent} intervals"
+    caption = f"{title_of(found['metric'])} on the held-out rows of each instalment, with {results.percent} intervals"
     blocks: list[Block] = [Table(caption, header, rows), Note(_told(found, tests))]
     return Section("instalments", TITLE, blocks)
 

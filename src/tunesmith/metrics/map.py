@@ -9,7 +9,7 @@ from tunesmith.metrics._ranking import nth, over_queries, per_query
 
 
 class Map(Metric):
-    """Mean precision at the places of the answers."""
+    """Mean average precision: precision at the place of each answer, averaged over answers and queries."""
 
     name: Literal["map"] = "map"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

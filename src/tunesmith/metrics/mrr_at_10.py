@@ -9,7 +9,7 @@ from tunesmith.metrics._ranking import nth, over_queries, per_query
 
 
 class MrrAt10(Metric):
-    """One over the place of the first answer."""
+    """Reciprocal rank: one over the place of the first answer, 0 beyond the first ten."""
 
     name: Literal["mrr_at_10"] = "mrr_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import ndcg, over_queries
 
 
 class NdcgAt10(Metric):
-    """Discounted gains of the first ten places over the best possible."""
+    """nDCG at 10: gains of the first ten places, discounted by place, over those of the best order."""
 
     name: Literal["ndcg_at_10"] = "ndcg_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -9,7 +9,7 @@ from tunesmith.metrics._ranking import over_queries, recall
 
 
 class PrecisionAt10(Metric):
-    """Share of answers among the first ten."""
+    """Precision at 10: the share of answers among the first ten."""
 
     name: Literal["precision_at_10"] = "precision_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

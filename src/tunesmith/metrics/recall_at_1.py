@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import over_queries, recall
 
 
 class RecallAt1(Metric):
-    """Share of the answers that stand first."""
+    """Recall at 1: the share of the answers that stand first."""
 
     name: Literal["recall_at_1"] = "recall_at_1"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import over_queries, recall
 
 
 class RecallAt10(Metric):
-    """Share of the answers among the first 10."""
+    """Recall at 10: the share of the answers among the first ten."""
 
     name: Literal["recall_at_10"] = "recall_at_10"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)

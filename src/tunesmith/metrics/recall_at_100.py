@@ -7,7 +7,7 @@ from tunesmith.metrics._ranking import over_queries, recall
 
 
 class RecallAt100(Metric):
-    """Share of the answers among the first 100."""
+    """Recall at 100: the share of the answers among the first hundred."""
 
     name: Literal["recall_at_100"] = "recall_at_100"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
