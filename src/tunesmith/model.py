@@ -193,7 +193,18 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
     torch.manual_seed(plan.train.seed)
     auto = fresh(plan, facts, base, tokenizer)
     auto = plan.method.apply(auto, family_for(plan, base))
-    return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
+    net = _network(plan, facts, base, auto)
+    _put_beside(net, plan, family_for(plan, base))
+    return Model(plan, facts, base, net, tokenizer)
+
+
+def _put_beside(net: "Network", plan: Plan, family: Family) -> None:
+    """Give penalties what they train."""
+    from tunesmith.engine.overhearing import layer_of
+
+    for penalty in plan.penalties:
+        if penalty.reads_states and (module := penalty.learns(layer_of(net.auto, family).in_features)) is not None:
+            net.beside[penalty.name] = module
 
 
 def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":

@@ -128,12 +128,14 @@ class Evaluate(Section):
     level: Share = 0.95
     """Confidence level of the intervals."""
     baselines: (
-        tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "bm25", "dictionary", "untuned"], ...] | None
+        tuple[Literal["majority", "longer", "tfidf", "pixels", "probe", "bm25", "dictionary", "untuned", "source"], ...]
+        | None
     ) = None
     """What stands beside the result; the task's own unless named. majority: the most frequent answer. longer: the
     answer with more tokens, for reward. tfidf: word counts with a linear model. pixels: small images with one. probe:
     the frozen base with one. bm25: passages ranked by shared words. dictionary: for tags, each word's most frequent
-    one. untuned: the base as it was, for tasks that write or compare."""
+    one. untuned: the base as it was, for tasks that write or compare. source: the same plan without rows of the target,
+    trained for as many steps, for domain; it takes as long as the run itself."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True

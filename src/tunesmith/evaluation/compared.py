@@ -1,7 +1,8 @@
 """What stands beside a result: trivial baselines on the same rows, and paired tests against them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,21 @@ from tunesmith.tasks._pairs import answers_in
 
 Found = dict[str, dict[str, Answers]]
 """{baseline: {split: answers}}."""
+Made = dict[str, tuple[Array, Array | None]]
+"""By split: what a baseline answers, and the probabilities behind it."""
 
 
 def baselines(
-    plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded], answers: Mapping[str, Answers]
-) -> Found:
-    """Answers of the plan's baselines on every held-out split, learnt from the same training rows."""
+    plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded], answers: Mapping[str, Answers],
+    trained: Mapping[str, Callable[[], Made]] = MappingProxyType({}),
+) -> Found:  # fmt: skip
+    """Answers of the plan's baselines on every held-out split, learnt from the same training rows. `trained`: those
+    that are made by training, which is above this package."""
     if parts := prepared.apart():
         return _of_several(plan, parts, model, encoded, answers)
     found: Found = {}
     for name in plan.baseline_names:
-        predicted = _of(name, plan, prepared, model, encoded)
+        predicted = trained[name]() if name in trained else _of(name, plan, prepared, model, encoded)
         found[name] = {
             split: replace(each, predicted=predicted[split][0], scores=predicted[split][1])
             for split, each in answers.items()

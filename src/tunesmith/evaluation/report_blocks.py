@@ -13,7 +13,7 @@ PERCENT = ("accuracy", "balanced_accuracy", "subset_accuracy", "reward_accuracy"
 """Metrics that are shares of rows, which most people read best as percent."""
 SHORT = {
     "majority": "most frequent", "longer": "longer answer", "tfidf": "word counts", "pixels": "small pictures",
-    "probe": "frozen base", "dictionary": "word list",
+    "probe": "frozen base", "dictionary": "word list", "source": "source alone",
 }  # fmt: skip
 NBSP = "\u00a0"
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tunesmith.evaluation.plots import number
 from tunesmith.evaluation.report_blocks import NBSP, PERCENT, count, fixed, meaning_of, p_value, percent, title_of
-from tunesmith.evaluation.report_read import Results, base_name, named
+from tunesmith.evaluation.report_read import Results, base_name, innermost, named
 from tunesmith.evaluation.significance import holm
 
 ALPHA = 0.05
@@ -79,7 +79,7 @@ def _value(one: Mapping[str, Any]) -> float | None:
 
 def question(results: Results) -> str:
     """What was asked, in a sentence."""
-    task = results.plan.get("task")
+    task = innermost(results.plan)
     columns = task if isinstance(task, dict) else {}
     columns = columns | {"text": columns["tokens"]} if columns.get("tokens") else columns
     text, answer = (str(columns.get(k) or v) for k, v in (("text", "text"), ("label", "label")))
@@ -234,13 +234,15 @@ def _baseline(name: str, kind: str = "classes") -> str:
         "probe": "the base without fine-tuning (a linear model on top of it)",
         "untuned": "the base without fine-tuning",
         "dictionary": "a list of words with the most frequent tag of each",
+        "source": "training on the source alone",
     }.get(name, f"“{name}”")
 
 
 def _short(name: str) -> str:
     words = {"majority": "guessing the most frequent answer", "longer": "taking the longer answer",
              "tfidf": "a simple word-count model", "probe": "the base without fine-tuning",
-             "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags"}  # fmt: skip
+             "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags",
+             "source": "training on the source alone"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 
