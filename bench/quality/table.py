@@ -23,8 +23,8 @@ TITLES = {
     "mwo_mean": ("mwo_failure_mode, mean pooling", "the same folds; the head reads means (`pool: mean`)"),
     "mwo_chosen": (
         "mwo_failure_mode, settings chosen inside the folds",
-        "the same folds; top 3 blocks, 25 epochs; pooling and label smoothing chosen in each fold by a quarter of its own "
-        "training rows",
+        "the same folds; top 3 blocks, mean pooling, 25 epochs; label smoothing (0 or 0.1) chosen in each fold by a "
+        "quarter of its own training rows",
     ),
     "mwo_shipped": ("mwo_failure_mode, shipped split", "564 rows to learn from, the 62 shipped test rows"),
     "banking77": ("banking77", "77 intents, its own test file of 3,080 rows"),
