@@ -239,18 +239,10 @@ def decide(model: Model, validation: Encoded) -> Model:
 
 def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, Any]:
     """Metrics with intervals on validation and test, baselines beside them, paired tests between the two."""
-    by = Judge(work.plan, model.facts)
+    by, account = Judge(work.plan, model.facts), Account()
     logits = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
-    answers: dict[str, Answers] = {
-        name: answers_of(work.plan.task, values, encoded[name], model.facts) for name, values in logits.items()
-    }
-    main = "test" if "test" in answers else "validation"
-    account = Account()
-    if work.plan.task.writes:
-        rows = work.prepared.splits
-        answers = {n: with_questions(a, work.plan, rows[n], rows["train"]) for n, a in answers.items()}
-        texts = _written(work, model, main, "writing answers", account)
-        answers[main] = replace(answers[main], predicted=texts)
+    main = "test" if "test" in logits else "validation"
+    answers = _answers(work, model, encoded, logits, main, account)
     work.progress.say("judging: intervals and baselines")
     apart = _Apart(work, model, encoded) if work.plan.task.two_domains else None
     trained = {} if apart is None else {"source": apart.source_alone}
@@ -273,20 +265,43 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         "signatures": by.signatures(answers[main]),
         "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
     }
-    whole = Whole(model, work.prepared, encoded, answers[main], main, work.run.path, decide, work.progress, work.stop)
-    if (found := together(whole)) is not None:
-        results["together"] = found
-    if (asked := work.plan.task.classified(work.prepared.splits[main], model.tokenizer)) is not None:
-        results["zero_shot"] = _zero_shot(work, model, asked)
-    if work.before.tests or work.plan.replay.keep:
-        work.progress.say("judging: what it knows of earlier instalments")
-        own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
-        results["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
+    results |= _further(work, model, encoded, answers[main], main)
     if apart is not None:
         results["domains"] = apart.measured()
-    if work.plan.task.talks and work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
-        results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
+
+
+def _answers(
+    work: Work, model: Model, encoded: dict[str, Encoded], logits: dict[str, Any], main: str, account: Account
+) -> dict[str, Answers]:
+    """What the model answers to the rows of each split; of tasks that write, with the texts of the main one."""
+    task, rows = work.plan.task, work.prepared.splits
+    answers = {name: answers_of(task, values, encoded[name], model.facts) for name, values in logits.items()}
+    if task.writes:
+        answers = {n: with_questions(a, work.plan, rows[n], rows["train"]) for n, a in answers.items()}
+        texts = _written(work, model, main, "writing answers", account)
+        answers[main] = replace(answers[main], predicted=texts)
+    return answers
+
+
+def _further(
+    work: Work, model: Model, encoded: dict[str, Encoded], answers: Answers, main: str
+) -> dict[str, Any]:  # fmt: skip
+    """What else a plan asks to be told: tasks beside each of them alone, classes that were not taught, what is still
+    known of earlier instalments and of language in general."""
+    plan, found = work.plan, {}
+    whole = Whole(model, work.prepared, encoded, answers, main, work.run.path, decide, work.progress, work.stop)
+    if (beside := together(whole)) is not None:
+        found["together"] = beside
+    if (asked := plan.task.classified(work.prepared.splits[main], model.tokenizer)) is not None:
+        found["zero_shot"] = _zero_shot(work, model, asked)
+    if work.before.tests or plan.replay.keep:
+        work.progress.say("judging: what it knows of earlier instalments")
+        own = instalments.own_test(work.prepared.splits, plan.replay.keep or len(work.before.tests[-1]))
+        found["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
+    if plan.task.talks and plan.task.kind == "text" and plan.evaluate.forgetting:
+        found["forgetting"] = _forgotten(work, model)
+    return found
 
 
 class _Apart:
