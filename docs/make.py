@@ -35,6 +35,7 @@ EXAMPLES = {
     "image_text": "task: {name: image_text, image: path, text: caption, towers: both}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
+    "domain": "task: {name: domain, task: {name: classify, text: text, label: failure}, target: new.csv, mix: 0.3}",
     "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
     "full": "method: full",
     "head": "method: {name: head, pooler: true}",
@@ -220,7 +221,9 @@ def head(kind: str, part: type[Part]) -> str:
         ]
     if kind == "tasks":
         default = about.model_fields["metrics"].default
-        facts += [["default metrics", ", ".join(f"`{m}`" for m in default)], ["kind of answer", f"`{about.kind}`"]]
+        told = ", ".join(f"`{m}`" for m in default), f"`{about.kind}`"
+        told = told if default else ("those of the task inside", "that of the task inside")
+        facts += [["default metrics", told[0]], ["kind of answer", told[1]]]
     if kind == "steps":
         facts += [["runs on", SCOPES[about.scope]]]
     line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {name_of(part)}")

@@ -37,9 +37,13 @@ def plan(
 ) -> Plan:
     """A plan; `task` is a name or settings."""
     settings = {"name": task} if isinstance(task, str) else task
+    usual = {"text": "text", "label": "label", "max_tokens": 32}
+    if "task" in settings:  # one around another
+        settings = settings | {"task": {**usual, **settings["task"]}}
+        usual = {}
     return make_plan(
         {
-            "task": {"text": "text", "label": "label", "max_tokens": 32, **settings},
+            "task": {**usual, **settings},
             "base": str(base), "data": "unused.csv", "method": method,
             "penalties": list(penalties), "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last", **train},
         }

@@ -130,7 +130,7 @@ def fitted(plan: Plan, found: Found) -> Plan:
             f"method: its {plan.method.extra_tokens()} virtual tokens leave no place for a text: {plan.base.name} has "
             f"{max_positions(found)} places. Ask for fewer"
         )
-    return plan.model_copy(update={"task": plan.task.fitted(room, plan.base.name)})
+    return plan.model_copy(update={"task": plan.task.within(room, plan.base.name)})
 
 
 def load(path: str | Path, *, online: bool = False) -> Any:

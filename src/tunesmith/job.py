@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith import earlier, instalments, scratch
+from tunesmith import adapting, earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
 from tunesmith.checking import findings_in, special_tokens
@@ -58,6 +58,8 @@ class Work:
     began: float
     warnings: list[str]
     before: earlier.Earlier = earlier.NOTHING
+    lessons: Encoded | None = None
+    """What the loop learns from."""
 
     @property
     def plan(self) -> Plan:
@@ -102,6 +104,18 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     encoded = encode(prepared, tokenizer, facts, work.progress, sight)
     work.warnings += [note for note in prepared.notes if note not in work.warnings]
     _write_data(work, tokenizer, encoded, facts)
+    model = _fresh(work, plan, facts, tokenizer, sight)
+    refer(model, encoded, work.progress)
+    if (found := mine(model, encoded["train"], work.progress)) is not None:
+        about = read_json(file := work.run.file("data.json"))
+        write_json(file, about | {"mined": found, "notes": [*about["notes"], told(found)]})
+    work.lessons = adapting.lessons(model, prepared, encoded["train"])
+    work.warnings += adapting.notes(plan, work.lessons)
+    return model, encoded
+
+
+def _fresh(work: Work, plan: Plan, facts: Facts, tokenizer: Any, sight: "Sight | None" = None) -> Model:
+    """A network ready to be trained."""
     model = build(plan, facts, work.found, tokenizer, sight)
     if plan.method.start:
         start_from(model, plan.method.start)
@@ -109,11 +123,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
         from tunesmith.engine.network import override_dropout
 
         override_dropout(model.net, plan.train.dropout)
-    refer(model, encoded, work.progress)
-    if (found := mine(model, encoded["train"], work.progress)) is not None:
-        about = read_json(file := work.run.file("data.json"))
-        write_json(file, about | {"mined": found, "notes": [*about["notes"], told(found)]})
-    return model, encoded
+    return model
 
 
 def _tell(work: Work, facts: Facts) -> None:
@@ -196,20 +206,25 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
 
 def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
     """Train, or go on training, or take the finished training up again."""
-    from tunesmith.training.given import Job
     from tunesmith.training.log import logger
-    from tunesmith.training.loop import Loop
 
-    judge = Judge(work.plan, model.facts)
-    held = encoded["validation"]
-    job = Job(
-        model, encoded["train"], held, lambda logits: judge.quick(logits, held), work.run.path,
-        log=logger(work.plan.train.log, work.run.path), progress=work.progress, stop=work.stop,
-        aids=instalments.aids(model, work.before, work.prepared.splits["train"]),
-    )  # fmt: skip
-    state = Loop(job).run()
+    assert work.lessons is not None, "a job begins with what is learnt"
+    log = logger(work.plan.train.log, work.run.path)
+    state = _trained(work, model, work.lessons, encoded["validation"], work.run.path, log=log)
     work.warnings += [w for w in state.warnings if w not in work.warnings]
     return state
+
+
+def _trained(work: Work, model: Model, train: Encoded, held: Encoded, folder: Path, **more: Any) -> State:
+    from tunesmith.training.given import Job
+    from tunesmith.training.loop import Loop
+
+    judge = Judge(model.plan, model.facts)
+    job = Job(
+        model, train, held, lambda logits: judge.quick(logits, held), folder, progress=work.progress, stop=work.stop,
+        aids=instalments.aids(model, work.before, work.prepared.lessons), **more,
+    )  # fmt: skip
+    return Loop(job).run()
 
 
 def decide(model: Model, validation: Encoded) -> Model:
@@ -237,7 +252,9 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         texts = _written(work, model, main, "writing answers", account)
         answers[main] = replace(answers[main], predicted=texts)
     work.progress.say("judging: intervals and baselines")
-    baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers)
+    apart = _Apart(work, model, encoded) if work.plan.task.two_domains else None
+    trained = {} if apart is None else {"source": apart.source_alone}
+    baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers, trained)
     if work.plan.task.writes:
         for name, each in baselines.items():
             texts = _written(work, untuned(model), main, f"writing answers, {name}")
@@ -265,9 +282,46 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, work.plan.replay.keep or len(work.before.tests[-1]))
         results["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
+    if apart is not None:
+        results["domains"] = apart.measured()
     if work.plan.task.talks and work.plan.task.kind == "text" and work.plan.evaluate.forgetting:
         results["forgetting"] = _forgotten(work, model)
     return {"tables": results, "answers": answers, "logits": logits}
+
+
+class _Apart:
+    """Two domains beside each other: a model of the source alone, and how far they are apart in each model."""
+
+    def __init__(self, work: Work, model: Model, encoded: dict[str, Encoded]) -> None:
+        assert work.lessons is not None
+        self.work, self.model, self.encoded, self.lessons = work, model, encoded, work.lessons
+        given = isinstance(work.plan.data.test, str)
+        self.rows = adapting.domains(encoded["validation"], self.lessons, encoded["test"] if given else None)
+        self.found: dict[str, Any] = {"rows": len(self.rows[1]), "target": "test" if given else "training"}
+        self.found["after"] = self._distance(model)
+        self.other: Model | None = _fresh(work, adapting.source_plan(work.plan), model.facts, model.tokenizer)
+        self.found["before"] = self._distance(self.other)
+
+    def _distance(self, model: Model) -> dict[str, float | None]:
+        held, own, strange, theirs = self.rows
+        parts = adapting.states(model, held, own), adapting.states(model, strange, theirs)
+        return adapting.distance(*parts, self.work.plan.train.seed, self.work.plan.evaluate.level)
+
+    def source_alone(self) -> compared.Made:
+        """Train on the source for as many steps, and answer every held-out row."""
+        other, held = self.other, self.encoded["validation"]
+        assert other is not None
+        self.work.progress.say("training on the source alone, to compare with (evaluate.baselines)")
+        rows = adapting.source_alone(self.lessons)
+        _trained(self.work, other, rows, held, self.work.run.path / "source_alone")
+        other = decide(other, held)
+        self.found["source"] = self._distance(other)
+        outputs = {name: other.outputs(e) for name, e in self.encoded.items() if name != "train"}
+        return {name: other.plan.task.answer(each, other.facts) for name, each in outputs.items()}
+
+    def measured(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return self.found
 
 
 def _forgotten(work: Work, model: Model) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class Model:
 
     def is_head(self, name: str) -> bool:
         """Whether a parameter of the network belongs to what is new for the task."""
-        if name in ("side.weight", "tower.absent"):
+        if name in ("side.weight", "tower.absent") or name.startswith("beside."):
             return True
         return any(h.family.is_head(name.removeprefix(h.path)) for h in self.halves if name.startswith(h.path))
 
@@ -238,9 +238,19 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any, sight: "Sight |
     auto = fresh(plan, facts, base, tokenizer)
     auto = plan.method.apply(auto, family_for(plan, base))
     net = _network(plan, facts, base, auto)
+    _put_beside(net, plan, family_for(plan, base))
     if (sight := sight or sight_of(plan)) is not None:
         net.tower = build_tower(plan, facts, sight)
     return Model(plan, facts, base, net, tokenizer)
+
+
+def _put_beside(net: "Network", plan: Plan, family: Family) -> None:
+    """Give penalties what they train."""
+    from tunesmith.engine.overhearing import layer_of
+
+    for penalty in plan.penalties:
+        if penalty.reads_states and (module := penalty.learns(layer_of(net.auto, family).in_features)) is not None:
+            net.beside[penalty.name] = module
 
 
 def _network(plan: Plan, facts: Facts, base: Found, auto: Any) -> "Network":

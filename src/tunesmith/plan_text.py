@@ -11,6 +11,7 @@ from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
+from tunesmith.tasks import TASKS
 
 MAX_BYTES = 1 << 20
 
@@ -109,10 +110,8 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
             if key in data:
                 data[key] = fixed(data[key])
     task = tree.get("task")
-    several = task.get("tasks") if isinstance(task, dict) else None
-    for each in several.values() if isinstance(several, dict) else ():
-        if isinstance(each, dict):
-            each |= {key: fixed(each[key]) for key in ("file", "validation", "test") if key in each}
+    if isinstance(task, dict) and task.get("name") in TASKS.names():
+        TASKS.find(task["name"]).anchor_files(task, fixed)
     decode = task.get("decode") if isinstance(task, dict) else None
     if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
         decode["schema"] = fixed(schema)

@@ -28,6 +28,9 @@ from tunesmith.progress import LONG, Progress
 from tunesmith.tasks import Task
 
 SPLITS = ("train", "validation", "test")
+BARE = "the rows without a label"
+"""Rows that are learnt from though nobody labelled them (`Reading.split` joining)."""
+LEARNT = ("train", BARE)
 
 
 @dataclass
@@ -41,6 +44,15 @@ class Prepared:
     ledger: Ledger
     tables: list[Table]
     notes: list[str]
+    joined: Index
+    """Ids of the training rows that come from files of the task's own (`Reading.split` joining)."""
+    bare: Sequence[Record]
+    """Rows of these files without a label."""
+
+    @property
+    def lessons(self) -> Sequence[Record]:
+        """All rows that something is learnt from."""
+        return joined([self.splits["train"], self.bare]) if self.bare else self.splits["train"]
 
     @property
     def digest(self) -> str:
@@ -96,8 +108,20 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
-    splits = _divide(plan, roles, pools, before, ledger, notes)
-    return Prepared(plan, roles, splits, ledger, tables, notes)
+    splits, own = _divide(plan, roles, pools, before, ledger, notes)
+    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()))
+
+
+def _joining(
+    plan: Plan, roles: Roles, rows: Sequence[Record], ledger: Ledger
+) -> tuple[Sequence[Record], Sequence[Record]]:
+    """Rows of the task's own files with a label and without one, each after the steps that look at a whole file."""
+    if not rows:
+        return (), ()
+    has = np.fromiter((plan.task.has_label(r, roles) for r in rows), np.bool_, len(rows))
+    own, bare = (chosen(rows, scratch.where(which)) for which in (has, ~has))
+    bare = run_steps(plan, "pool", bare, replace(roles, label=None), ledger)
+    return run_steps(plan, "pool", own, roles, ledger), bare
 
 
 def _read_all(
@@ -132,28 +156,36 @@ def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
 
 def _divide(
     plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], before: Earlier, ledger: Ledger, notes: list[str]
-) -> dict[str, Sequence[Record]]:
+) -> tuple[dict[str, Sequence[Record]], Index]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool, old = run_steps(plan, "pool", pools.pop("train"), roles, ledger), pools.pop("replay", ())
+    own, bare = _joining(plan, roles, pools.pop("joining", ()), ledger)
     _tell_labels(plan.task, pool, roles, notes)
     splits = _split(plan, pool, roles)
     for name, rows in pools.items():
         splits[name] = joined([splits[name], rows]) if splits.get(name) else rows
     splits = {name: splits[name] for name in SPLITS if splits.get(name)}
+    splits |= {"train": joined([splits["train"], own])} if own else {}
+    splits |= {BARE: bare} if bare else {}
     if old:
         splits["train"] = _with_old(plan, splits["train"], old, ledger, notes)
     _part(plan, roles, splits, ledger, notes)
     for number, again in enumerate(before.tests):
         _keep_out(splits, roles, again, f"the held-out rows of instalment {number + 1}", ledger, notes)
     for name, rows in splits.items():
-        if name != "train":
+        if name not in LEARNT:
             ledger.place(rows, name)  # type: ignore[arg-type]
-    ledger.place(splits["train"], "train")
-    for task, own, told in _each_task(plan.task, splits, roles):
-        _tell_strangers(task, own, told, notes)
-    splits = {name: run_steps(plan, "split", rows, roles, ledger) for name, rows in splits.items()}
+    for name in LEARNT:
+        ledger.place(splits.get(name, ()), "train")
+    for task, each, told in _each_task(plan.task, {n: rows for n, rows in splits.items() if n != BARE}, roles):
+        _tell_strangers(task, each, told, notes)
+    unlabelled = replace(roles, label=None)
+    splits = {
+        name: run_steps(plan, "split", rows, unlabelled if name == BARE else roles, ledger)
+        for name, rows in splits.items()
+    }
     splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
-    return splits
+    return splits, ids(own)
 
 
 def _with_old(
@@ -175,7 +207,7 @@ def _keep_out(
     notes: list[str],
 ) -> None:  # fmt: skip
     """What is judged on again is never learnt from."""
-    for name in ("train", "validation"):
+    for name in (*LEARNT, "validation"):
         if not splits.get(name):
             continue
         numbers, twin = ids(splits[name]), shared(inputs(held, roles), inputs(splits[name], roles))
@@ -255,7 +287,7 @@ def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, l
 def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]) -> None:
     """No input may stand on both sides: training rows that are held out too leave, then validation rows in test."""
     known = {name: inputs(rows, roles) for name, rows in splits.items()}
-    for later, earlier in (("test", ("train", "validation")), ("validation", ("train",))):
+    for later, earlier in (("test", (*LEARNT, "validation")), ("validation", LEARNT)):
         for name in earlier:
             if later not in splits or name not in splits:
                 continue

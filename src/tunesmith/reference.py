@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.engine import trunk_cache
+from tunesmith.engine.network import BESIDE
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_bytes, digest_json, read_json, verify_folder, write_folder, write_json
 from tunesmith.machine import processor, versions
@@ -62,6 +63,7 @@ def start_from(model: Model, where: str) -> None:
     step = found.state.best_step
     tensors = found.weights if step is None else read_best(folder, step)[0]
     own = weights(model)
+    tensors = {n: t for n, t in tensors.items() if not n.startswith(BESIDE)}
     head = {n for n in own if model.family.is_head(n.removeprefix("auto."))}
     same = read_json(Path(where) / "facts.json").get("labels") == list(model.facts.labels)
     outputs = model.plan.task.outputs(model.facts)
@@ -69,6 +71,7 @@ def start_from(model: Model, where: str) -> None:
         n: own[n].detach().clone() for n in head
         if n in tensors and (own[n].shape != tensors[n].shape or (not same and len(own[n]) == outputs))
     }  # fmt: skip
+    refit |= {n: p.detach().clone() for n, p in own.items() if n.startswith(BESIDE)}
     try:
         restore(model, tensors | refit)
     except TunesmithError as error:

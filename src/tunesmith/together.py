@@ -103,7 +103,7 @@ def _one(whole: Whole, part: Share) -> dict[str, Any]:
 def _plan(whole: Whole, part: Share, rows: int) -> Plan:
     """The same for one task: as many visits to its rows as it had among the others."""
     plan, train = whole.model.plan, whole.encoded["train"]
-    shown = rows if train.shown is None else train.shown.counts[part.number]
+    shown = rows if train.blend is None else train.blend.counts[part.number]
     epochs = plan.epochs(len(train))
     steps = max(1, round(epochs * shown / plan.train.batch))
     if plan.train.max_steps is not None:

@@ -94,7 +94,7 @@ def test_a_step_of_pcgrad_is_the_projection_of_what_each_task_asks(tiny_bases: T
     own = []
     for number in (0, 1):
         mine = rows[task == number]
-        plain._gradients(mine, float(len(rows)))
+        plain._gradients(mine, float(len(rows)), 0)
         own.append({n: p.grad.clone() for n, p in plain.moving.items() if p.grad is not None})
         plain.optimizer.zero_grad(set_to_none=True)
     shared = [n for n in whole if at.is_shared(n)]

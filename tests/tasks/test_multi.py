@@ -23,7 +23,8 @@ from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 from tunesmith.prepare import Prepared, prepare
 from tunesmith.tasks import Encoded
-from tunesmith.tasks._parts import Shown, apportioned
+from tunesmith.tasks._blend import Blend
+from tunesmith.tasks._parts import apportioned
 
 WORDS = ("pump", "belt", "motor", "valve", "fan", "oil", "heat", "noise")
 TASKS: dict[str, Any] = {
@@ -230,7 +231,8 @@ def test_shares_are_whole_and_add_up() -> None:
 
 def test_an_epoch_shows_tasks_as_asked_and_over_epochs_every_row_alike_often() -> None:
     part = np.array([0] * 50 + [1] * 8 + [2] * 2, dtype=np.int16)
-    shown = Shown(part, apportioned(60, (np.array([50, 8, 2]) ** 0.5).tolist()))
+    counts = apportioned(60, (np.array([50, 8, 2]) ** 0.5).tolist())
+    shown = Blend(tuple(np.flatnonzero(part == number) for number in range(3)), counts, even=False)
     epochs = [shown.order(3, epoch) for epoch in range(12)]
     for rows in epochs:
         assert np.bincount(part[rows], minlength=3).tolist() == list(shown.counts)
@@ -249,11 +251,11 @@ def test_batches_follow_and_keep_their_number(ready: Any) -> None:
     )
     weighted = task.encode(prepared.splits["train"], prepared.roles, model.tokenizer, model.facts)
     for tokens in (None, 200):
-        batches = Batches(weighted.extents, 16, tokens, 0, weighted.shown)
+        batches = Batches(weighted.extents, 16, tokens, 0, weighted.blend)
         drawn = np.concatenate([batches.rows(step) for step in range(batches.per_epoch)])
         assert len(drawn) == len(rows)
         assert np.bincount(weighted.part[drawn]).tolist() == list(apportioned(len(rows), [2, 1, 1]))
-    assert rows.shown is None
+    assert rows.blend is None
 
 
 # plans

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from tunesmith.data.ragged import Ragged
-    from tunesmith.tasks._parts import Shown
+    from tunesmith.tasks._blend import Blend
 
 Ints = NDArray[np.int64]
 
@@ -69,37 +69,44 @@ class Batches:
     With a budget of tokens an epoch has ceil(all tokens / budget) steps, and a row belongs to the step in which its
     middle token falls, in training order: every step gets the budget to within half of its first and last row, and all
     epochs have the same number of steps.
+    A blend says which rows make an epoch, and in which order, where these are of several kinds.
     """
 
-    def __init__(self, ids: "Ragged", rows: int, tokens: int | None, seed: int, shown: "Shown | None" = None) -> None:
-        self.ids, self.batch, self.seed, self.shown = ids, rows, seed, shown
-        self._drawn: tuple[int, Ints] | None = None
-        self.tokens = tokens
+    def __init__(
+        self, ids: "Ragged", rows: int, tokens: int | None, seed: int, blend: "Blend | None" = None
+    ) -> None:  # fmt: skip
+        self.ids, self.batch, self.seed = ids, rows, seed
+        self.tokens, self.blend = tokens, blend
         self._cuts: tuple[int, Ints, Ints] | None = None
-        count = len(ids)
-        self.per_epoch = steps_per_epoch(count, rows) if tokens is None else -(-ids.size // tokens)
+        self._order: tuple[int, Ints] | None = None
+        count, size = len(self), ids.size if blend is None else round(blend.tokens(ids.lengths))
+        self.per_epoch = steps_per_epoch(count, rows) if tokens is None else -(-size // tokens)
         self.per_epoch = min(max(1, self.per_epoch), count) if count else 0
+
+    def __len__(self) -> int:
+        """Rows an epoch."""
+        return len(self.ids) if self.blend is None else len(self.blend)
+
+    def _of_epoch(self, epoch: int) -> Ints:
+        """The rows of an epoch in training order; the last one asked for is remembered."""
+        if self.blend is None:
+            return order(len(self.ids), self.seed, epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, self.blend.order(self.seed, epoch)
+        return self._order[1]
 
     def rows(self, step: int) -> Ints:
         """Rows of optimizer step `step` (from 0). No row is left out of an epoch."""
         epoch, place = divmod(step, self.per_epoch)
         if self.tokens is None:
-            return self._order(epoch)[place * self.batch : (place + 1) * self.batch]
+            return self._of_epoch(epoch)[place * self.batch : (place + 1) * self.batch]
         rows, edges = self._cut(epoch)
         return rows[edges[place] : edges[place + 1]]
-
-    def _order(self, epoch: int) -> Ints:
-        """The epoch's rows in order: each once, or as often as its task is shown."""
-        if self.shown is None:
-            return order(len(self.ids), self.seed, epoch)
-        if self._drawn is None or self._drawn[0] != epoch:
-            self._drawn = (epoch, self.shown.order(self.seed, epoch))
-        return self._drawn[1]
 
     def _cut(self, epoch: int) -> tuple[Ints, Ints]:
         """The epoch's rows in order, and where each step begins in them; the last epoch asked for is remembered."""
         if self._cuts is None or self._cuts[0] != epoch:
-            rows = self._order(epoch)
+            rows = self._of_epoch(epoch)
             lengths = self.ids.lengths_of(rows)
             ends = lengths.cumsum()
             middles = ends - lengths / 2

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tunesmith.tasks import Encoded
 
 
+BESIDE = "beside."
+"""How the names of what training alone needs begin."""
+
+
 class Network(nn.Module):
     """Auto class (maybe inside PEFT wrappers) + side path. A language model answers with its label words."""
 
@@ -47,6 +51,8 @@ class Network(nn.Module):
         """Whether the base kept keys of earlier tokens before that."""
         self.tower: Tower | None = None
         """A second network, for the images beside rows (`tower`)."""
+        self.beside = nn.ModuleDict()
+        """What training alone needs, by name: it learns and is checkpointed, and is no part of the saved model."""
         self.side = nn.Linear(side_width, outputs, bias=False) if side_width else None
         if self.side is not None:
             nn.init.zeros_(self.side.weight)
@@ -128,5 +134,6 @@ def override_dropout(net: nn.Module, share: float) -> int:
 
 def count(net: nn.Module) -> dict[str, int]:
     """{trainable, total, head}: parameters of the network as it is trained."""
-    total = sum(numel(p) for p in net.parameters())
-    return {"trainable": sum(p.numel() for p in trainable(net).values()), "total": total}
+    own = {name: p for name, p in net.named_parameters() if not name.startswith(BESIDE)}
+    trained = sum(p.numel() for p in own.values() if p.requires_grad)
+    return {"trainable": trained, "total": sum(numel(p) for p in own.values())}

@@ -29,7 +29,7 @@ class Kept(Plain):
     """Images or sounds; those of a set that has a cache go on from it."""
 
     def __init__(self, net: "Network", family: Given) -> None:
-        super().__init__(net, 0, equal=False)
+        super().__init__(net, family, 0, equal=False)
         self.fast = Skipping(net, family)
         self.caches: dict[int, Cache] = {}
         """By id of the encoded rows, which each cache holds."""
@@ -55,7 +55,7 @@ class RestedShortcuts(Shortcuts[Way]):
 
     def __init__(self, net: "Network", family: Given, plan: Plan) -> None:
         self.kept = Kept(net, family)
-        super().__init__(net, family, plan, Plain(net, 0, equal=False))
+        super().__init__(net, family, plan, Plain(net, family, 0, equal=False))
 
     def prove(self, rows: Encoded, *, learning: bool = False) -> None:
         """There is nothing to choose before the cache is there; it is proven in `cache`."""

@@ -189,7 +189,7 @@ class HeadShortcuts(Shortcuts[Way]):
     """For networks with a head on one state of each row."""
 
     def __init__(self, net: "Network", family: Family, plan: Plan, pad_id: int, *, equal: bool) -> None:
-        super().__init__(net, family, plan, Plain(net, pad_id, equal=equal))
+        super().__init__(net, family, plan, Plain(net, family, pad_id, equal=equal))
 
     def prove(self, rows: Encoded, *, learning: bool = False) -> None:
         """Choose the fastest way that agrees with the plain one on a few of these rows, once.

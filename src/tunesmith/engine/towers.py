@@ -48,14 +48,14 @@ class TowerWay(Plain):
     """One tower or the other, by what the rows are; each distinct image and text is a row."""
 
     def __init__(self, net: "Network", family: TwoTowers, pad_id: int) -> None:
-        super().__init__(net, pad_id, equal=False)
-        self.family = family
+        super().__init__(net, family, pad_id, equal=False)
+        self.two = family
         self.kept: dict[int, Kept] = {}
         """By id of the encoded rows."""
 
     def tower(self, encoded: Encoded) -> "Tower":
         """Which tower reads these rows."""
-        return self.family.text if encoded.pixels is None else self.family.image
+        return self.two.text if encoded.pixels is None else self.two.image
 
     def head(self, tower: "Tower") -> torch.nn.Module:
         """What makes the vectors of a tower."""
@@ -109,7 +109,7 @@ class TowerShortcuts(Shortcuts[Way]):
         """Keep what towers say that never move, of every image or text of these sets."""
         pairs = [e.paired for e in sets.values() if e.paired is not None]
         every = {id(part): part for each in pairs for part in (each.images, each.texts)}.values()
-        for tower in (self.towers.family.image, self.towers.family.text):
+        for tower in (self.towers.two.image, self.towers.two.text):
             parts = [part for part in every if self.towers.tower(part) is tower and len(part)]
             if parts and self._rests(tower):
                 self._keep(tower, parts, progress)
@@ -128,7 +128,7 @@ class TowerShortcuts(Shortcuts[Way]):
 
     def _rests(self, tower: "Tower") -> bool:
         """Whether nothing below the head of a tower ever moves."""
-        if tower in self.towers.family.resting_towers:
+        if tower in self.towers.two.resting_towers:
             return True
         if self.plan.method.thaws():
             return False

@@ -14,10 +14,12 @@ from tunesmith.data.words import ranges
 from tunesmith.engine.batches import collate, pieces_of
 from tunesmith.engine.fast import Fast
 from tunesmith.engine.noise import noisy, packed, padded
+from tunesmith.engine.overhearing import overheard
 from tunesmith.engine.packing import by_length, by_tokens, pack
 from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
+    from tunesmith.bases.family import Family
     from tunesmith.engine.batches import Ints
     from tunesmith.engine.network import Network
     from tunesmith.engine.trunk_cache import Cache
@@ -35,12 +37,16 @@ class Way(ABC):
         """Logits (B, C) float32 in the order of `rows` (of all places that are read in them, where rows say which), in
         the mode (training or not) that the network is in."""
 
+    @abstractmethod
+    def told(self, encoded: Encoded, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (B, C), and the states (B, H) float32 that the output layer made them of."""
+
 
 class Plain(Way):
     """The library's own forward pass on padded rows of similar length."""
 
-    def __init__(self, net: "Network", pad_id: int, *, equal: bool) -> None:
-        self.net, self.pad_id, self.equal = net, pad_id, equal
+    def __init__(self, net: "Network", family: "Family", pad_id: int, *, equal: bool) -> None:
+        self.net, self.family, self.pad_id, self.equal = net, family, pad_id, equal
 
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:
         return bounded(pieces_of(encoded, rows, max_tokens, equal=self.equal), encoded, max_tokens)
@@ -49,6 +55,16 @@ class Plain(Way):
         with noisy(self.net, encoded, rows, lambda: padded(encoded, rows)):
             parts = [self.net.part(collate(f, rows, self.pad_id), i) for i, f in enumerate(encoded.forms)]
         return self.net.whole(self.net.joined(parts), encoded, rows)
+
+    def told(self, encoded: Encoded, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        with overheard(self.net.auto, self.family) as heard:
+            logits_BC = self.logits(encoded, rows)
+        states = heard[-1]
+        if states.dim() == 3:  # decoders answer at every position, and one is read
+            lengths = encoded.ids.lengths_of(rows)
+            last_B = torch.from_numpy(lengths - 1 + states.shape[1] - lengths.max()).to(states.device)
+            states = states[torch.arange(len(lengths), device=states.device), last_B]
+        return logits_BC, _whole(states)
 
 
 class Packed(Way):
@@ -68,16 +84,24 @@ class Packed(Way):
 
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         net = self.fast.net
-        parts = [self._part(form, rows, i) for i, form in enumerate(encoded.forms)]
+        parts = [_sorted(*self._part(form, rows, i)) for i, form in enumerate(encoded.forms)]
         return net.whole(net.joined(parts), encoded, rows)
 
-    def _part(self, encoded: Encoded, rows: Sequence[int], form: int) -> torch.Tensor:
-        """What the head says of rows in one form, in the order of `rows`: (B, C), or (B, W) of label words."""
+    def told(self, encoded: Encoded, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        net = self.fast.net
+        with overheard(net.auto, self.fast.family) as heard:
+            said, order = self._part(encoded, rows, 0)
+        logits_BC = net.whole(net.joined([_sorted(said, order)]), encoded, rows)
+        return logits_BC, _whole(_sorted(heard[-1], order))
+
+    def _part(self, encoded: Encoded, rows: Sequence[int], form: int) -> tuple[torch.Tensor, "Ints | None"]:
+        """What the head says of rows in one form, (B, C), or (B, W) of label words, as they lie; and where the `rows`
+        stand in it, unless that is their order."""
         fast = self.fast
         device = next(fast.net.parameters()).device
         cache = self.caches.get(id(encoded))
         if cache is not None and cache.pooled:
-            return fast.head(cache.states(rows).to(device), form)
+            return fast.head(cache.states(rows).to(device), form), None
         packed_rows = pack(encoded, rows, fast.family.reads, self.virtual).to(device)
         if cache is None:
             lying = packed_rows.rows
@@ -85,8 +109,15 @@ class Packed(Way):
                 states, cut = fast.below(packed_rows, 0), 0
         else:
             states, cut = cache.states(packed_rows.rows).to(device), cache.cut
-        logits_BC = fast.above(states, packed_rows, cut, form)
-        return logits_BC[torch.from_numpy(_order(encoded, packed_rows.rows, rows)).to(device)]
+        return fast.above(states, packed_rows, cut, form), _order(encoded, packed_rows.rows, rows)
+
+
+def _whole(states: torch.Tensor) -> torch.Tensor:
+    return states if states.dtype == torch.float64 else states.float()
+
+
+def _sorted(said: torch.Tensor, order: "Ints | None") -> torch.Tensor:
+    return said if order is None else said[torch.from_numpy(order).to(said.device)]
 
 
 def bounded(found: Iterator[list[int]], encoded: Encoded, max_tokens: int) -> Iterator[list[int]]:

@@ -10,7 +10,7 @@ import yaml
 
 from tunesmith.evaluation.report_blocks import fixed, title_of
 from tunesmith.evaluation.report_data import fates
-from tunesmith.evaluation.report_read import Results, base_name, named, read
+from tunesmith.evaluation.report_read import Results, base_name, innermost, named, read
 from tunesmith.evaluation.report_training import duration
 from tunesmith.evaluation.report_verdict import question, verdict
 from tunesmith.files import write_text
@@ -55,8 +55,8 @@ def _front(results: Results) -> dict[str, Any]:
     front: dict[str, Any] = {"tags": ["tunesmith", task, *named(results.plan.get("method")).split(" + ")]}
     if base := (results.provenance.get("base") or {}).get("public_name"):
         front["base_model"] = str(base)
-    if task in _PIPELINES:
-        front["pipeline_tag"] = _PIPELINES[task]
+    if (answers := named(innermost(results.plan))) in _PIPELINES:
+        front["pipeline_tag"] = _PIPELINES[answers]
     front["model-index"] = [{"name": results.name, "results": _index(results)}]
     return front
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,24 @@ from tunesmith.tasks._pairs import answers_in
 
 Found = dict[str, dict[str, Answers]]
 """{baseline: {split: answers}}."""
+Made = dict[str, tuple[Array, Array | None]]
+"""By split: what a baseline answers, and the probabilities behind it."""
 
 
 def baselines(
-    plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded], answers: Mapping[str, Answers]
-) -> Found:
-    """Answers of the plan's baselines on every held-out split, learnt from the same training rows."""
+    plan: Plan, prepared: Prepared, model: Model, encoded: Mapping[str, Encoded], answers: Mapping[str, Answers],
+    trained: Mapping[str, Callable[[], Made]] = MappingProxyType({}),
+) -> Found:  # fmt: skip
+    """Answers of the plan's baselines on every held-out split, learnt from the same training rows. `trained`: those
+    that are made by training, which is above this package."""
     if parts := prepared.apart():
         return _of_several(plan, parts, model, encoded, answers)
     found: Found = {}
     silent = without(model, encoded) if any(name.startswith("no_") for name in plan.baseline_names) else {}
     for name in plan.baseline_names:
-        if name in silent:
+        if name in trained:
+            predicted = trained[name]()
+        elif name in silent:
             predicted = {s: plan.task.answer(each, model.facts) for s, each in silent[name].items()}
         else:
             predicted = _of(name, plan, prepared, model, encoded)

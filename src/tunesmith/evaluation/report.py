@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tunesmith.evaluation import report_data, report_pictures, report_training
 from tunesmith.evaluation.report_blocks import Section
 from tunesmith.evaluation.report_confidence import confidence
+from tunesmith.evaluation.report_domains import domains
 from tunesmith.evaluation.report_forgetting import forgetting
 from tunesmith.evaluation.report_instalments import instalments
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
@@ -49,6 +50,7 @@ def sections(results: Results) -> list[Section]:
         report_pictures.augmented(results),
         slices(results),
         zero_shot(results),
+        domains(results),
         forgetting(results),
         instalments(results),
         report_training.learnt(results),

@@ -15,6 +15,7 @@ SHORT = {
     "majority": "most frequent", "longer": "longer answer", "tfidf": "word counts", "pixels": "small pictures",
     "probe": "frozen base", "dictionary": "word list", "image": "images alone", "side": "side columns",
     "cosine": "bi-encoder", "no_text": "without text", "no_image": "without images", "no_side": "without side columns",
+    "source": "source alone",
 }  # fmt: skip
 NBSP = "\u00a0"
 

@@ -15,9 +15,17 @@ from tunesmith.metrics import Answers, Kind
 from tunesmith.tasks import TASKS
 
 
+def innermost(plan: dict[str, Any]) -> Any:
+    """The task of a plan that says what rows mean; one that is around another names that as its `task`."""
+    task = plan.get("task")
+    while isinstance(task, dict) and task.get("task"):
+        task = task["task"]
+    return task
+
+
 def kind_of(plan: dict[str, Any]) -> Kind:
     """Kind of answers of the task of a plan; a task that is not here any more answered classes."""
-    name = named(plan.get("task"))
+    name = named(innermost(plan))
     return TASKS.find(name).kind if name in TASKS.names() else "classes"
 
 
@@ -263,6 +271,6 @@ def _ones(sets: Sequence[Sequence[str]], number: dict[str, int]) -> Any:
 
 
 def _positive(plan: dict[str, Any], labels: Sequence[str]) -> int | None:
-    task = plan.get("task")
+    task = innermost(plan)
     name = task.get("positive") if isinstance(task, dict) else None
     return labels.index(name) if len(labels) == 2 and name in labels else None

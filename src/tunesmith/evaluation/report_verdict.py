@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tunesmith.evaluation.plots import number
 from tunesmith.evaluation.report_blocks import NBSP, PERCENT, count, fixed, meaning_of, p_value, percent, title_of
-from tunesmith.evaluation.report_read import Results, aim_of, base_name, named
+from tunesmith.evaluation.report_read import Results, aim_of, base_name, innermost, named
 from tunesmith.evaluation.significance import holm
 
 ALPHA = 0.05
@@ -79,7 +79,7 @@ def _value(one: Mapping[str, Any]) -> float | None:
 
 def question(results: Results) -> str:
     """What was asked, in a sentence."""
-    task = results.plan.get("task")
+    task = innermost(results.plan)
     columns = task if isinstance(task, dict) else {}
     columns = columns | {"text": columns["tokens"]} if columns.get("tokens") else columns
     text, answer = (str(columns.get(k) or v) for k, v in (("text", "text"), ("label", "label")))
@@ -242,6 +242,7 @@ def _baseline(name: str, kind: str = "classes") -> str:
         "bm25": "ranking by shared words (BM25)",
         "cosine": "the base without fine-tuning, each text alone (a bi-encoder)",
         "dictionary": "a list of words with the most frequent tag of each",
+        "source": "training on the source alone",
     }.get(name, f"“{name}”")
 
 
@@ -251,7 +252,8 @@ def _short(name: str) -> str:
              "image": "the images alone", "side": "the side columns alone", "bm25": "ranking by shared words",
              "cosine": "the base as a bi-encoder", "no_text": "itself without the text",
              "no_image": "itself without the images", "no_side": "itself without the side columns",
-             "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags"}  # fmt: skip
+             "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags",
+             "source": "training on the source alone"}  # fmt: skip
     return words.get(name, f"“{name}”")
 
 

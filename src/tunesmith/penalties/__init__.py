@@ -4,6 +4,7 @@
       loss of the rows + of_outputs      a term of what the network said of them                 (rdrop)
       + of_weights                       a term of the weights alone                             (l2sp)
       among                              of several tasks: the gradients of each, to be balanced (pcgrad, gradnorm)
+      + of_states                        a term of what the output layer is given of all rows    (dann, coral, mmd)
       + after                            gradients taken anew where the first ones point         (adversarial)
 
 One a file. A penalty is part of a plan and holds settings; what it remembers of a run is a `Term`, made before the
@@ -11,7 +12,7 @@ first step from the weights that training starts with, so that a resumed run mak
 of a reported loss. Randomness is drawn from the seed of the step. What a term learns while training goes on
 (`parameters`, `state`) stands in checkpoints.
 
-Shape letters: B rows, C outputs.
+Shape letters: B rows, C outputs, H width.
 """
 
 from abc import abstractmethod
@@ -46,6 +47,8 @@ class Start:
     where there are no old rows."""
     taught: "Callable[[str | None], tuple[Any, Sequence[int]]]"
     """(what a teacher says of each training row, (N, T) float32; which of our outputs its T are)."""
+    beside: "Mapping[str, nn.Module]" = field(default_factory=dict)
+    """What penalties train that is no part of the model (`Penalty.learns`), by name of the penalty."""
     tasks: "Mapping[str, str]" = field(default_factory=dict)
     """Of several tasks: their names, each with the kind of its answers."""
     task_of: "Callable[[Sequence[int]], NDArray[np.int16]]" = lambda rows: np.zeros(len(rows), np.int16)
@@ -92,6 +95,9 @@ class Said:
 class Term:
     """A penalty at work in one run. Each part is optional."""
 
+    own: "tuple[nn.Parameter, ...]" = ()
+    """What `of_states` has a gradient for beside the states: parameters of `Start.beside`."""
+
     def within(self, seed: int) -> AbstractContextManager[None]:
         """Around everything that computes gradients in a step."""
         return nullcontext()
@@ -102,6 +108,12 @@ class Term:
 
     def of_weights(self) -> "Tensor | None":
         """Added to the mean loss of a step."""
+        return None
+
+    def of_states(self, states_BH: "Tensor", target_B: "Tensor", share: float) -> "Tensor | None":
+        """Added to the mean loss of a step, from what the output layer is given of all its rows, however many forward
+        passes they take. `target_B`: which rows are of the target domain; `share`: how much of training is done, 0 to
+        1."""
         return None
 
     def among(self, shares: Sequence[Share], seed: int) -> None:
@@ -135,6 +147,8 @@ class Penalty(Part):
     """Whether it stands between several tasks."""
     by_task: ClassVar[bool] = False
     """Whether it sees the gradients of a step task by task (`Term.among`)."""
+    reads_states: ClassVar[bool] = False
+    """Whether it looks at what the output layer is given."""
     reads_old: ClassVar[bool] = False
     """Whether it looks at rows of earlier instalments."""
     moves: ClassVar[str] = ""
@@ -161,6 +175,10 @@ class Penalty(Part):
             return f"{self.name} looks at old rows with a label, and task {plan.task.name} keeps none. Remove it"
         if sum(each.name == self.name for each in plan.penalties) > 1:
             return f"{self.name} stands twice. Keep one of them"
+        return None
+
+    def learns(self, width: int) -> "nn.Module | None":
+        """A module of its own to be trained, where states have that width; most penalties have none."""
         return None
 
     @abstractmethod

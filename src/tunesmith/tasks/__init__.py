@@ -24,13 +24,14 @@ from tunesmith.tasks._facts import End, Facts, SideFacts
 from tunesmith.tasks._parts import Reading, Share, Strand
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from tunesmith.tasks._zero_shot import Classified
 
 __all__ = [
-    "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Reading", "Rows", "Share", "SideFacts",
-    "Slots", "Strand", "Task", "Tick", "Windows", "no_tick",
+    "AROUND", "TASKS", "Array", "Encoded", "End", "Facts", "Kind", "LogitsTask", "Reading", "Rows", "Share",
+    "SideFacts", "Slots", "Strand", "Task", "Tick", "Windows", "no_tick",
 ]  # fmt: skip
 
 Kind = Literal["classes", "multilabel", "numbers", "text", "pairs", "vectors", "tags", "several"]
@@ -68,6 +69,10 @@ class Task(Part):
     """What picks the checkpoint where the plan says nothing, if not the first metric."""
     aim: ClassVar[str] = ""
     """What it does, for the report: to …; its kind of answers says it for most."""
+    two_domains: ClassVar[bool] = False
+    """Whether rows to learn from come from a source and from a target."""
+    file_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that name a file."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -84,15 +89,31 @@ class Task(Part):
         """Further files that the (resolved) task reads rows from."""
         return ()
 
+    @classmethod
+    def anchor_files(cls, written: dict[str, Any], fixed: Callable[[Any], Any]) -> None:
+        """Have the files that settings name, as they are written in a plan, as `fixed` spells them; in place."""
+        written |= {name: fixed(written[name]) for name in cls.file_settings if name in written}
+
+    def anchored(self, fixed: Callable[[Any], Any]) -> "Task":
+        """With the files that settings name as `fixed` spells them."""
+        return self.model_copy(update={name: fixed(getattr(self, name)) for name in self.file_settings})
+
     def own_files(self) -> tuple[str, ...]:
         """Files to learn from where the task names them itself, and a plan needs no `data.train`."""
         return ()
 
-    def anchored(self, fixed: Callable[[Any], Any]) -> "Task":
-        """With files of its own as `fixed` spells them."""
-        return self
+    def has_label(self, record: Record, roles: Roles) -> bool:
+        """Whether a row that joins (`Reading.split`) can be learnt from as a training row is."""
+        return True
 
-    def fitted(self, room: int, base: str, path: str = "task") -> "Task":
+    def lessons(
+        self, train: Encoded, joined_N: "NDArray[np.bool_]", bare: Encoded | None, *, looked_at: bool
+    ) -> Encoded:  # fmt: skip
+        """What the network learns from: training rows, of which some joined from files of the task's own, and rows of
+        these that are `bare` of a label (`looked_at`: whether a penalty sees states of rows)."""
+        return train
+
+    def within(self, room: int, base: str, path: str = "task") -> "Task":
         """With the longest input, where it was not asked for, no longer than the `room` that a base has. Raises
         TunesmithError where more was asked for."""
         limit = getattr(self, "max_tokens", 0)
@@ -337,3 +358,5 @@ class LogitsTask(Task):
 
 
 TASKS: Catalog[Task] = Catalog("tunesmith.tasks", "task")
+AROUND = ("domain", "multi")
+"""Tasks around others: none of them stands inside another, and neither module needs the other."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from tunesmith.tasks._blend import Blend
     from tunesmith.tasks._paired import Paired
-    from tunesmith.tasks._parts import Shown
     from tunesmith.tasks._relations import Pull, Relations
 
 Array = NDArray[Any]
@@ -123,12 +123,14 @@ class Encoded:
     """Where answers belong to words: how texts became rows."""
     words: Words | None = None
     """The words of these texts; outputs are one each."""
+    target: NDArray[np.bool_] | None = None
+    """(N,): which rows are of the target domain, where rows to learn from come from two."""
+    blend: "Blend | None" = None
+    """Which rows make an epoch, where they are of several kinds (domains, tasks); None: each row once."""
     notes: tuple[str, ...] = ()
     """What a user should know of these rows."""
     part: NDArray[np.int16] | None = None
     """(N,): which of several tasks each row is for."""
-    shown: "Shown | None" = None
-    """How often an epoch shows rows of each task; None: each row once."""
     views: "tuple[tuple[list[int], Encoded], ...]" = ()
     """Rows to predict, where several tasks read a row in different ways: outputs, and the rows that answer them."""
     drift: float | None = None

@@ -38,7 +38,7 @@ def lay(net: Any, folder: Path, parts: Sequence[Share]) -> None:
     file = next((f for f in (folder / WHOLE, folder / ADAPTER) if f.is_file()), None)
     if file is None or found is None:
         return
-    layer = found[0].partition(".modules_to_save")[0]
+    layer = found[0].replace(".modules_to_save.default", "")  # files of adapters leave the wrapper out of names
     beside = [f for f in folder.iterdir() if f.is_file() and f.name != file.name]
     tensors = load_file(str(file))
     head = {n: t for n, t in tensors.items() if n.endswith((f"{layer}.weight", f"{layer}.bias"))}

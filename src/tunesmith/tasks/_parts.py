@@ -25,7 +25,8 @@ Index = NDArray[np.int64]
 class Reading:
     """A file that rows are read from, for one split; for one of several tasks, where `part` names it."""
 
-    split: Literal["train", "validation", "test"]
+    split: Literal["train", "validation", "test", "joining"]
+    """joining: learnt with the training rows and never held out; a label may be missing there."""
     file: str
     weight: float = 1.0
     part: str = ""
@@ -88,33 +89,6 @@ def in_units(values_NK: Any, kind: str, count: int) -> Any:
     if kind == "numbers":
         return first_N
     return first_N.astype(np.int64) if isinstance(first_N, np.ndarray) else first_N.long()
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How often an epoch shows the rows of each task: a number of its own, drawn from an endless walk over them, so
-    that over the epochs all rows of a task are seen alike often."""
-
-    part_N: NDArray[np.int16]
-    counts: tuple[int, ...]
-    """Rows of each task in an epoch; they add up to N."""
-
-    def order(self, seed: int, epoch: int) -> Index:
-        """(N,): the rows of an epoch, some left out, some twice; a function of seed and epoch."""
-        drawn = [self._walk(number, count, seed, epoch) for number, count in enumerate(self.counts) if count]
-        rows: Index = np.concatenate(drawn)
-        return rows[np.random.default_rng([seed, epoch, 1]).permutation(len(rows))]
-
-    def _walk(self, number: int, count: int, seed: int, epoch: int) -> Index:
-        """The next `count` rows of a task: its walk passes all of them, in a new order each time round."""
-        rows = np.flatnonzero(self.part_N == number)
-        first, last = divmod(epoch * count, len(rows)), ((epoch + 1) * count - 1) // len(rows)
-        passes = [
-            rows[np.random.default_rng([seed, again, 6, number]).permutation(len(rows))]
-            for again in range(first[0], last + 1)
-        ]
-        whole: Index = np.concatenate(passes)
-        return whole[first[1] : first[1] + count]
 
 
 def apportioned(total: int, shares: Sequence[float]) -> tuple[int, ...]:

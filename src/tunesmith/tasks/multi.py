@@ -29,9 +29,10 @@ from tunesmith.data.rows import chosen
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError, unknown
-from tunesmith.tasks import TASKS, Array, Encoded, Facts, LogitsTask, Reading, Share, Strand, Tick, no_tick
+from tunesmith.tasks import AROUND, TASKS, Array, Encoded, Facts, LogitsTask, Reading, Share, Strand, Tick, no_tick
 from tunesmith.tasks import _several as several
-from tunesmith.tasks._parts import LEAD, Shown, apportioned, in_units
+from tunesmith.tasks._blend import Blend
+from tunesmith.tasks._parts import LEAD, apportioned, in_units
 from tunesmith.tasks._several import LABEL, PAIR, TASK, TEXT, Inner
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     AnyInner = Inner
 else:
-    AnyInner = TASKS.union(without=("multi",))
+    AnyInner = TASKS.union(without=AROUND)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN = ("file", "validation", "test")
@@ -143,12 +144,19 @@ class Multi(LogitsTask):
         files = [one.file for one in self.tasks.values()]
         return tuple(dict.fromkeys(str(f) for f in files)) if all(files) else ()
 
+    @classmethod
+    def anchor_files(cls, written: dict[str, Any], fixed: Callable[[Any], Any]) -> None:
+        several = written.get("tasks")
+        for each in several.values() if isinstance(several, dict) else ():
+            if isinstance(each, dict):
+                each |= {key: fixed(each[key]) for key in _OWN if key in each}
+
     def anchored(self, fixed: Callable[[Any], Any]) -> "Multi":
         return self._each(lambda one: one.model_copy(update={key: fixed(getattr(one, key)) for key in _OWN}))
 
-    def fitted(self, room: int, base: str, path: str = "task") -> "Multi":
+    def within(self, room: int, base: str, path: str = "task") -> "Multi":
         tasks = {
-            name: one.model_copy(update={"task": one.task.fitted(room, base, f"{path}.tasks.{name}")})
+            name: one.model_copy(update={"task": one.task.within(room, base, f"{path}.tasks.{name}")})
             for name, one in self.tasks.items()
         }
         return self.model_copy(update={"tasks": tasks})
@@ -271,16 +279,18 @@ class Multi(LogitsTask):
             own = part.task.encode(each.records, each.roles, tokenizer, part.facts, tick)
             made.append((part, each.rows, own))
         encoded = several.joined(made, len(records), labelled=roles.label is not None)
-        encoded.shown = None if roles.label is None else self._shown(encoded)
+        encoded.blend = None if roles.label is None else self._blend(encoded)
         return encoded
 
-    def _shown(self, encoded: Encoded) -> Shown | None:
+    def _blend(self, encoded: Encoded) -> Blend | None:
+        """How often an epoch, which keeps its length, shows rows of each task; None: each row once."""
         assert encoded.part is not None
         sizes = np.bincount(encoded.part, minlength=len(self.tasks))
         if self.sampling == "size":
             return None
         wanted = [self.shares[n] for n in self.tasks] if self.shares else (sizes ** (1 / self.temperature)).tolist()
-        return Shown(encoded.part, apportioned(len(encoded), [w * bool(n) for w, n in zip(wanted, sizes, strict=True)]))
+        counts = apportioned(len(encoded), [w * bool(n) for w, n in zip(wanted, sizes, strict=True)])
+        return Blend(tuple(np.flatnonzero(encoded.part == number) for number in range(len(counts))), counts, even=False)
 
     def settled(self, outputs_NC: Array, encoded: Encoded, read: Callable[[Encoded], Array]) -> Array:
         for columns, rows in encoded.views:

@@ -8,6 +8,7 @@ Shape letters: B rows of a piece, C outputs, N rows.
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,10 @@ class Loop:
         self.terms = Terms(self.model, self.moving, job.aids, job.train)
         groups = [*optimizers.groups(self.model, self.moving), *self.terms.groups()]
         self.optimizer = self.precision.prepare(optimizers.make(self.asked.optimizer, groups, self.asked.momentum))
-        self.batches = Batches(
-            job.train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed, job.train.shown
-        )
+        train = job.train
+        self.batches = Batches(train.extents, self.asked.batch, self.asked.batch_tokens, self.asked.seed, train.blend)
         self.per_epoch = self.batches.per_epoch
-        self.total = self.model.plan.total_steps(len(job.train), self.per_epoch)
+        self.total = self.model.plan.total_steps(len(self.batches), self.per_epoch)
         self.state = checkpoints.State()
         if self.asked.max_steps is not None and self.asked.max_steps > self.total:
             self.state.warnings.append(
@@ -151,26 +151,28 @@ class Loop:
     def _backward(self, rows: Any, seed: int) -> tuple[float, float]:
         """Add up the gradients of the step's weighted mean loss and of the penalties; returns both values."""
         with self.terms.within(seed):
-            loss, penalty = self.terms.gradients(rows, self._weigh, self._gradients, seed)
+            loss, penalty = self.terms.gradients(rows, self._weigh, partial(self._gradients, seed=seed), seed)
             own = [half.method.extra_loss(half.auto) for half in self.model.halves]
             for term in (*own, self.terms.of_weights()):
                 if term is not None:
                     self.precision.backward(term)
                     penalty += term.item()
-            self.terms.after(lambda: self._gradients(rows, self._weigh(rows)))
+            self.terms.after(lambda: self._gradients(rows, self._weigh(rows), seed))
         return loss, penalty
 
     def _weigh(self, rows: Any) -> float:
         return self.model.plan.task.weigh(self.job.train, rows)
 
-    def _gradients(self, rows: Any, whole: float) -> tuple[float, float]:
+    def _gradients(self, rows: Any, whole: float, seed: int) -> tuple[float, float]:
         """Of the rows, piece by piece, divided by the weight of the `whole` step; returns their part of its mean loss,
         and what penalties on their outputs add."""
         encoded, task, way = self.job.train, self.model.plan.task, self.model.shortcuts.way
         total = more = 0.0
         with self.precision.autocast():
             encoded = task.faced(way, encoded, rows, self.asked.micro_tokens)
-        for piece in way.pieces(encoded, rows, self.asked.micro_tokens):
+            pieces = list(way.pieces(encoded, rows, self.asked.micro_tokens))
+            self.terms.face(way, encoded, pieces, self.state.step / self.total, seed)
+        for piece in pieces:
             with self.precision.autocast():
                 loss, extra = self.terms.loss(way, encoded, piece)
             self.precision.backward((loss if extra is None else loss + extra) / whole)

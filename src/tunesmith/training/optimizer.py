@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
+from tunesmith.engine.network import BESIDE
 from tunesmith.errors import TunesmithError
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from tunesmith.settings import Galore
 
 
+BESIDE_RATE = 1e-3
+"""Peak rate of what training alone needs: new layers, like heads."""
 PROJECTOR, GROUP_STEP = "projector", "group_step"
 
 
@@ -44,6 +47,8 @@ def groups(model: "Model", moving: Mapping[str, nn.Parameter]) -> list[dict[str,
         rate = rates.get(name, model.halves[name.startswith("tower.")].rate)
         if train.head_lr is not None and model.is_head(name):
             rate = train.head_lr
+        if name.startswith(BESIDE):
+            rate = BESIDE_RATE
         decay = 0.0 if name in spared else train.weight_decay
         low = train.optimizer == "galore" and _projected(model, name, parameter)
         fresh = {"params": [], "names": [], "weight_decay": decay, "peak": rate}

@@ -12,6 +12,7 @@ import numpy as np
 from tunesmith.bases.family import plain
 from tunesmith.penalties import Said, Share, Start
 from tunesmith.training.given import NO_AIDS, Aids
+from tunesmith.training.whole import Whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,6 +38,9 @@ class Terms:
         self.terms = [penalty.begin(self.at) for penalty in model.plan.penalties] if self.at else []
         self.listens = any(penalty.reads_outputs for penalty in model.plan.penalties)
         self.by_task = any(penalty.by_task for penalty in model.plan.penalties)
+        asked = zip(model.plan.penalties, self.terms, strict=True)
+        self.of_states = [term for penalty, term in asked if penalty.reads_states]
+        self.whole: Whole | None = None
 
     @contextmanager
     def within(self, seed: int) -> Iterator[None]:
@@ -46,20 +50,26 @@ class Terms:
                 stack.enter_context(term.within(seed))
             yield
 
+    def face(self, way: Any, encoded: "Encoded", pieces: list[list[int]], share: float, seed: int) -> None:
+        """Before the forward passes of a step: what terms must see of all its rows."""
+        if self.of_states:
+            weight = self.task.weigh(encoded, [row for piece in pieces for row in piece])
+            self.whole = Whole(self.of_states, encoded, share, weight, seed)
+            self.whole.look(way, pieces)
+
     def loss(self, way: Any, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, Tensor | None]":
         """(the task's summed loss of some rows, what penalties add to it)."""
-        if not self.listens:
+        if not self.listens and self.whole is None:
             return self.task.step_loss(way, encoded, rows), None
-        task, heard = cast("LogitsTask", self.task), _Heard(way)
+        if self.whole is not None:
+            self.whole.begin_pass()
+        task, heard = cast("LogitsTask", self.task), _Heard(way, states=self.whole is not None)
         loss = task.step_loss(heard, encoded, rows)
-        logits_BC = heard.logits_BC
-        targets, weights_B = encoded.aims(rows, logits_BC.device)
-        said = Said(
-            list(rows), logits_BC, lambda: way.logits(encoded, rows),
-            lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
-            lambda logits: task.losses(logits, targets),
-        )  # fmt: skip
-        return loss, _sum(term.of_outputs(said) for term in self.terms)
+        found = [] if self.whole is None else [self.whole.of_pass(heard.states_BH, rows)]
+        if self.listens:
+            said = _said(task, way, heard.logits_BC, encoded, rows)
+            found += [term.of_outputs(said) for term in self.terms]
+        return loss, _sum(iter(found))
 
     def gradients(self, rows: Any, weigh: Weigh, compute: Compute, seed: int) -> tuple[float, float]:
         """Gradients of a step's rows, left in the parameters: at once, or task by task where a term balances them.
@@ -116,13 +126,17 @@ class Terms:
 class _Heard:
     """A way to run the network that remembers what it said."""
 
-    def __init__(self, way: Any) -> None:
-        self.way = way
+    def __init__(self, way: Any, *, states: bool) -> None:
+        self.way, self.with_states = way, states
         self.logits_BC: Tensor
+        self.states_BH: Tensor
 
     def logits(self, encoded: "Encoded", rows: Sequence[int]) -> "Tensor":
         """As the way says."""
-        self.logits_BC = self.way.logits(encoded, rows)
+        if self.with_states:
+            self.logits_BC, self.states_BH = self.way.told(encoded, rows)
+        else:
+            self.logits_BC = self.way.logits(encoded, rows)
         return self.logits_BC
 
 
@@ -133,6 +147,15 @@ def is_shared(model: "Model") -> Callable[[str], bool]:
     found = output_layer(plain(model.net.auto), model.family)
     layer = found[0].partition(".modules_to_save")[0] if found else "\0"
     return lambda name: f".{layer}." not in f".{name.removeprefix('auto.')}"
+
+
+def _said(task: "LogitsTask", way: Any, logits_BC: "Tensor", encoded: "Encoded", rows: Sequence[int]) -> Said:
+    targets, weights_B = encoded.aims(rows, logits_BC.device)
+    return Said(
+        list(rows), logits_BC, lambda: way.logits(encoded, rows),
+        lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
+        lambda logits: task.losses(logits, targets),
+    )  # fmt: skip
 
 
 def start_of(
@@ -153,6 +176,7 @@ def start_of(
     several: dict[str, Any] = {} if whose is None else {"task_of": lambda rows: whose[np.asarray(rows)]}
     return Start(
         moving, model.is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught,
+        beside=dict(model.net.beside.items()),
         tasks={each.name: each.task.kind for each in model.plan.task.parts(model.facts)},
         is_shared=is_shared(model), **several,
     )  # fmt: skip
