@@ -108,7 +108,7 @@ def test_a_kill_costs_nothing_while_both_towers_move(
     assert again["weights_sha256"] == whole["weights_sha256"]
     assert again["golden_sha256"] == whole["golden_sha256"]
     ledger = json.loads((tmp_path / "whole" / "data.json").read_text(encoding="utf-8"))["ledger"]
-    assert ledger["changes"]["pictures"]["a row without an image"] == 15
+    assert ledger["changes"]["pictures"]["a row without a file"] == 15
 
 
 def test_the_plan_of_the_page_runs(tiny_bases: TinyBases, tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_what_cannot_work_is_said_before_anything_loads(changed: dict[str, Any],
 
 def test_an_empty_cell_is_refused_with_its_place(tiny_bases: TinyBases, tower: Path, tmp_path: Path) -> None:
     data = fused.write(tmp_path / "cases", rows=20, lacking=5)
-    with pytest.raises(TunesmithError, match=r"table.csv:2: column 'photo': no path of an image.*task.no_image: learn"):
+    with pytest.raises(TunesmithError, match=r"table.csv:2: column 'photo': no path of a file.*task.no_image: learn"):
         jobs.run_job(fused.tree(tiny_bases["bert"], tower, data, tmp_path / "run"))
 
 
 def test_a_base_that_reads_text_is_no_tower(tiny_bases: TinyBases, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(TunesmithError, match="bert reads text, and the task shows it images"):
+    with pytest.raises(TunesmithError, match="bert reads text, and the task gives it images"):
         jobs.run_job(fused.tree(tiny_bases["bert"], tiny_bases["bert"], data, tmp_path / "run"))
 
 
