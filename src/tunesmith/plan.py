@@ -121,7 +121,7 @@ class Replay(Section):
 
 Baseline = Literal[
     "majority", "longer", "tfidf", "pixels", "probe", "image", "side", "no_text", "no_image", "no_side", "bm25",
-    "cosine", "dictionary", "untuned", "source",
+    "cosine", "dictionary", "untuned", "source", "chance",
 ]  # fmt: skip
 
 
@@ -139,7 +139,8 @@ class Evaluate(Section):
     answer with more tokens, for reward. tfidf: word counts with a linear model. pixels: small images with one. probe:
     the frozen base with one; image: the second tower's frozen base with one; side: side columns as a vector with one.
     bm25: passages ranked by shared words; cosine: by vectors of the frozen base. dictionary: for tags, each word's most
-    frequent one. untuned: the base as it was, for tasks that write or compare. no_text, no_image, no_side: the result
+    frequent one. untuned: the base as it was, for tasks that write or compare. chance: a guess, for
+    image_text. no_text, no_image, no_side: the result
     itself, with what it draws from one of several inputs held at its mean. source: the same plan without rows of the
     target, trained for as many steps, for domain; it takes as long as the run itself."""
     slices: tuple[str, ...] = ()

@@ -70,6 +70,18 @@ def test_instruction_input_and_history() -> None:
     assert dialogue_of(record(as_text), found(as_text)).messages == said
 
 
+def test_turns_of_a_question_and_its_answer() -> None:
+    """As Firefly has them."""
+    turns = [{"human": "Hi", "assistant": "Hello"}, {"human": "And?", "assistant": "Bye"}]
+    cells = {"conversation_id": 1, "category": "chat", "conversation": turns, "dataset": "mine"}
+    said = dialogue_of(record(cells), found(cells)).messages
+    assert [(m.role, m.content) for m in said] == [
+        ("user", "Hi"), ("assistant", "Hello"), ("user", "And?"), ("assistant", "Bye"),
+    ]  # fmt: skip
+    with pytest.raises(TunesmithError, match="have the keys 'human', 'assistant', 'note'; known are"):
+        found(cells | {"conversation": [turns[0] | {"note": "x"}]})
+
+
 def test_tools_in_both_spellings() -> None:
     share = {
         "conversations": [

@@ -35,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tiny_bases: TinyBases, tower: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     run = tmp_path_factory.mktemp("runs") / "whole"
     asked = fused.tree(
-        tiny_bases["bert"], tower, data, run, evaluate={"resamples": 100, "metrics": ["accuracy"]},
+        tiny_bases["bert"], tower, data, run, evaluate={"resamples": 100, "metrics": ["accuracy", "log_loss"]},
         data={"train": str(data), "test": 0.3}, train={"epochs": 8},
     )  # fmt: skip
     return run, jobs.run_job(asked, apart=True)
@@ -49,7 +49,8 @@ def test_the_whole_beats_each_input_and_itself_without_each(trained: Any) -> Non
     alone = ("tfidf", "probe", "image", "side", "no_text", "no_image", "no_side")
     assert set(found) == {"majority", *alone}
     assert whole > 0.8 and all(found[name] < whole - 0.2 for name in alone if name != "no_side"), (whole, found)
-    assert found["no_side"] < whole
+    cost = reply["metrics"]["test"]["log_loss"]["value"]
+    assert cost < reply["baselines"]["no_side"]["test"]["log_loss"]["value"], "side columns tell something of their own"
     assert found["no_text"] < 0.7 and found["no_image"] < 0.7
     assert all(reply["paired"][name]["difference"]["low"] > 0 for name in ("no_text", "no_image", "image"))
     engine = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["engine"]

@@ -245,13 +245,25 @@ class _Row:
 
 
 def unpacked(cell: Any) -> Any:
-    """A list or an object that stands as JSON in a text (cells of CSV have no others); everything else as it is."""
+    """A list or an object that stands as JSON in a text (cells of CSV have no others); everything else as it is. Turns
+    of a question and its answer, [{human, assistant}, …] as Firefly has them, become two messages each."""
     if not isinstance(cell, str) or cell.lstrip()[:1] not in ("[", "{"):
-        return cell
+        return _by_messages(cell)
     try:
-        return cast("Any", json.loads(cell))
+        return _by_messages(cast("Any", json.loads(cell)))
     except (ValueError, RecursionError):
         return cell
+
+
+def _by_messages(value: Any) -> Any:
+    turns = value if isinstance(value, list) and value else [None]
+    if not all(isinstance(turn, dict) and set(turn) == {"human", "assistant"} for turn in turns):
+        return value
+    return [
+        {"from": who, "value": turn[role]}
+        for turn in turns
+        for who, role in (("human", "human"), ("gpt", "assistant"))
+    ]  # fmt: skip
 
 
 def _is_weight(value: Any) -> bool:

@@ -40,22 +40,19 @@ def convert(account: Account) -> None:
         account.put(f"task.{name}", value)
     account.carry("task_type", "task.name", TASKS[kind]["name"])
     t.base(account, "model_name_or_path")
-    _data(account, kind)
+    _data(account)
     _method(account)
     t.arguments(account)
     account.apply(RULES, DEFAULTS)
     t.habits(account)
 
 
-def _data(account: Account, kind: str) -> None:
+def _data(account: Account) -> None:
     for key, path in (("train_file", "data.train"), ("eval_file", "data.validation")):
         if account.get(key):
             account.carry(key, path, account.file(key, str(account.get(key))))
         account.idle(key, "left empty")
     t.validation(account)
-    if kind == "sft":
-        account.notes.append("Firefly's rows hold `conversation: [{human, assistant}]`; if task.format: auto does not "
-                             "know them, write them as messages")  # fmt: skip
 
 
 def _method(account: Account) -> None:
