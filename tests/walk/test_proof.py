@@ -65,6 +65,22 @@ def test_another_metric_than_the_stored_one_is_refused(done: Path, tmp_path: Pat
         prove(run)
 
 
+def test_a_metric_may_differ_as_far_as_outputs_may(done: Path, tmp_path: Path) -> None:
+    """A loss of blocks that came from a cache in training is equal to rounding, not to the bit."""
+    run = copy(done, tmp_path)
+    stored = json.loads(run.file("metrics.json").read_text(encoding="utf-8"))
+    main = stored["metrics"]["validation"][stored["main"]]
+    value = main["value"]
+    for off, holds in ((5e-6, True), (2e-5, False)):
+        main["value"] = value + off
+        run.file("metrics.json").write_text(json.dumps(stored), encoding="utf-8")
+        if holds:
+            assert prove(run)["metric"] == {stored["main"]: value}
+        else:
+            with pytest.raises(GateRefused, match="the trained one reached"):
+                prove(run)
+
+
 def test_another_base_of_the_same_shape_is_refused(done: Path, tmp_path: Path, tiny_bases: TinyBases) -> None:
     import tiny
 
