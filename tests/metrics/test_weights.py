@@ -31,6 +31,8 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = 
         return make_pairs(seed, rows)
     if kind == "tags":
         return make_tags(seed, rows)
+    if kind == "several":
+        return make_several(seed, num_classes, rows)
     if kind == "numbers":
         return Answers("numbers", rng.integers(0, 4, rows) / 3, rng.integers(0, 4, rows) / 7)
     scores = rng.integers(1, 5, (rows, num_classes)) / 4
@@ -38,6 +40,17 @@ def make(kind: str, num_classes: int, seed: int, rows: int = 12, *, name: str = 
         return Answers("multilabel", rng.integers(0, 2, scores.shape), (scores >= 0.5).astype(int), scores)
     truth = rng.integers(-1 if num_classes > 2 else 0, num_classes, rows)
     return Answers("classes", truth, scores.argmax(1), scores / scores.sum(1, keepdims=True))
+
+
+def make_several(seed: int, num_classes: int, rows: int) -> Answers:
+    """Random answers of two tasks, the rows of which take turns."""
+    parts = {
+        name: Own(
+            np.arange(first, rows, 2), make("classes", seed + first, num_classes, rows=len(range(first, rows, 2))), m
+        )
+        for first, (name, m) in enumerate((("a", "accuracy"), ("b", "macro_f1")))
+    }
+    return Answers("several", np.zeros((rows, 4)), np.zeros((rows, 2)), parts=parts)
 
 
 def make_tags(seed: int, rows: int) -> Answers:

@@ -20,7 +20,12 @@ Split = Callable[[str], Sequence[str]]
 
 def rate(answers: Answers, weight_RN: Floats, key: str, split: Split) -> Floats:
     """Edits of all rows / units of all references, (R,); NaN without a unit."""
-    counts_N2 = once(answers, key, lambda: np.array([_best(said, refs, split) for refs, said in pairs(answers)], float))
+
+    def counted() -> Floats:
+        found = [_best(said, references, split) for references, said in pairs(answers)]
+        return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+    counts_N2 = once(answers, key, counted)
     return divide(weight_RN @ counts_N2[:, 0], weight_RN @ counts_N2[:, 1])
 
 
