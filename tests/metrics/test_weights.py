@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corpora import corpus
 from tunesmith.data.words import Words
-from tunesmith.metrics import METRICS, Answers, Beside, Metric, _counts
+from tunesmith.metrics import METRICS, Answers, Beside, Metric, Own, _counts
 from tunesmith.metrics._ranking import Ranked
 
 ALL = [METRICS.find(name)() for name in METRICS.names()]
@@ -46,7 +46,7 @@ def make_several(seed: int, num_classes: int, rows: int) -> Answers:
     """Random answers of two tasks, the rows of which take turns."""
     parts = {
         name: Own(
-            np.arange(first, rows, 2), make("classes", seed + first, num_classes, rows=len(range(first, rows, 2))), m
+            np.arange(first, rows, 2), make("classes", num_classes, seed + first, rows=len(range(first, rows, 2))), m
         )
         for first, (name, m) in enumerate((("a", "accuracy"), ("b", "macro_f1")))
     }
