@@ -256,14 +256,11 @@ def unpacked(cell: Any) -> Any:
 
 
 def _by_messages(value: Any) -> Any:
-    turns = value if isinstance(value, list) and value else [None]
-    if not all(isinstance(turn, dict) and set(turn) == {"human", "assistant"} for turn in turns):
+    turns: list[Any] = value if isinstance(value, list) else []
+    if not turns or not all(isinstance(turn, dict) and set(turn) == {"human", "assistant"} for turn in turns):
         return value
-    return [
-        {"from": who, "value": turn[role]}
-        for turn in turns
-        for who, role in (("human", "human"), ("gpt", "assistant"))
-    ]  # fmt: skip
+    spoken = (("human", "human"), ("gpt", "assistant"))
+    return [{"from": who, "value": turn[role]} for turn in turns for who, role in spoken]
 
 
 def _is_weight(value: Any) -> bool:
