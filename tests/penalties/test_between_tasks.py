@@ -16,7 +16,7 @@ from tunesmith.penalties.gradnorm import weights as balanced
 from tunesmith.penalties.pcgrad import projected
 from tunesmith.penalties.uncertainty import weighed
 from tunesmith.plan_text import make_plan
-from tunesmith.training import conflict
+from tunesmith.training import conflict, terms
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
@@ -213,3 +213,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     assert cleaned[0] == cleaned[1] and '"conflict"' in cleaned[0]
     if penalties == ["uncertainty"]:
         assert any(float(t.abs().max()) > 0 for t in whole.terms.state().values()), "log variances moved"
+
+
+@pytest.mark.parametrize("method", ("full", "lora"))
+def test_all_but_the_output_layer_is_shared(method: str, tiny_bases: TinyBases) -> None:
+    """RoBERTa's head has a layer below the outputs, and PEFT keeps the head in a module of its own."""
+    rows = small.records(small.TEXTS[:6], ["a", "b"] * 3)
+    model = small.model(small.plan(tiny_bases["roberta"], method=method), rows)
+    is_shared = terms.is_shared(model)
+    own = {name for name, p in model.net.named_parameters() if p.requires_grad and not is_shared(name)}
+    assert {name.rpartition(".")[0].rpartition(".")[2] for name in own} == {"out_proj"}
+    assert any("dense" in name and "classifier" in name for name, p in model.net.named_parameters() if p.requires_grad)

@@ -145,7 +145,7 @@ def is_shared(model: "Model") -> Callable[[str], bool]:
     from tunesmith.bases.heads import output_layer
 
     found = output_layer(plain(model.net.auto), model.family)
-    layer = found[0].partition(".modules_to_save")[0] if found else "\0"
+    layer = found[0] if found else "\0"
     return lambda name: f".{layer}." not in f".{name.removeprefix('auto.')}"
 
 
