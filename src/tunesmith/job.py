@@ -284,9 +284,7 @@ def _answers(
     return answers
 
 
-def _further(
-    work: Work, model: Model, encoded: dict[str, Encoded], answers: Answers, main: str
-) -> dict[str, Any]:  # fmt: skip
+def _further(work: Work, model: Model, encoded: dict[str, Encoded], answers: Answers, main: str) -> dict[str, Any]:
     """What else a plan asks to be told: tasks beside each of them alone, classes that were not taught, what is still
     known of earlier instalments and of language in general."""
     plan, found = work.plan, {}
