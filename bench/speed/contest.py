@@ -143,11 +143,14 @@ def learning_rate(job: Job) -> float:
     """What our plan's `lr: auto` means for this job on this base; peers train with the same."""
     if job.kind == "sft":
         return SFT_RATE
-    from typing import cast
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
     from tunesmith.bases.find import find
-    from tunesmith.model import Model
+    from tunesmith.model import family_for, fitted_rate
     from tunesmith.plan_text import make_plan
 
-    nothing = cast("Any", None)
-    return Model(make_plan(job.plan(0, 128)), nothing, find("minilm"), nothing, nothing).learning_rate
+    base, plan = find("minilm"), make_plan(job.plan(0, 128))
+    with torch.device("meta"):  # a rate may depend on what the network is, never on its weights here
+        net = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**base.config))
+    return fitted_rate(plan.method, family_for(plan, base), base, net)

@@ -107,11 +107,11 @@ class Model:
         plan, tower = self.plan, self.net.tower
         rate = plan.learning_rate
         if plan.train.lr == "auto":
-            rate = _fitted_rate(plan.method, self.family, self.base, self.net.auto)
+            rate = fitted_rate(plan.method, self.family, self.base, self.net.auto)
         found = [Half("auto.", plan.method, self.net.auto, self.family, rate)]
         if tower is not None:
             assert plan.tower is not None, "a plan that has one"
-            rate = plan.tower.lr if plan.tower.lr != "auto" else _fitted_rate(
+            rate = plan.tower.lr if plan.tower.lr != "auto" else fitted_rate(
                 tower.method, tower.family, tower.sight.found, tower.net.auto
             )  # fmt: skip
             found.append(Half("tower.net.auto.", tower.method, tower.net.auto, tower.family, rate))
@@ -164,8 +164,8 @@ class Model:
         return made
 
 
-def _fitted_rate(method: "Method", family: Family, base: Found, auto: Any) -> float:
-    """A method's default learning rate, for this base."""
+def fitted_rate(method: "Method", family: Family, base: Found, auto: Any) -> float:
+    """A method's default learning rate, for this base. `auto`: the network that it stands in."""
     rate, power = method.auto_rate(), type(method).width_power
     if isinstance(family, VisionFamily) and not family.attends:
         return rate * (768 / CHANNELS) ** power

