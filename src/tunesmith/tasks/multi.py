@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from tunesmith import scratch
 from tunesmith.bases.family import Family
@@ -28,6 +28,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.rows import chosen
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
+from tunesmith.described import Described
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.tasks import AROUND, TASKS, Array, Encoded, Facts, LogitsTask, Reading, Share, Strand, Tick, no_tick
 from tunesmith.tasks import _several as several
@@ -56,10 +57,8 @@ def _apart(value: Any) -> Any:
     return {**own, "task": {key: each for key, each in value.items() if key not in own}}
 
 
-class OneOf(BaseModel):
+class OneOf(Described):
     """One of several tasks, and where its rows are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     task: AnyInner
     """What its rows mean. In a plan its settings stand beside `file`."""
