@@ -111,6 +111,8 @@ def test_settings_that_belong_together_pass(train: dict[str, Any]) -> None:
         ({"task": {"name": "regress", "delta": 2.0}}, "task: delta has no effect unless loss: huber"),
         ({"task": {"name": "regress", "bounds": [5, 0]}}, "task: bounds must be [low, high] with low < high"),
         ({"task": "regress", "evaluate": {"metrics": ["f1"]}}, "f1 does not fit this task. Fitting:"),
+        ({"task": "regress", "evaluate": {"metrics": ["rsme"]}}, "Did you mean 'rmse'? Known: mae, pearson, r2, rmse,"),
+        ({"evaluate": {"baselines": ["parts"]}}, "evaluate.baselines: parts does not fit this task and method"),
         ({"task": "regress", "steps": ["balance"]}, "steps.0: balance needs one class a row"),
         ({"steps": ["dedup", "clean"]}, "steps.0: dedup stands before clean"),
         ({"steps": ["clean", "balance", "balance"]}, "balance stands twice"),
