@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from tunesmith import scratch
 from tunesmith.bases.family import Family
@@ -13,6 +13,7 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.rows import chosen
 from tunesmith.data.table import Table
+from tunesmith.described import Described
 from tunesmith.errors import unknown
 from tunesmith.tasks import AROUND, TASKS, LogitsTask, Reading, Strand
 from tunesmith.tasks import _several as several
@@ -37,10 +38,8 @@ def _apart(value: Any) -> Any:
     return {**own, "task": {key: each for key, each in value.items() if key not in own}}
 
 
-class OneOf(BaseModel):
+class OneOf(Described):
     """One of several tasks, and where its rows are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     task: AnyInner
     """What its rows mean. In a plan its settings stand beside `file`."""
