@@ -217,7 +217,9 @@ def _mixed() -> list[str]:
     told = ", ".join(
         f"{t.value:+.3f} over {name} (p = {t.p:.2f})" for t, name in zip(tests, ("lora", "bitfit"), strict=True)
     )
-    verdict = "holds" if all(t.value > 0 and t.p < 0.05 for t in tests) else "not shown: within the noise of these folds"
+    verdict = (
+        "holds" if all(t.value > 0 and t.p < 0.05 for t in tests) else "not shown: within the noise of these folds"
+    )
     return [f"| mixed methods improve further | mwo_failure_mode, {len(both)} folds: {told} | {verdict} |"]
 
 
