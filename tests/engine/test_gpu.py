@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tongues
 import torch
 
 import jobs
 import small
-import tongues
 from kit import TinyBases
 from tunesmith.engine import language_proof, trunk_cache
 from tunesmith.engine.language import PackedLanguage

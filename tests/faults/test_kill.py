@@ -105,7 +105,8 @@ METHODS = {
     "token budget": "full",
 }  # fmt: skip
 PENALTIES = {"penalised": ["l2sp", "mixout", "adversarial", "rdrop"]}
-TRAIN = {"ema": {"ema": 0.9}, "swa": {"swa": 0.3}, "token budget": {"batch": 32, "batch_tokens": 80, "micro_tokens": 40}}
+BUDGET = {"batch": 32, "batch_tokens": 80, "micro_tokens": 40}
+TRAIN = {"ema": {"ema": 0.9}, "swa": {"swa": 0.3}, "token budget": BUDGET}
 ENGINE = {"padded": {"pack": False}, "cached in memory": {"cache": "memory"}}
 
 
