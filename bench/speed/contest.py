@@ -157,6 +157,7 @@ def learning_rate(job: Job) -> float:
     from tunesmith.plan_text import make_plan
 
     base, plan = find("minilm"), make_plan(job.plan(0, 128))
+    classes: Any = AutoModelForSequenceClassification
     with torch.device("meta"):  # a rate may depend on what the network is, never on its weights here
-        net = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**base.config))
+        net = classes.from_config(AutoConfig.for_model(**base.config))
     return fitted_rate(plan.method, family_for(plan, base), base, net)
