@@ -128,6 +128,8 @@ class Engine(Section):
     """Rows end to end instead of padded batches, each attending to itself alone."""
     reads: bool = True
     """The last block only at the positions that the head reads."""
+    head: bool = True
+    """Language models: the output layer and the loss only where something is learnt, never all logits at once."""
     prefix: bool = True
     """Language models: tokens with which several rows of a step begin run once."""
     cache: Annotated[Literal["auto", "disk", "memory", "off"], BeforeValidator(_switch)] = "auto"
