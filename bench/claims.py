@@ -235,7 +235,7 @@ def claims(found: dict[str, Any]) -> list[str]:
 
     def share(method: str, base: str) -> float:
         c = found["counts"][method][base]
-        return c["trained"] / (c["base"] + c["head"])
+        return float(c["trained"] / (c["base"] + c["head"]))
 
     head = found["counts"]["head"]["BERT-base"]
     whole = head["base"] + head["head"]
