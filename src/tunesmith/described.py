@@ -49,6 +49,7 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
 
 def _below(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for field, said in pairwise(node.body):
-        named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if named and isinstance(said, ast.Expr) and isinstance(text := getattr(said.value, "value", None), str):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, ast.Expr)):
+            continue
+        if isinstance(text := getattr(said.value, "value", None), str):
             yield field.target.id, inspect.cleandoc(text)
