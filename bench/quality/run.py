@@ -87,11 +87,11 @@ def trained(asked: dict[str, Any], split: Split) -> dict[str, Any]:
     from tunesmith.bases.load import load_tokenizer
     from tunesmith.engine.network import count
     from tunesmith.evaluation.judge import Judge, answers_of
-    from tunesmith.job import decide
     from tunesmith.model import build
     from tunesmith.plan_text import make_plan
     from tunesmith.training.given import Job
     from tunesmith.training.loop import Loop
+    from tunesmith.work import decide
 
     plan = make_plan(asked)
     task, roles = plan.task, plan.task.roles()

@@ -49,7 +49,7 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
 
 def _below(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for field, said in pairwise(node.body):
-        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, ast.Expr)):
-            continue
-        if isinstance(text := getattr(said.value, "value", None), str):
-            yield field.target.id, inspect.cleandoc(text)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, ast.Expr):
+            text = getattr(said.value, "value", None)
+            if isinstance(text, str):
+                yield field.target.id, inspect.cleandoc(text)
