@@ -302,7 +302,7 @@ lowest blocks alone saves activations; one that only trains fewer numbers saves 
 
 ## Number of rows and method (sst2, accuracy on 800 test rows)
 
-At least 100 steps of 32 rows for every cell, default settings, one seed; intervals count the test rows and not which
+At least 64 steps of 32 rows for every cell, default settings, one seed; intervals count the test rows and not which
 rows were learnt from. Measured by `python bench/quality/run.py sizes --rows N`.
 
 {sizes}

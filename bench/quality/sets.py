@@ -204,7 +204,7 @@ SETS = {
     "mwo_shipped": Set(_CLASSIFY, _mwo_shipped, ("tfidf_svm", *SIX), _FIXED),
     "banking77": Set(_CLASSIFY, _banking, ("majority", "tfidf", *SIX), {"epochs": 5}),
     "sst2": Set(_CLASSIFY, _sst2, ("majority", "tfidf", *SIX), {"epochs": 3}),
-    "sizes": Set(_CLASSIFY, _sst2_part, ("tfidf", *SIX), steps=100),
+    "sizes": Set(_CLASSIFY, _sst2_part, ("tfidf", *SIX), steps=64),
     "goemotions": Set(
         {"name": "multilabel", "text": "text", "label": "label", "max_tokens": 64}, _goemotions,
         ("majority", "tfidf", *SIX), {"epochs": 3},

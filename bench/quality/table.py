@@ -32,7 +32,7 @@ TITLES = {
     "sst2": ("sst2", "sentence sentiment, its own test file of 1,821 rows"),
     "sizes": (
         "sst2, by the number of rows",
-        "at least 100 steps of 32 rows whatever the number of rows, judged on the first 800 test rows; an interval counts "
+        "at least 64 steps of 32 rows whatever the number of rows, judged on the first 800 test rows; an interval counts "
         "these rows and not which ones were learnt from",
     ),
     "goemotions": ("goemotions", "28 emotions, several a row, its own test file of 5,427 rows"),
