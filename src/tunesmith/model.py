@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tunesmith.bases.family import EncoderDecoder, Family, SoundFamily, TwoTowers, VisionFamily, family_of, plain
+from tunesmith.bases.family import (
+    EncoderDecoder,
+    Family,
+    SightedLanguage,
+    SoundFamily,
+    TwoTowers,
+    VisionFamily,
+    family_of,
+    plain,
+)
 from tunesmith.bases.find import Found
+from tunesmith.bases.sighted import text_of
 from tunesmith.data import Record, Roles
 from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError
@@ -22,13 +32,9 @@ from tunesmith.tasks._pixels import FOLDER
 from tunesmith.version import __version__
 
 if TYPE_CHECKING:
-    from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
-    from tunesmith.engine.rested import RestedShortcuts
-    from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
-    from tunesmith.engine.shortcuts import HeadShortcuts
+    from tunesmith.engine.shortcuts import HeadShortcuts, Shortcuts
     from tunesmith.engine.tower import Sight, Tower
-    from tunesmith.engine.towers import TowerShortcuts
     from tunesmith.engine.words import LabelWords
     from tunesmith.methods import Method
 
@@ -78,12 +84,13 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts | RestedShortcuts | TowerShortcuts":
+    def shortcuts(self) -> "Shortcuts[Any]":
         """How the network is run here."""
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
         from tunesmith.engine.rested import RestedShortcuts
         from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
+        from tunesmith.engine.sighted import SightedShortcuts
         from tunesmith.engine.towers import TowerShortcuts
 
         family, pad_id = self.family, self.tokenizer.pad_token_id
@@ -93,6 +100,8 @@ class Model:
             return RestedShortcuts(self.net, family, self.plan)
         if isinstance(family, TwoTowers):
             return TowerShortcuts(self.net, family, self.plan, pad_id)
+        if isinstance(family, SightedLanguage):
+            return SightedShortcuts(self.net, family, self.plan, pad_id)
         kind = LanguageShortcuts if self.plan.task.talks else HeadShortcuts
         return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
@@ -133,7 +142,7 @@ class Model:
         from tunesmith.engine.answers import answer_rows
 
         if self.plan.task.talks and not self._places:
-            encoded = encoded.worded(int(self.base.config["vocab_size"]))
+            encoded = encoded.worded(int(text_of(self.base.config)["vocab_size"]))
         self.shortcuts.prove(encoded)
         task = self.plan.task
 
@@ -154,7 +163,7 @@ class Model:
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
         reads = self.family.purpose == "seq2seq"  # an encoder is told what is padding
         together = reads or not (self.equal_lengths or self.plan.method.num_front())
-        return write(self.net, self.tokenizer, asked.ids, decode or task.decode, self.facts.end, self.plan.train.seed,
+        return write(self.net, self.tokenizer, asked, decode or task.decode, self.facts.end, self.plan.train.seed,
                      together=together, tick=tick, account=account)  # fmt: skip
 
     def with_facts(self, facts: Facts) -> "Model":

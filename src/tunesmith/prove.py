@@ -219,6 +219,8 @@ def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray
     for i in range(len(mask)):
         length = int(mask[i].sum())
         inputs: dict[str, Any] = {n: tensors[n][i : i + 1, :length] for n in names}
+        if "seen" in tensors:
+            inputs["pixel_values"] = tensors["seen"][i : i + 1]
         if apart:  # given labels, the library shifts them itself
             inputs["labels"] = tensors["labels"][i : i + 1, : int((tensors["labels"][i] >= 0).sum())]
         logits = net(**inputs).logits.float()[0]

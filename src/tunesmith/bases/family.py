@@ -2,7 +2,8 @@
 
 Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
 here, in `stacked.py` for an encoder-decoder, in `vision.py` for a network that sees, in `sound.py` for one that hears,
-or in `towers.py` for one that sees and reads side by side. What a row says is in `architecture.py`.
+in `towers.py` for one that sees and reads side by side, or in `sighted.py` for one that writes of what it sees. What a
+row says is in `architecture.py`.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
+from tunesmith.bases.sighted import SIGHTED, SightedLanguage
 from tunesmith.bases.sound import SOUND, SoundFamily
 from tunesmith.bases.stacked import STACKED, EncoderDecoder
 from tunesmith.bases.towers import TOWERS, TwoTowers
@@ -17,8 +19,8 @@ from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
-    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "TwoTowers", "VisionFamily", "bare_name",
-    "family_of", "plain", "purpose_of",
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SightedLanguage", "SoundFamily", "TwoTowers", "VisionFamily",
+    "bare_name", "family_of", "plain", "purpose_of",
 ]  # fmt: skip
 
 
@@ -102,17 +104,20 @@ FAMILIES: dict[str, Family] = {
         *VISION,
         *SOUND,
         *TOWERS,
+        *SIGHTED,
     )
 }
 
 
 _GIVEN: dict[Purpose, Sense] = {
     "image": "images", "sound": "sound", "ctc": "sound", "image_text": "images and texts",
+    "image_to_text": "text beside images",
 }  # fmt: skip
 """What a task gives that asks for a purpose; text, where it stands not here."""
 _READS: dict[Sense, str] = {
     "text": "reads text", "images": "sees images", "sound": "hears sound",
     "images and texts": "makes comparable vectors of images and texts",
+    "text beside images": "writes about an image beside its text",
 }  # fmt: skip
 
 
@@ -133,6 +138,8 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         return family if config is None else family.sized(config)
     if isinstance(family, VisionFamily):
         return family
+    if isinstance(family, SightedLanguage):
+        return family if config is None else family.around(FAMILIES, config)
     if isinstance(family, SoundFamily):
         if purpose == "ctc" and not family.aligns:
             able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns)
