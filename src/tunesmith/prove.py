@@ -174,7 +174,9 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return _vectors(net, model, tensors)
     if "lengths" in tensors:
         clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
-        logits = [net(**{name: own[None]}).logits.float() for own, name in clips]
+        labels = [{"labels": own[own >= 0][None]} for own in tensors["labels"]] if model.family.decodes else None
+        given = ({name: own[None]} | (labels[i] if labels else {}) for i, (own, name) in enumerate(clips))
+        logits = [net(**each).logits.float() for each in given]
         return np.asarray(model.plan.task.plainly(logits, tensors))
     if model.family.purpose == "image_text":
         return _both(net, tensors)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 Purpose = Literal[
     "classify", "tag", "embed", "language", "masked", "seq2seq", "image", "sound", "ctc", "image_text",
-    "image_to_text",
+    "image_to_text", "speech",
 ]  # fmt: skip
 """Which Auto class: one with a new head, for texts, for each of their tokens, for images, for sounds, or for the
 characters of speech; the headless model; two towers, for images and texts, as they were pretrained; the causal or the
-masked language model, the one that sees images, or the encoder-decoder, as it was pretrained. No task asks for that: the architecture decides
+masked language model, the one that sees images, or the encoder-decoder, of texts or
+of speech, as it was pretrained. No task asks for that: the architecture decides
 what "language" is."""
 Sense = Literal["text", "images", "sound", "images and texts", "text beside images"]
 """What a network is given."""
@@ -77,6 +78,11 @@ class Family:
     def headed(self) -> bool:
         """Whether the Auto class of this purpose gets a new head."""
         return self.purpose in ("classify", "tag", "image", "sound", "ctc")
+
+    @property
+    def decodes(self) -> bool:
+        """Whether what it reads and what it writes are sequences apart."""
+        return self.purpose in ("seq2seq", "speech")
 
     @property
     def sense(self) -> Sense:
@@ -220,4 +226,6 @@ def purpose_of(net: "nn.Module") -> Purpose:
             return "sound" if hears and purpose == "classify" else purpose
     if hasattr(base.config, "vision_config"):
         return "image_to_text"
-    return "seq2seq" if getattr(base.config, "is_encoder_decoder", False) else "language"
+    if not getattr(base.config, "is_encoder_decoder", False):
+        return "language"
+    return "speech" if getattr(base, "main_input_name", "") == "input_features" else "seq2seq"

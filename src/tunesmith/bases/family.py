@@ -13,7 +13,7 @@ from typing import Any
 from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
 from tunesmith.bases.sighted import SIGHTED, SightedLanguage
 from tunesmith.bases.sound import SOUND, SoundFamily
-from tunesmith.bases.stacked import STACKED, EncoderDecoder
+from tunesmith.bases.stacked import DICTATING, STACKED, EncoderDecoder
 from tunesmith.bases.towers import TOWERS, TwoTowers
 from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
@@ -110,7 +110,7 @@ FAMILIES: dict[str, Family] = {
 
 
 _GIVEN: dict[Purpose, Sense] = {
-    "image": "images", "sound": "sound", "ctc": "sound", "image_text": "images and texts",
+    "image": "images", "sound": "sound", "ctc": "sound", "speech": "sound", "image_text": "images and texts",
     "image_to_text": "text beside images",
 }  # fmt: skip
 """What a task gives that asks for a purpose; text, where it stands not here."""
@@ -141,9 +141,12 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if isinstance(family, SightedLanguage):
         return family if config is None else family.around(FAMILIES, config)
     if isinstance(family, SoundFamily):
-        if purpose == "ctc" and not family.aligns:
-            able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns)
-            raise TunesmithError(f"base: {model_type} has no head for characters (CTC). Families that have: {able}")
+        if purpose in ("ctc", "speech") and not family.aligns:
+            if writer := DICTATING.get(model_type):
+                return writer if config is None else writer.sized(config)
+            able = ", ".join((*(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns), *DICTATING))
+            raise TunesmithError(f"base: {model_type} has no head for characters (CTC), nor a decoder that writes. "
+                                 f"Families that have one of them: {able}")  # fmt: skip
         return family.made_for(purpose, config)
     if isinstance(family, EncoderDecoder):
         if purpose in ("classify", "tag", "embed"):

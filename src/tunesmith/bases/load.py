@@ -154,6 +154,7 @@ def auto_class(purpose: Purpose) -> str:
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
         "image": "AutoModelForImageClassification", "sound": "AutoModelForAudioClassification",
         "ctc": "AutoModelForCTC", "image_text": "AutoModel", "image_to_text": "AutoModelForImageTextToText",
+        "speech": "AutoModelForSpeechSeq2Seq",
     }[purpose]  # fmt: skip
 
 

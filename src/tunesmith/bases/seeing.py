@@ -44,6 +44,9 @@ class SeeingTokenizer:
         """Tokens of texts, as the tokenizer gives them."""
         return self.tokenizer(*texts, **how)
 
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
     def save_pretrained(self, folder: Path) -> None:
         """Files that transformers' AutoProcessor reads, and AutoTokenizer and AutoImageProcessor alone."""
         self.library.save_pretrained(folder)

@@ -155,7 +155,7 @@ class SightedShortcuts(Shortcuts[LanguageWay]):
 
     def prove(self, rows: Encoded, *, learning: bool = False) -> None:
         """Take the head only where a label stands, if losses and gradients agree with the library's on three rows."""
-        if (self.proven and not learning) or not len(rows):
+        if (self.proven and not learning) or rows.labels is None or not len(rows):
             return
         self.proven, self.way, self.taken, self.refused = True, self.plain, [], []
         if not self.asked.reads:

@@ -80,7 +80,7 @@ def _wrapper(net: "nn.Module") -> Any:
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM, "image": peft.PeftModel,
         "sound": peft.PeftModel, "ctc": peft.PeftModel, "image_text": peft.PeftModel,
         "embed": peft.PeftModelForFeatureExtraction, "tag": peft.PeftModelForTokenClassification,
-        "image_to_text": peft.PeftModelForCausalLM,
+        "image_to_text": peft.PeftModelForCausalLM, "speech": peft.PeftModel,
     }[purpose_of(net)]  # fmt: skip
 
 

@@ -43,6 +43,7 @@ class Expand(Method):
             return None
         why = {
             "seq2seq": "is an encoder-decoder, whose stacks are counted apart",
+            "speech": "is an encoder-decoder, whose stacks are counted apart",
             "sound": "hears sounds, with a head on all of its blocks as they were pretrained",
             "ctc": "hears sounds, with a head on all of its blocks as they were pretrained",
             "image": "sees images, in stages that change the size of what they hand on",
