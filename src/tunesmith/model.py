@@ -33,7 +33,7 @@ from tunesmith.version import __version__
 
 if TYPE_CHECKING:
     from tunesmith.engine.network import Network
-    from tunesmith.engine.shortcuts import HeadShortcuts, Shortcuts
+    from tunesmith.engine.shortcuts import Shortcuts
     from tunesmith.engine.tower import Sight, Tower
     from tunesmith.engine.words import LabelWords
     from tunesmith.methods import Method
@@ -97,7 +97,9 @@ class Model:
 
         family, pad_id = self.family, self.tokenizer.pad_token_id
         if isinstance(family, EncoderDecoder):
-            how = partial(DictationWay, processor=self.tokenizer) if family.hears else partial(Seq2SeqWay, pad_id=pad_id)
+            how = (
+                partial(DictationWay, processor=self.tokenizer) if family.hears else partial(Seq2SeqWay, pad_id=pad_id)
+            )
             return Seq2SeqShortcuts(self.net, family, self.plan, how)
         if isinstance(family, (SoundFamily, VisionFamily)):
             return RestedShortcuts(self.net, family, self.plan)

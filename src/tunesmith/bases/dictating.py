@@ -14,6 +14,7 @@ from tunesmith.bases.find import Found
 from tunesmith.bases.hearing import SoundProcessor, load_hearing
 from tunesmith.bases.load import quiet
 from tunesmith.errors import TunesmithError
+from tunesmith.files import read_json
 
 
 class DictationProcessor(SoundProcessor):
@@ -41,16 +42,18 @@ class DictationProcessor(SoundProcessor):
 
     def save_pretrained(self, folder: Path) -> None:
         """Files that AutoFeatureExtractor, AutoTokenizer and AutoProcessor read."""
+        from transformers import WhisperProcessor
+
         super().save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        both: Any = WhisperProcessor(self.library, self.tokenizer)  # type: ignore[no-untyped-call]
+        both.save_pretrained(folder)
 
 
-def load_dictating(
-    found: Found, saved: Path | None, language: str | None, *, translate: bool
-) -> DictationProcessor:  # fmt: skip
+def load_dictating(found: Found, saved: Path | None, language: str | None, *, translate: bool) -> DictationProcessor:
     """The base's processor, or the one that was `saved` with a model, set to that language. Raises TunesmithError where
     the base marks languages and none was named, or does not know the one that was."""
     from transformers import AutoTokenizer
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
     hearing = load_hearing(found, saved)
     with quiet():
@@ -60,11 +63,12 @@ def load_dictating(
             )
         except (OSError, ValueError) as error:
             raise TunesmithError(f"base: {found.name} has no tokenizer that loads: {error}") from error
-    known = tokenizer.get_vocab()
-    if "<|transcribe|>" not in known:  # made for English alone
+    if not _marks_languages(found, tokenizer):
         if language is not None or translate:
             odd = "language" if language is not None else "translate"
-            raise TunesmithError(f"task.{odd}: {found.name} was made for one language and has no mark for it. Remove it")
+            raise TunesmithError(
+                f"task.{odd}: {found.name} was made for one language and has no mark for it. Remove it"
+            )
     elif language is None:
         raise TunesmithError(
             f"task.language: {found.name} marks the language of each text, and was not told which. Name it, such as "
@@ -75,6 +79,15 @@ def load_dictating(
             tokenizer.set_prefix_tokens(language=language, task="translate" if translate else "transcribe")
         except ValueError as error:
             raise TunesmithError(f"task.language: {error}") from error
-        if lacking := [t for t in tokenizer.convert_ids_to_tokens(tokenizer.prefix_tokens) if t not in known]:
-            raise TunesmithError(f"task.language: {found.name} has no token {lacking[0]}. Name a language that it knows")
+        code = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
+        if f"<|{code}|>" not in tokenizer.convert_ids_to_tokens(tokenizer.prefix_tokens):  # it counts from the first
+            raise TunesmithError(f"task.language: {found.name} has no mark for {language}. Name a language that it has")
     return DictationProcessor(hearing.library, hearing.config, tokenizer)
+
+
+def _marks_languages(found: Found, tokenizer: Any) -> bool:
+    """Whether the base was made for several languages. Those for English alone may have the same tokens, and say in
+    their generation_config.json that they are not multilingual."""
+    file = found.folder / "generation_config.json"
+    said = read_json(file).get("is_multilingual", True) if file.is_file() else True
+    return bool(said) and "<|transcribe|>" in tokenizer.get_vocab()

@@ -141,13 +141,7 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if isinstance(family, SightedLanguage):
         return family if config is None else family.around(FAMILIES, config)
     if isinstance(family, SoundFamily):
-        if purpose in ("ctc", "speech") and not family.aligns:
-            if writer := DICTATING.get(model_type):
-                return writer if config is None else writer.sized(config)
-            able = ", ".join((*(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns), *DICTATING))
-            raise TunesmithError(f"base: {model_type} has no head for characters (CTC), nor a decoder that writes. "
-                                 f"Families that have one of them: {able}")  # fmt: skip
-        return family.made_for(purpose, config)
+        return _hearing(family, purpose, config)
     if isinstance(family, EncoderDecoder):
         if purpose in ("classify", "tag", "embed"):
             able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
@@ -166,3 +160,14 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         what = "reads text and cannot write it" if purpose == "language" else "writes text and fills no gaps"
         raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
     return made
+
+
+def _hearing(family: SoundFamily, purpose: Purpose, config: Mapping[str, Any] | None) -> Family:
+    """To transcribe, a base with a head over characters, or one that writes with a decoder."""
+    if purpose in ("ctc", "speech") and not family.aligns:
+        if writer := DICTATING.get(family.name):
+            return writer if config is None else writer.sized(config)
+        able = ", ".join((*(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns), *DICTATING))
+        raise TunesmithError(f"base: {family.name} has no head for characters (CTC), nor a decoder that writes. "
+                             f"Families that have one of them: {able}")  # fmt: skip
+    return family.made_for(purpose, config)

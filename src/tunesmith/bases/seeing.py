@@ -13,7 +13,6 @@ import numpy as np
 from tunesmith.bases.find import Found
 from tunesmith.bases.load import quiet, settled
 from tunesmith.bases.processor import ImageProcessor
-from tunesmith.data.ragged import Ragged
 from tunesmith.errors import TunesmithError
 from tunesmith.machine import require_pillow
 
@@ -52,20 +51,6 @@ class SeeingTokenizer:
         self.library.save_pretrained(folder)
         self.images.save_pretrained(folder)
 
-    def expanded(self, ids: Ragged) -> tuple[Ragged, np.ndarray]:
-        """(rows with their image's tokens in the place of its one token, how often each token of `ids` stands there).
-        Raises TunesmithError with the number of the first row that has not just one image."""
-        here_M = ids.flat == self.placeholder_id
-        counts_N = np.add.reduceat(here_M, ids.offsets[:-1]) if len(ids) else np.zeros(0, np.int64)
-        if len(odd := np.flatnonzero(counts_N != 1)):
-            raise TunesmithError(
-                f"row {odd[0] + 1} has {counts_N[odd[0]]} images as its template writes it, and one is read. Name "
-                f"another template (task.template), and no {self.placeholder} as a control token in a text"
-            )
-        times_M = np.where(here_M, self.places, 1)
-        offsets = np.append(0, np.cumsum(times_M))[ids.offsets]
-        return Ragged(np.repeat(ids.flat, times_M), offsets), times_M
-
     def _count(self) -> int:
         from PIL import Image
 
@@ -81,7 +66,9 @@ def load_seeing(found: Found, saved: Path | None = None) -> SeeingTokenizer:
     folder = saved or found.folder
     with quiet():
         try:
-            library: Any = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            library: Any = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                folder, local_files_only=True, trust_remote_code=False
+            )
             library.image_processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
                 folder, local_files_only=True, trust_remote_code=False, backend="pil"
             )

@@ -48,8 +48,8 @@ class SightedLanguage(Family):
         if text is None or not _writes(text):
             able = ", ".join(name for name, family in families.items() if _writes(family))
             raise TunesmithError(
-                f"base: the text part of this {self.name} is a {kind or 'network without a name'}, whose layers are not "
-                f"known here. Text parts that are: {able}"
+                f"base: the text part of this {self.name} is a {kind or 'network without a name'}, and its layers are "
+                f"not known here. Text parts that are: {able}"
             )
         inner = text.headless()
         names = ("query", "key", "value", "attention_out", "feed_forward_in", "feed_forward_out", "attention_norm",

@@ -248,7 +248,9 @@ class _Row:
             self.refuse(f"the conversation begins with the {spoken[0].role}", "Put the question before it")
         for number, message in enumerate(messages, 1):
             silent = not message.content.strip() and not message.calls
-            if silent and (message.role == "user" and not self.seen or (message.role == "assistant" and message.weight)):
+            if silent and (
+                (message.role == "user" and not self.seen) or (message.role == "assistant" and message.weight)
+            ):
                 self.refuse(f"message {number} ({message.role}) is empty", "Fill it, or leave the row out")
         if answered and messages[-1].role != "assistant":
             self.refuse(f"the conversation ends with the {messages[-1].role}", "The answer is missing: add it")

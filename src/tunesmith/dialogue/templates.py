@@ -183,7 +183,6 @@ class Writer:
             kind = type(error).__name__
             raise TunesmithError(f"{place}: it failed with {kind}: {_said(error)}. Name another template") from error
 
-
     def _messages(self, dialogue: Dialogue) -> list[dict[str, Any]]:
         """As templates expect them: for a base that sees in parts, or with the placeholder on a line of its own."""
         plain = [_plain(m) for m in dialogue.messages]

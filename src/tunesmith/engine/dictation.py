@@ -68,7 +68,7 @@ class DictationWay(Seq2SeqWay):
         first = [processor.start, *processor.prefix]
         given = torch.tensor([first] * len(states_BTH), device=states_BTH.device)
         kept, made, done_B = None, list[torch.Tensor](), torch.zeros(len(given), dtype=torch.bool, device=given.device)
-        said: Any = BaseModelOutput(last_hidden_state=states_BTH)  # type: ignore[arg-type]
+        said: Any = BaseModelOutput(last_hidden_state=states_BTH)
         for _ in range(processor.longest_text - len(first)):
             found = auto(encoder_outputs=said, decoder_input_ids=given, past_key_values=kept, use_cache=True)
             given, kept = found.logits[:, -1:].argmax(-1), found.past_key_values

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from torch.nn.functional import softplus
 
@@ -87,7 +87,8 @@ class Shortcuts(ABC, Generic[W]):
 
     def sampled(self, rows: Encoded, row: int) -> "Tensor":
         """What the network says of a row, with a graph, to measure what that keeps."""
-        said: Tensor = cast("Way", self.way).logits(rows, [row])
+        way: Any = self.way
+        said: Tensor = way.logits(rows, [row])
         return said
 
     def resting(self) -> int:

@@ -238,7 +238,7 @@ class SightedShortcuts(Shortcuts[LanguageWay]):
 
     def _changed(self, way: SightedWay, few: Encoded) -> float:
         """How far the way from what is kept differs from the library's on a few rows."""
-        states = way.look(images_of(few).values(range(len(few)))).cpu().numpy()  # type: ignore[arg-type]
+        states = way.look(images_of(few).values(range(len(few)))).cpu().numpy()
         way.kept[id(few)] = Looked(few, states)
         try:
             return self._apart(way, few)

@@ -1,6 +1,6 @@
 """What `transcribe` does with a base that writes with a decoder: labels, and what is read of a clip.
 
-    outputs of a row    nll, tokens, hits, bytes, and the letters of the text that is heard as code points, then -1
+outputs of a row    nll, tokens, hits, bytes, and the letters of the text that is heard as code points, then -1
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ def labels(record: Record, text: str, processor: "DictationProcessor") -> list[i
     ids = processor.labels(text)
     if len(ids) > processor.longest_text:
         raise TunesmithError(
-            f"{rows_shown([record])}: a text of {len(ids)} tokens, and the decoder has {processor.longest_text} places. "
-            "Cut the clip and its text in two, or take the row out"
+            f"{rows_shown([record])}: a text of {len(ids)} tokens, and the decoder has {processor.longest_text} "
+            "places. Cut the clip and its text in two, or take the row out"
         )
     return ids
 

@@ -13,14 +13,14 @@ from tunesmith.data.roles import find_column
 from tunesmith.data.table import Table
 from tunesmith.dialogue.formats import Columns, detect
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Encoded, Tick, _files, no_tick
+from tunesmith.tasks import Array, Encoded, Tick, _files, no_tick
 from tunesmith.tasks._pixels import pixels_of
 
 if TYPE_CHECKING:
     from tunesmith.bases.seeing import SeeingTokenizer
 
 UNREAD = -100
-CAPTIONS = frozenset("caption captions description text answer 描述 说明 标题".split())
+CAPTIONS = frozenset(["caption", "captions", "description", "text", "answer", "描述", "说明", "标题"])
 """Usual names of what is said of an image, where nothing is asked."""
 
 
@@ -76,7 +76,7 @@ def seen(
     encoded: Encoded, records: Sequence[Record], column: str, tokenizer: "SeeingTokenizer", tick: Tick = no_tick
 ) -> Encoded:
     """Rows of words with their images: pixels beside them, and a token for each place of an image."""
-    ids, times_M = tokenizer.expanded(encoded.ids)
+    ids, times_M = _expanded(encoded.ids, tokenizer)
     labels, own = encoded.labels, encoded.token_weights
     if labels is not None:
         flat = np.repeat(labels.flat, times_M)
@@ -88,6 +88,21 @@ def seen(
         token_weights=None if own is None else np.repeat(own, times_M),
         beside=Encoded.of_pixels(pixels, None, encoded.weights),
     )  # fmt: skip
+
+
+def _expanded(ids: Ragged, tokenizer: "SeeingTokenizer") -> tuple[Ragged, Array]:
+    """(rows with all of an image's tokens in the place of its one token, how often each token of `ids` stands there).
+    Raises TunesmithError with the number of the first row that has not just one image."""
+    here_M = ids.flat == tokenizer.placeholder_id
+    counts_N = np.add.reduceat(here_M.astype(np.int64), ids.offsets[:-1]) if len(ids) else np.zeros(0, np.int64)
+    if len(odd := np.flatnonzero(counts_N != 1)):
+        raise TunesmithError(
+            f"row {odd[0] + 1} has {counts_N[odd[0]]} images as its template writes it, and one is read. Name another "
+            f"template (task.template), and no {tokenizer.placeholder} as a control token in a text"
+        )
+    times_M = np.where(here_M, tokenizer.places, 1)
+    offsets = np.append(0, np.cumsum(times_M))[ids.offsets]
+    return Ragged(np.repeat(ids.flat, times_M), offsets), times_M
 
 
 def _answers(ids: Ragged, labels: Ragged | None) -> Ragged:

@@ -58,9 +58,10 @@ class Generate(LanguageTask):
         if text := super().objection(plan):
             return text
         if self.image is None:
-            return "vision has no effect without images. Name their column (image), or remove it" * (
-                self.vision != "rest"
-            ) or None
+            return (
+                "vision has no effect without images. Name their column (image), or remove it" * (self.vision != "rest")
+                or None
+            )
         return _seen.objection(self, plan)
 
     def purpose(self, model_type: str) -> Purpose:
