@@ -29,7 +29,7 @@ from tunesmith.training.loop import Loop
 
 CLOSE = 1e-6
 REFUSED = ("expand", "head", "prefix", "prompt", "ptuning")
-SOME = ("full", "lora", "layers")
+SOME = ("full", "lora")
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ PAIRS = list(itertools.product(METHODS.names(), sighted.FAMILIES))
 REFUSED = {"prompt", "ptuning", "prefix", "expand"}
 TIED = ("head", "paligemma")
 """Its head is its word table."""
-SOME = [("lora", "paligemma"), ("full", "llava"), ("adapter", "llava"), ("head", "llava"), ("layers", "paligemma")]
+SOME = [("lora", "paligemma"), ("full", "llava"), ("adapter", "llava")]
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}, "adapter": {"reduction_factor": 4}}
 
 
