@@ -158,8 +158,8 @@ class SightedShortcuts(Shortcuts[LanguageWay]):
         if (self.proven and not learning) or rows.labels is None or not len(rows):
             return
         self.proven, self.way, self.taken, self.refused = True, self.plain, [], []
-        if not self.asked.reads:
-            self.refused.append("head only at labels: switched off (engine.reads)")
+        if not self.asked.head:
+            self.refused.append("head only at labels: switched off (engine.head)")
             return
         way = SightedWay(self.net, self.seeing, self.pad_id, head=True)
         if self.asked.check and (far := self._apart(way, few_of(rows))) > TOLERANCE:
