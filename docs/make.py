@@ -14,9 +14,9 @@ from typing import Any
 
 from tunesmith import cli
 from tunesmith.bases.family import FAMILIES, TwoTowers, VisionFamily, family_of
+from tunesmith.bases.load import auto_class, quiet
 from tunesmith.bases.sighted import SightedLanguage
 from tunesmith.bases.stacked import DICTATING
-from tunesmith.bases.load import auto_class, quiet
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
 from tunesmith.listing import CATALOGS

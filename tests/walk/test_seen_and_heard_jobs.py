@@ -1,4 +1,4 @@
-"""Whole jobs with pictures beside conversations and with Whisper, by the plans of their pages: train, prove, predict."""
+"""Whole jobs with pictures beside conversations and with Whisper, by the plans of their pages."""
 
 import csv
 import json
