@@ -110,8 +110,9 @@ PLAIN = (
 PALIGEMMA = (
     "{%- if messages | map(attribute='role') | list not in [['user'], ['user', 'assistant']] %}"
     "{{- raise_exception('it holds one question and one answer, no system text and no history') }}{%- endif %}"
-    "{%- for m in messages %}{%- for part in m.content %}"
-    "{{- '<image>' + bos_token if part.type == 'image' else part.text }}{%- endfor %}"
+    "{%- for m in messages %}{%- if m.content is string %}"
+    "{{- (begin if m.role == 'user' else '') + m.content }}{%- else %}{%- for part in m.content %}"
+    "{{- '<image>' + bos_token if part.type == 'image' else part.text }}{%- endfor %}{%- endif %}"
     "{{- '\\n' if m.role == 'user' else eos_token }}{%- endfor %}"
 )
 """An image, the beginning token, the question, a line break, the answer: as PaliGemma's own processor has it."""
