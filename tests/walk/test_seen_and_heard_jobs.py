@@ -64,7 +64,7 @@ def test_the_plan_of_the_page_trains_whisper(tmp_path: Path) -> None:
     table = sounds.spoken(tmp_path / "said", 24)
     plan = plan_of("transcribe.md", "language") | {"base": str(base), "data": str(table), "run": str(run)}
     plan["task"] |= {"seconds": 1.0}
-    plan |= {"train": {"epochs": 3, "batch": 10, "lr": 0.01}, "evaluate": {"resamples": 100}}
+    plan |= {"train": {"epochs": 4, "batch": 10, "lr": 0.01}, "evaluate": {"resamples": 100}}
     reply = jobs.run_job(plan)
     assert reply["proof"]["plain"] and set(reply["metrics"]["test"]) >= {"cer", "wer", "nll"}
     assert reply["metrics"]["test"]["nll"]["value"] < 4.5  # ln of the bytes is 5.6
