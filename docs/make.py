@@ -15,6 +15,8 @@ from typing import Any
 from tunesmith import cli
 from tunesmith.bases.family import FAMILIES, TwoTowers, VisionFamily, family_of
 from tunesmith.bases.load import auto_class, quiet
+from tunesmith.bases.sighted import SightedLanguage
+from tunesmith.bases.stacked import DICTATING
 from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError
 from tunesmith.listing import CATALOGS
@@ -31,7 +33,7 @@ EXAMPLES = {
     "hours: {name: regress, label: hours}}}",
     "image": "task: {name: image, image: path, label: label, resolution: 96, augment: auto}",
     "audio": "task: {name: audio, audio: path, label: label, seconds: 10}",
-    "transcribe": "task: {name: transcribe, audio: path, text: sentence, case: lower}",
+    "transcribe": "task: {name: transcribe, audio: path, text: sentence, language: en}",
     "image_text": "task: {name: image_text, image: path, text: caption, towers: both}",
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
@@ -76,6 +78,7 @@ SIZES = {
     "mbart": ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
 }
 """What a configuration calls its sizes."""
+TEXT_PARTS = {"llava": "llama", "paligemma": "gemma"}
 SECTIONS = {"tasks": "task", "methods": "method", "penalties": "penalties", "steps": "steps"}
 TOGETHER = ("penalties", "steps")
 """Kinds whose parts stand on one page."""
@@ -173,9 +176,12 @@ def ecosystem() -> str:
         "sound": "Families that hear, for the tasks [audio](../tasks/audio.md) and, wav2vec2 and HuBERT, "
                  "[transcribe](../tasks/transcribe.md):",
         "images and texts": "Families of two towers, for the task [image_text](../tasks/image_text.md):",
+        "text beside images": "Language models that see, for the task [generate](../tasks/generate.md#images):",
+        "speech": "Networks that hear and write, for the task [transcribe](../tasks/transcribe.md):",
     }  # fmt: skip
     for sense, title in titles.items():
         families = [family for family in FAMILIES.values() if family.sense == sense]
+        families = families or list(DICTATING.values())
         rows = [[name, *(opens(name, family) for family in families)] for name in names]
         parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
     return "\n\n".join(parts)
@@ -192,11 +198,18 @@ def opens(name: str, family: Any) -> str:
     with quiet(), torch.device("meta"):
         seen = isinstance(family, VisionFamily)
         known = sizes if family.sense == "text" else family.settings
+        if isinstance(family, SightedLanguage):
+            small = dict(zip(SIZES["bert"], (32, 2, 4, 64), strict=True))
+            text = small | {"num_key_value_heads": 2, "head_dim": 8, "vocab_size": 300}
+            known = {"text_config": {"model_type": TEXT_PARTS[family.name], **text}, "vision_config": small}
+            known |= {"projection_dim": 32, "image_token_index": 299}
         config = transformers.AutoConfig.for_model(family.name, **known)
         if isinstance(family, TwoTowers):
             family = family.sized(config.to_dict())
-        if family.purpose == "seq2seq":
-            family = family_of(family.name, "language", config.to_dict())
+        if isinstance(family, SightedLanguage):
+            family = family.around(FAMILIES, config.to_dict())
+        if family.decodes:
+            family = family_of(family.name, family.purpose, config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)
         try:
             refused = method.base_objection(family) or (method.apply(net, family) is None)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.io import wavfile
-from transformers import AutoConfig, AutoModel
+from tokenizers import pre_tokenizers
+from transformers import AutoConfig, AutoModel, AutoModelForSpeechSeq2Seq, WhisperTokenizer
 
 FAMILIES = ("wav2vec2", "hubert", "audio-spectrogram-transformer", "whisper")
 CLASSES = ("high", "low", "middle")
@@ -51,6 +52,35 @@ def make(family: str, folder: Path, norm: str = "group", seed: int = 0, **sizes:
                 tensor.data.mul_(15)
     net.eval().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(_processor(family, norm)))
+    return folder
+
+
+MARKS = ("<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|zh|>", "<|translate|>", "<|transcribe|>",
+         "<|startofprev|>", "<|notimestamps|>")  # fmt: skip
+
+
+def dictating(folder: Path, seed: int = 0, *, marks: bool = True) -> Path:
+    """A complete Whisper that writes, with the bytes for a vocabulary; `marks`: it marks languages."""
+    named = [m for m in MARKS if marks or m not in MARKS[2:6]]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = WhisperTokenizer(vocab={c: i for i, c in enumerate([*letters, named[0]])}, merges=[])
+    words.add_special_tokens({"additional_special_tokens": named[1:]})
+    words.set_prefix_tokens()
+    end, start = (words.convert_tokens_to_ids(m) for m in MARKS[:2])
+    ids = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = AutoModelForSpeechSeq2Seq.from_config(
+            AutoConfig.for_model("whisper", **(_SHAPES["whisper"] | ids | {"vocab_size": len(words)}))
+        )
+        for name, tensor in net.named_parameters():
+            if "conv" in name:
+                tensor.data.mul_(15)
+            elif "position" not in name:
+                tensor.data.add_(torch.randn_like(tensor) * (0.15 if tensor.dim() > 1 else 0.05))
+    net.eval().save_pretrained(folder)
+    words.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(_processor("whisper", "")))
     return folder
 
 

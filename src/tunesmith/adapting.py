@@ -95,7 +95,7 @@ def states(model: Model, encoded: Encoded, rows: Array) -> NDArray[np.float32]:
     parts: list[tuple[list[int], Any]] = []
     with torch.inference_mode():
         for piece in way.pieces(encoded, list(place), MAX_TOKENS):
-            parts.append((piece, way.told(encoded, piece)[1].cpu().numpy()))  # type: ignore[union-attr]
+            parts.append((piece, way.told(encoded, piece)[1].cpu().numpy()))
     order = np.array([place[row] for piece, _ in parts for row in piece])
     found: NDArray[np.float32] = np.concatenate([said for _, said in parts])
     return found[np.argsort(order)]

@@ -117,10 +117,10 @@ def pinned(plan: Plan) -> Plan:
 def fitted(plan: Plan, found: Found) -> Plan:
     """The plan with `max_tokens` fitted to the base where it was not asked for. What cannot work with this base is
     refused before any weight is loaded."""
-    from tunesmith.bases.family import family_of
     from tunesmith.bases.load import max_positions
+    from tunesmith.model import family_for
 
-    family = family_of(found.model_type, plan.task.purpose(found.model_type))
+    family = family_for(plan, found)
     for path, part in (("task", plan.task), ("method", plan.method)):
         if text := part.base_objection(family):
             raise TunesmithError(f"{path}: {text}")

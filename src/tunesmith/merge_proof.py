@@ -35,7 +35,7 @@ def prove_merged(folder: Path, dtype: str) -> dict[str, Any]:
     model = load(folder)
     records, tensors = read_golden(folder / "golden")
     golden = tensors["logits"].numpy()
-    roles = model.plan.task.roles(labelled=model.plan.task.talks)
+    roles = model.plan.task.roles(labelled=model.plan.task.talks or "labels" in tensors)
     encoded = model.encode(records, roles)
     if "reference" in tensors:
         encoded.reference = tensors["reference"].numpy()

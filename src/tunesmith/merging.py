@@ -115,7 +115,8 @@ def merge_runs(
     records = [record for part in parts for record in read_golden(part.golden)[0]]
 
     def golden(folder: Path) -> None:
-        encoded = model.encode(records, model.plan.task.roles(labelled=model.plan.task.talks))
+        labelled = model.plan.task.talks or model.plan.task.kind == "text"
+        encoded = model.encode(records, model.plan.task.roles(labelled=labelled))
         refer(model, {"rows": encoded})
         write_golden(folder / "golden", model, encoded, range(len(records)), records)
         (folder / "golden" / MANIFEST).unlink()  # the folder around it has one of all its files

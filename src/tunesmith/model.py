@@ -2,14 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tunesmith.bases.family import EncoderDecoder, Family, SoundFamily, TwoTowers, VisionFamily, family_of, plain
+from tunesmith.bases.family import (
+    EncoderDecoder,
+    Family,
+    SightedLanguage,
+    SoundFamily,
+    TwoTowers,
+    VisionFamily,
+    family_of,
+    plain,
+)
 from tunesmith.bases.find import Found
+from tunesmith.bases.sighted import text_of
 from tunesmith.data import Record, Roles
 from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError
@@ -22,13 +32,9 @@ from tunesmith.tasks._pixels import FOLDER
 from tunesmith.version import __version__
 
 if TYPE_CHECKING:
-    from tunesmith.engine.language_shortcuts import LanguageShortcuts
     from tunesmith.engine.network import Network
-    from tunesmith.engine.rested import RestedShortcuts
-    from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
-    from tunesmith.engine.shortcuts import HeadShortcuts
+    from tunesmith.engine.shortcuts import Shortcuts
     from tunesmith.engine.tower import Sight, Tower
-    from tunesmith.engine.towers import TowerShortcuts
     from tunesmith.engine.words import LabelWords
     from tunesmith.methods import Method
 
@@ -78,21 +84,29 @@ class Model:
         return self.plan.method.needs_equal_lengths(self.family)
 
     @cached_property
-    def shortcuts(self) -> "HeadShortcuts | LanguageShortcuts | Seq2SeqShortcuts | RestedShortcuts | TowerShortcuts":
+    def shortcuts(self) -> "Shortcuts[Any]":
         """How the network is run here."""
+        from tunesmith.engine.dictation import DictationWay
         from tunesmith.engine.language_shortcuts import LanguageShortcuts
         from tunesmith.engine.rested import RestedShortcuts
+        from tunesmith.engine.seq2seq import Seq2SeqWay
         from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts
         from tunesmith.engine.shortcuts import HeadShortcuts
+        from tunesmith.engine.sighted import SightedShortcuts
         from tunesmith.engine.towers import TowerShortcuts
 
         family, pad_id = self.family, self.tokenizer.pad_token_id
         if isinstance(family, EncoderDecoder):
-            return Seq2SeqShortcuts(self.net, family, self.plan, pad_id)
+            how = (
+                partial(DictationWay, processor=self.tokenizer) if family.hears else partial(Seq2SeqWay, pad_id=pad_id)
+            )
+            return Seq2SeqShortcuts(self.net, family, self.plan, how)
         if isinstance(family, (SoundFamily, VisionFamily)):
             return RestedShortcuts(self.net, family, self.plan)
         if isinstance(family, TwoTowers):
             return TowerShortcuts(self.net, family, self.plan, pad_id)
+        if isinstance(family, SightedLanguage):
+            return SightedShortcuts(self.net, family, self.plan, pad_id)
         kind = LanguageShortcuts if self.plan.task.talks else HeadShortcuts
         return kind(self.net, family, self.plan, pad_id, equal=self.equal_lengths)
 
@@ -133,7 +147,7 @@ class Model:
         from tunesmith.engine.answers import answer_rows
 
         if self.plan.task.talks and not self._places:
-            encoded = encoded.worded(int(self.base.config["vocab_size"]))
+            encoded = encoded.worded(int(text_of(self.base.config)["vocab_size"]))
         self.shortcuts.prove(encoded)
         task = self.plan.task
 
@@ -152,9 +166,9 @@ class Model:
         task = self.plan.task
         assert isinstance(task, LanguageTask), "only tasks on conversations write"
         asked = task.encode(records, task.roles(labelled=False), self.tokenizer, self.facts)
-        reads = self.family.purpose == "seq2seq"  # an encoder is told what is padding
+        reads = self.family.decodes  # an encoder is told what is padding
         together = reads or not (self.equal_lengths or self.plan.method.num_front())
-        return write(self.net, self.tokenizer, asked.ids, decode or task.decode, self.facts.end, self.plan.train.seed,
+        return write(self.net, self.tokenizer, asked, decode or task.decode, self.facts.end, self.plan.train.seed,
                      together=together, tick=tick, account=account)  # fmt: skip
 
     def with_facts(self, facts: Facts) -> "Model":
@@ -183,7 +197,7 @@ def facts_for(plan: Plan, records: Sequence[Record], roles: Roles, base: Found, 
     tokenizer, and of the untouched base, where the task asks it. Deterministic in `plan.train.seed`."""
     task, family = plan.task, family_for(plan, base)
     facts = task.drawn(_grown(plan, task.study(records, roles), base), records, roles, plan.train.seed)
-    facts = facts.model_copy(update={"encoder_decoder": family.purpose == "seq2seq"})
+    facts = facts.model_copy(update={"encoder_decoder": family.decodes})
     facts = _placed(task.meet(facts, tokenizer, family), _virtual(plan, base))
     if not (blanks := task.blanks(tokenizer)):
         return facts
@@ -310,7 +324,7 @@ def bare(plan: Plan, base: Found, tokenizer: Any, facts: Facts | None = None) ->
 
     if facts is None:
         family = family_for(plan, base)
-        facts = plan.task.meet(Facts(encoder_decoder=family.purpose == "seq2seq"), tokenizer, family)
+        facts = plan.task.meet(Facts(encoder_decoder=family.decodes), tokenizer, family)
     facts = _placed(facts, None)
     plan = plan.model_copy(update={"method": METHODS.make("full")})
     auto = fresh(plan, facts, base, tokenizer).eval().requires_grad_(False)

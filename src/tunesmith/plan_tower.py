@@ -37,7 +37,7 @@ class Tower(Section):
 def tower_objection(plan: Any) -> tuple[str, str] | None:
     """(plan path, why): what keeps `task.image` and `tower` from being one thing; None where nothing does."""
     task, tower = plan.task, plan.tower
-    beside = task.opens_images and not task.sees
+    beside = task.weighs_images
     if tower is None:
         return ("task", "image is read by a second network. Name it: tower: {base: FOLDER}") if beside else None
     if not beside:

@@ -174,7 +174,9 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return _vectors(net, model, tensors)
     if "lengths" in tensors:
         clips = (clip(tensors, row) for row in range(len(tensors["lengths"])))
-        logits = [net(**{name: own[None]}).logits.float() for own, name in clips]
+        labels = [{"labels": own[own >= 0][None]} for own in tensors["labels"]] if model.family.decodes else None
+        given = ({name: own[None]} | (labels[i] if labels else {}) for i, (own, name) in enumerate(clips))
+        logits = [net(**each).logits.float() for each in given]
         return np.asarray(model.plan.task.plainly(logits, tensors))
     if model.family.purpose == "image_text":
         return _both(net, tensors)
@@ -219,6 +221,8 @@ def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray
     for i in range(len(mask)):
         length = int(mask[i].sum())
         inputs: dict[str, Any] = {n: tensors[n][i : i + 1, :length] for n in names}
+        if "seen" in tensors:
+            inputs["pixel_values"] = tensors["seen"][i : i + 1]
         if apart:  # given labels, the library shifts them itself
             inputs["labels"] = tensors["labels"][i : i + 1, : int((tensors["labels"][i] >= 0).sum())]
         logits = net(**inputs).logits.float()[0]

@@ -85,6 +85,8 @@ def voices(found: Sequence[tuple[str, Path]], load: Callable[[Path], Model]) -> 
                 raise TunesmithError(
                     f"{name} is of task {model.plan.task.name}, which does not write: ask it with `tunesmith predict`"
                 )
+            if model.plan.task.opens_images:
+                raise TunesmithError(f"{name} is asked about images, and a chat has none: use `tunesmith predict`")
             made.append(Voice(named, model))
     return made
 

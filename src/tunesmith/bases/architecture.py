@@ -3,7 +3,8 @@
 A family is a row of facts about transformers' `AutoModelForSequenceClassification`; its language-modelling classes,
 causal or masked, have the same trunk, and for a head the pretrained one, which no method has to train. The rows are in
 `family.py`; encoder-decoders, which have two stacks of blocks, in `stacked.py`; networks that see, in `vision.py`;
-networks that hear, in `sound.py`; those that see and read side by side, in `towers.py`.
+networks that hear, in `sound.py`; those that see and read side by side, in `towers.py`; those that write of what they
+see, in `sighted.py`.
 """
 
 import re
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 Purpose = Literal[
-    "classify", "tag", "embed", "language", "masked", "seq2seq", "image", "sound", "ctc", "image_text"
+    "classify", "tag", "embed", "language", "masked", "seq2seq", "image", "sound", "ctc", "image_text",
+    "image_to_text", "speech",
 ]  # fmt: skip
 """Which Auto class: one with a new head, for texts, for each of their tokens, for images, for sounds, or for the
 characters of speech; the headless model; two towers, for images and texts, as they were pretrained; the causal or the
-masked language model, or the encoder-decoder, as it was pretrained. No task asks for that: the architecture decides
+masked language model, the one that sees images, or the encoder-decoder, of texts or
+of speech, as it was pretrained. No task asks for that: the architecture decides
 what "language" is."""
-Sense = Literal["text", "images", "sound", "images and texts"]
+Sense = Literal["text", "images", "sound", "images and texts", "text beside images"]
 """What a network is given."""
 State = Literal["first", "pooled", "mean", "every"]
 """What a head on images or sounds is given of a row: the first token's state, the trunk's `pooler_output`, the mean
@@ -75,6 +78,11 @@ class Family:
     def headed(self) -> bool:
         """Whether the Auto class of this purpose gets a new head."""
         return self.purpose in ("classify", "tag", "image", "sound", "ctc")
+
+    @property
+    def decodes(self) -> bool:
+        """Whether what it reads and what it writes are sequences apart."""
+        return self.purpose in ("seq2seq", "speech")
 
     @property
     def sense(self) -> Sense:
@@ -216,4 +224,8 @@ def purpose_of(net: "nn.Module") -> Purpose:
         if type(base).__name__.endswith(ending):
             hears = getattr(base, "main_input_name", "") == "input_values"  # as wav2vec2 calls its classifier of clips
             return "sound" if hears and purpose == "classify" else purpose
-    return "seq2seq" if getattr(base.config, "is_encoder_decoder", False) else "language"
+    if hasattr(base.config, "vision_config"):
+        return "image_to_text"
+    if not getattr(base.config, "is_encoder_decoder", False):
+        return "language"
+    return "speech" if getattr(base, "main_input_name", "") == "input_features" else "seq2seq"

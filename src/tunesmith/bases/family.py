@@ -2,7 +2,8 @@
 
 Everything that has to name a module (freezing, adapters, caches) asks here, so that a new architecture is one new row:
 here, in `stacked.py` for an encoder-decoder, in `vision.py` for a network that sees, in `sound.py` for one that hears,
-or in `towers.py` for one that sees and reads side by side. What a row says is in `architecture.py`.
+in `towers.py` for one that sees and reads side by side, or in `sighted.py` for one that writes of what it sees. What a
+row says is in `architecture.py`.
 """
 
 from collections.abc import Mapping
@@ -10,15 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
+from tunesmith.bases.sighted import SIGHTED, SightedLanguage
 from tunesmith.bases.sound import SOUND, SoundFamily
-from tunesmith.bases.stacked import STACKED, EncoderDecoder
+from tunesmith.bases.stacked import DICTATING, STACKED, EncoderDecoder
 from tunesmith.bases.towers import TOWERS, TwoTowers
 from tunesmith.bases.vision import VISION, VisionFamily
 from tunesmith.errors import TunesmithError, unknown
 
 __all__ = [
-    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SoundFamily", "TwoTowers", "VisionFamily", "bare_name",
-    "family_of", "plain", "purpose_of",
+    "FAMILIES", "EncoderDecoder", "Family", "Purpose", "SightedLanguage", "SoundFamily", "TwoTowers", "VisionFamily",
+    "bare_name", "family_of", "plain", "purpose_of",
 ]  # fmt: skip
 
 
@@ -104,17 +106,20 @@ FAMILIES: dict[str, Family] = {
         *VISION,
         *SOUND,
         *TOWERS,
+        *SIGHTED,
     )
 }
 
 
 _GIVEN: dict[Purpose, Sense] = {
-    "image": "images", "sound": "sound", "ctc": "sound", "image_text": "images and texts",
+    "image": "images", "sound": "sound", "ctc": "sound", "speech": "sound", "image_text": "images and texts",
+    "image_to_text": "text beside images",
 }  # fmt: skip
 """What a task gives that asks for a purpose; text, where it stands not here."""
 _READS: dict[Sense, str] = {
     "text": "reads text", "images": "sees images", "sound": "hears sound",
     "images and texts": "makes comparable vectors of images and texts",
+    "text beside images": "writes about an image beside its text",
 }  # fmt: skip
 
 
@@ -135,11 +140,10 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         return family if config is None else family.sized(config)
     if isinstance(family, VisionFamily):
         return family
+    if isinstance(family, SightedLanguage):
+        return family if config is None else family.around(FAMILIES, config)
     if isinstance(family, SoundFamily):
-        if purpose == "ctc" and not family.aligns:
-            able = ", ".join(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns)
-            raise TunesmithError(f"base: {model_type} has no head for characters (CTC). Families that have: {able}")
-        return family.made_for(purpose, config)
+        return _hearing(family, purpose, config)
     if isinstance(family, EncoderDecoder):
         if purpose in ("classify", "tag", "embed"):
             able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
@@ -158,3 +162,14 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         what = "reads text and cannot write it" if purpose == "language" else "writes text and fills no gaps"
         raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
     return made
+
+
+def _hearing(family: SoundFamily, purpose: Purpose, config: Mapping[str, Any] | None) -> Family:
+    """To transcribe, a base with a head over characters, or one that writes with a decoder."""
+    if purpose in ("ctc", "speech") and not family.aligns:
+        if writer := DICTATING.get(family.name):
+            return writer if config is None else writer.sized(config)
+        able = ", ".join((*(n for n, f in FAMILIES.items() if isinstance(f, SoundFamily) and f.aligns), *DICTATING))
+        raise TunesmithError(f"base: {family.name} has no head for characters (CTC), nor a decoder that writes. "
+                             f"Families that have one of them: {able}")  # fmt: skip
+    return family.made_for(purpose, config)

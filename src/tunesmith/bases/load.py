@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tunesmith.bases import heads, quant, rope
 from tunesmith.bases.family import EncoderDecoder, Family, Purpose, bare_name, family_of
 from tunesmith.bases.find import Found
+from tunesmith.bases.sighted import text_of
 from tunesmith.errors import TunesmithError
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def load_tokenizer(found: Found) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise TunesmithError(f"base: {found.name} has no tokenizer that loads: {error}") from error
+    return settled(found, tokenizer)
+
+
+def settled(found: Found, tokenizer: Any) -> Any:
+    """A tokenizer that pads on the right, with a token that it knows. Raises TunesmithError where it has none, or has
+    tokens that the base has not."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     if tokenizer.pad_token is None:
@@ -69,7 +76,7 @@ def load_tokenizer(found: Found) -> Any:
 
 def _refuse_strange_tokens(found: Found, tokenizer: Any) -> None:
     """Tokens that were added to a tokenizer without rows for them in the word table (an adapter's folder has none)."""
-    rows = found.config.get("vocab_size") if (found.folder / "config.json").is_file() else None
+    rows = text_of(found.config).get("vocab_size") if (found.folder / "config.json").is_file() else None
     beyond = [] if rows is None else sorted(t for t, number in tokenizer.get_vocab().items() if number >= rows)
     if beyond:
         raise TunesmithError(
@@ -148,7 +155,8 @@ def auto_class(purpose: Purpose) -> str:
         "embed": "AutoModel", "language": "AutoModelForCausalLM",
         "masked": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM",
         "image": "AutoModelForImageClassification", "sound": "AutoModelForAudioClassification",
-        "ctc": "AutoModelForCTC", "image_text": "AutoModel",
+        "ctc": "AutoModelForCTC", "image_text": "AutoModel", "image_to_text": "AutoModelForImageTextToText",
+        "speech": "AutoModelForSpeechSeq2Seq",
     }[purpose]  # fmt: skip
 
 
@@ -181,14 +189,14 @@ def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: 
 
 
 def _depth(found: Found) -> int:
-    config = found.config
+    config = text_of(found.config)
     return int(config.get("num_hidden_layers") or config.get("n_layers") or config.get("n_layer") or 0)
 
 
 def max_positions(found: Found) -> int:
     """Longest input in tokens, special tokens included. RoBERTa's table has padding_idx + 1 unused places; T5 has no
     table, and what its config.json calls n_positions is the length that it was pretrained at."""
-    config = found.config
+    config = text_of(found.config)
     if config.get("relative_attention_num_buckets"):
         return 10**6
     positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 10**6)

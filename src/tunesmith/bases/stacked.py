@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.bases.architecture import Family, Purpose, in_blocks, plain
+from tunesmith.bases.architecture import Family, Purpose, Sense, in_blocks, plain
 from tunesmith.errors import TunesmithError
 
 if TYPE_CHECKING:
@@ -34,8 +34,19 @@ class EncoderDecoder(Family):
     """What config.json calls the number of the encoder's blocks."""
     also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Layer -> further layers that play the same part: those of cross-attention, and other names in the encoder."""
+    hears: bool = False
+    """Whether it reads sounds."""
+    config: Mapping[str, Any] = field(default_factory=dict)
     lower: int = 0
     """How many blocks the encoder has; known of a base at hand (`sized`)."""
+
+    @property
+    def sense(self) -> Sense:
+        return "sound" if self.hears else "text"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.config
 
     def sized(self, config: Mapping[str, Any]) -> "EncoderDecoder":
         """The family of a base with that config.json."""
@@ -110,6 +121,16 @@ def _bart_like(name: str, *, post_norm: bool) -> EncoderDecoder:
     )  # fmt: skip
 
 
+_CONVOLVED = ("model.encoder.conv1", "model.encoder.conv2", "model.encoder.embed_positions")
+DICTATING = {
+    "whisper": replace(
+        _bart_like("whisper", post_norm=False), purpose="speech", hears=True, language_head="proj_out",
+        embeddings=(*_CONVOLVED, "model.decoder.embed_tokens", "model.decoder.embed_positions"),
+        config={"apply_spec_augment": False, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0},
+    )
+}  # fmt: skip
+"""Networks that hear and write, by model_type: the same bases are in `sound.py` for what classifies. Nothing is masked
+or left out at random by the library: a resumed run would not repeat that."""
 STACKED = (
     _t5_like("t5"),
     _t5_like("mt5"),

@@ -44,6 +44,8 @@ class Dialogue:
     """Continued pretraining: the only message is a text without any template, and every token of it is learnt."""
     goes_on: bool = False
     """A piece of such a text that is not its last: no end is learnt behind it."""
+    image: bool = False
+    """Whether an image stands before the first question that is there: it stays when old turns are cut."""
 
     def asked(self) -> "Dialogue":
         """Without the last message if that is the assistant's: what generation starts from."""

@@ -107,6 +107,16 @@ PLAIN = (
     "{%- if messages | length == 2 %}{{- messages[1].content + eos_token }}{%- endif %}"
 )
 
+PALIGEMMA = (
+    "{%- if messages | map(attribute='role') | list not in [['user'], ['user', 'assistant']] %}"
+    "{{- raise_exception('it holds one question and one answer, no system text and no history') }}{%- endif %}"
+    "{%- for m in messages %}{%- if m.content is string %}"
+    "{{- (begin if m.role == 'user' else '') + m.content }}{%- else %}{%- for part in m.content %}"
+    "{{- '<image>' + bos_token if part.type == 'image' else part.text }}{%- endfor %}{%- endif %}"
+    "{{- '\\n' if m.role == 'user' else eos_token }}{%- endfor %}"
+)
+"""An image, the beginning token, the question, a line break, the answer: as PaliGemma's own processor has it."""
+
 BUILTIN = {
     "chatml": Builtin(CHATML, ("<|im_start|>", "<|im_end|>")),
     "llama3": Builtin(LLAMA3, ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")),
@@ -118,4 +128,5 @@ BUILTIN = {
     "phi": Builtin(_tagged("'<|end|>'"), ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")),
     "vicuna": Builtin(VICUNA),
     "plain": Builtin(PLAIN),
+    "paligemma": Builtin(PALIGEMMA, ("<image>",)),
 }

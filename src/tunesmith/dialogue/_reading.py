@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 from tunesmith.data.format import excerpt, find_column, listed
@@ -15,12 +16,18 @@ _ALSO: dict[str, Role] = {"developer": "system", "tool": "tool", "function": "to
 """Speakers understood beside the tags of a file."""
 
 
-def dialogue_of(record: Record, columns: Columns, *, answered: bool = True) -> Dialogue:
-    """The conversation of a row. `answered=False`: the answer may be missing, for rows to predict on.
+PICTURE = "<image>"
+"""How texts of a row say where its picture stands, in LLaVA's and LLaMA-Factory's files. Before the first question
+there is no need to say it."""
+
+
+def dialogue_of(record: Record, columns: Columns, *, answered: bool = True, seen: bool = False) -> Dialogue:
+    """The conversation of a row. `answered=False`: the answer may be missing, for rows to predict on. `seen`: about an
+    image, which is a question of its own: there need be no words.
 
     Raises TunesmithError with file:line, what stands there and what to write.
     """
-    row = _Row(record, columns)
+    row = _Row(record, columns, seen=seen)
     if columns.kind == "pairs":
         row.refuse("the file holds pairs of answers (chosen, rejected)", "Learn from them with preferences, not this")
     if columns.kind == "text":
@@ -75,8 +82,8 @@ def opinion_of(record: Record, columns: Columns) -> tuple[Dialogue, bool]:
 class _Row:
     """A record with the names of its columns; every error says where."""
 
-    def __init__(self, record: Record, columns: Columns) -> None:
-        self.record, self.columns = record, columns
+    def __init__(self, record: Record, columns: Columns, *, seen: bool = False) -> None:
+        self.record, self.columns, self.seen = record, columns, seen
         self.place = record.place
 
     def refuse(self, what: str, remedy: str) -> NoReturn:
@@ -123,13 +130,15 @@ class _Row:
                 self.refuse("there is a system text in its column and another in the messages", "Keep one of them")
             return system + listed_
         if not names.prompt:
-            return system
+            return [*system, Message("user", "")] if self.seen else system
         asked = unpacked(self.cell(names.prompt))
         if isinstance(asked, list) and asked and all(isinstance(m, dict) for m in asked):  # TRL's conversational prompt
             return system + self.messages(names.prompt)
         parts = [self.text(names.prompt), self.text(names.query) if self.has(names.query) else ""]
         question = "\n".join(part for part in parts if part)
-        return [*system, *self.history(), Message("user", question or self.empty(names.prompt))]
+        if not question and not self.seen:
+            self.empty(names.prompt)
+        return [*system, *self.history(), Message("user", question)]
 
     def history(self) -> list[Message]:
         """Turns before the question."""
@@ -193,8 +202,9 @@ class _Row:
         value = item.get(self.columns.content_tag)
         if value is None and item.get("tool_calls"):
             return ""
-        if isinstance(value, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
-            value = "".join(str(part.get("text", "")) for part in value)
+        known = ("text", "image") if self.seen else ("text",)
+        if isinstance(value, list) and all(isinstance(p, dict) and p.get("type") in known for p in value):
+            value = "".join(PICTURE if p["type"] == "image" else str(p.get("text", "")) for p in value)
         if not isinstance(value, str):
             self.refuse(
                 f"message {number} has no text in '{self.columns.content_tag}': '{_shown(value)}'",
@@ -230,6 +240,7 @@ class _Row:
 
     def whole(self, messages: list[Message], answered: bool) -> Dialogue:
         """The conversation, checked: system texts, a question, then anything; an answer at the end."""
+        messages = self.sighted(messages) if self.seen else messages
         spoken = [m for m in messages if m.role != "system"]
         if not spoken:
             self.refuse("the conversation is empty", "Write a question and an answer")
@@ -237,11 +248,26 @@ class _Row:
             self.refuse(f"the conversation begins with the {spoken[0].role}", "Put the question before it")
         for number, message in enumerate(messages, 1):
             silent = not message.content.strip() and not message.calls
-            if silent and (message.role == "user" or (message.role == "assistant" and message.weight)):
+            if silent and (
+                (message.role == "user" and not self.seen) or (message.role == "assistant" and message.weight)
+            ):
                 self.refuse(f"message {number} ({message.role}) is empty", "Fill it, or leave the row out")
         if answered and messages[-1].role != "assistant":
             self.refuse(f"the conversation ends with the {messages[-1].role}", "The answer is missing: add it")
-        return Dialogue(tuple(messages), self.tools())
+        return Dialogue(tuple(messages), self.tools(), image=self.seen)
+
+    def sighted(self, messages: list[Message]) -> list[Message]:
+        """Without the mark of the one picture, which stands before or behind the words of the first question."""
+        first = next((i for i, m in enumerate(messages) if m.role == "user"), None)
+        if first is not None:
+            said = messages[first].content.strip()
+            if PICTURE in (said[: len(PICTURE)], said[-len(PICTURE) :]):
+                messages = [*messages]
+                messages[first] = replace(messages[first], content=said.replace(PICTURE, "", 1).strip())
+        if any(PICTURE in m.content for m in messages):
+            self.refuse(f"{PICTURE} stands more than once, or within or behind the first question",
+                        "A row has one picture, which stands before its first question")  # fmt: skip
+        return messages
 
 
 def unpacked(cell: Any) -> Any:

@@ -43,7 +43,8 @@ def detect(table_columns: Sequence[str], some_rows: Sequence[Mapping[str, Cell]]
     for column in table_columns:
         if plain(column) in _MEDIA and any(row.get(column) for row in rows):
             raise _doubt(
-                source, f"the column '{excerpt(column)}' holds pictures or sound, which a language model does not read",
+                source, f"the column '{excerpt(column)}' holds pictures or sound, which a language model does not read"
+                f". With a base that sees, write task: {{name: generate, image: {excerpt(column)}}}",
                 table_columns,
             )  # fmt: skip
     found = {role: _named(role, table_columns, source) for role in _NAMES}

@@ -18,6 +18,7 @@ from tunesmith.dialogue.virtual import Virtual
 from tunesmith.errors import TunesmithError, unknown
 
 _LACKS = re.compile(r"'(\w+_token)' is undefined")
+_IMAGE = re.compile(r"""['"]image['"]""")
 _DAY_LETTERS = frozenset("%aAbBdjmpUwWyYFeBHMSIfzZcxX ,.:/-")
 
 
@@ -42,6 +43,11 @@ class Template:
     def num_virtual(self) -> int:
         """How many of them; they come on top of `task.max_tokens`."""
         return 0 if self.virtual is None else self.virtual.count
+
+    @property
+    def parts(self) -> bool:
+        """Whether it takes what a message says in parts, of which one may be an image."""
+        return _IMAGE.search(self.text) is not None
 
     @property
     def digest(self) -> str:
@@ -87,6 +93,8 @@ def _own(tokenizer: Any) -> Template:
         )
     if own:
         return _dated("tokenizer", own, "the tokenizer's own template")
+    if own_way := getattr(tokenizer, "usual_template", None):
+        return _builtin(own_way, tokenizer, f"the tokenizer has no chat template: '{own_way}', as it was pretrained")
     return _builtin("plain", tokenizer, "the tokenizer has no chat template: question, line break, answer")
 
 
@@ -130,7 +138,7 @@ def render(template: Template, dialogue: Dialogue, tokenizer: Any, *, ask: bool)
 
 def writer(template: Template, tokenizer: Any) -> "Writer":
     """What writes conversations in that template."""
-    return Writer(template, dict(tokenizer.special_tokens_map))
+    return Writer(template, dict(tokenizer.special_tokens_map), getattr(tokenizer, "placeholder", ""))
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,8 @@ class Writer:
 
     template: Template
     special_tokens: dict[str, Any]
+    placeholder: str = ""
+    """What stands for an image, with a tokenizer that belongs to a base that sees."""
 
     def __call__(self, dialogue: Dialogue, *, ask: bool = False, marks: tuple[str, str] | None = None) -> str:
         """The whole text. `ask`: with the words that begin an answer; `marks`: around what generation blocks write."""
@@ -150,7 +160,7 @@ class Writer:
         place = f"template '{self.template.name}'"
         try:
             return rendered(
-                self.template.text, self.special_tokens, marks, messages=[_plain(m) for m in dialogue.messages],
+                self.template.text, self.special_tokens, marks, messages=self._messages(dialogue),
                 tools=list(dialogue.tools) or None, documents=None, add_generation_prompt=ask,
                 strftime_now=_clock(self.template.day),
             )  # fmt: skip
@@ -172,6 +182,21 @@ class Writer:
         except Exception as error:  # a template is a program of strangers: whatever it raises is its own fault
             kind = type(error).__name__
             raise TunesmithError(f"{place}: it failed with {kind}: {_said(error)}. Name another template") from error
+
+    def _messages(self, dialogue: Dialogue) -> list[dict[str, Any]]:
+        """As templates expect them: for a base that sees in parts, or with the placeholder on a line of its own."""
+        plain = [_plain(m) for m in dialogue.messages]
+        if not self.placeholder:
+            return plain
+        first = next((m for m in plain if m["role"] == "user"), None) if dialogue.image else None
+        if not self.template.parts:
+            if first is not None:
+                first["content"] = "\n".join(filter(None, (self.placeholder, first["content"])))
+            return plain
+        for message in plain:
+            words = [{"type": "text", "text": message["content"]}] if message["content"] else []
+            message["content"] = [{"type": "image"}] * (message is first) + words
+        return plain
 
 
 def _said(error: Exception) -> str:

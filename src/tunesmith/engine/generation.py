@@ -21,7 +21,7 @@ from tunesmith.engine.constrained import Account, Rows, Shape
 from tunesmith.engine.network import Network
 from tunesmith.engine.seq2seq import first_tokens
 from tunesmith.engine.streaming import Stream
-from tunesmith.tasks import Array, End, no_tick
+from tunesmith.tasks import Array, Encoded, End, no_tick
 
 ROWS = 32
 """Most rows written at once."""
@@ -30,16 +30,18 @@ SPREAD = 1.25
 
 
 def write(  # noqa: PLR0913 - a model, what it is asked, and how
-    net: Network, tokenizer: Any, prompts: Ragged, decode: Any, end: End, seed: int, *, together: bool = True,
+    net: Network, tokenizer: Any, prompts: Ragged | Encoded, decode: Any, end: End, seed: int, *, together: bool = True,
     tick: Callable[[int], object] = no_tick, account: Account | None = None, say: Callable[[str], object] | None = None,
 ) -> Array:  # fmt: skip
-    """Continuations of N token rows as texts, (N,) objects, without the tokens that end them.
+    """Continuations of N token rows as texts, (N,) objects, without the tokens that end them. Rows that are `Encoded`
+    may bring images.
 
     `decode` has max_new_tokens, temperature, top_k, top_p, repetition_penalty and schema. What is drawn depends on the
     seed and on which rows are asked together, and on nothing else. With a schema `account` is kept. `say` hears the
     pieces of a single row's text.
     """
     net.eval()
+    whole, prompts = (prompts, prompts.ids) if isinstance(prompts, Encoded) else (None, prompts)
     first = first_tokens(net.auto, tokenizer) if purpose_of(net.auto) == "seq2seq" else None
     out = np.empty(len(prompts), dtype=object)
     shape, stream = None, None
@@ -53,7 +55,7 @@ def write(  # noqa: PLR0913 - a model, what it is asked, and how
         for number, rows in enumerate(_batches(prompts, together=together)):
             torch.manual_seed(int(np.random.SeedSequence([seed, number, 3]).generate_state(1)[0]))
             asked = [prompts[r].tolist() for r in rows]
-            extras = Extras(first, shape.rows(len(rows)) if shape else None, stream)
+            extras = Extras(first, shape.rows(len(rows)) if shape else None, stream, beside(whole, rows), typed(whole))
             for row, ids in zip(rows, _continued(net, asked, decode, end, extras), strict=True):
                 out[row] = shape.text(ids, account or Account()) if shape else _text(tokenizer, ids, end)
             tick(len(rows))
@@ -85,6 +87,20 @@ class Extras(NamedTuple):
     """Tokens that a decoder of its own begins with."""
     constraint: Rows | None
     stream: Stream | None
+    beside: dict[str, torch.Tensor]
+    """What the network is given beside the tokens of rows."""
+    typed: bool
+
+
+def beside(whole: Encoded | None, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The images of some rows, where they bring any."""
+    pixels = None if whole is None or whole.beside is None else whole.beside.pixels
+    return {} if pixels is None else {"pixel_values": pixels.values(rows)}
+
+
+def typed(whole: Encoded | None) -> bool:
+    """Whether the network is told which tokens are of the question."""
+    return whole is not None and whole.types is not None
 
 
 def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End, extras: "Extras") -> list[list[int]]:
@@ -102,6 +118,8 @@ def _continued(net: Network, rows: Sequence[list[int]], decode: Any, end: End, e
         ids_BT = torch.tensor([r + [pad] * n for n, r in zip(blanks, rows, strict=True)], device=device)
         mask_BT = torch.tensor([[1] * (width - n) + [0] * n for n in blanks], device=device)
         own = {"decoder_input_ids": torch.tensor([first] * len(rows), device=device)}
+    own |= {name: tensor.to(device) for name, tensor in extras.beside.items()}
+    own |= {"token_type_ids": torch.zeros_like(ids_BT)} if extras.typed else {}
     read_BT = mask_BT if first is None else torch.ones_like(own["decoder_input_ids"])
     penalty = [Repetition(decode.repetition_penalty, read_BT)] if decode.repetition_penalty != 1 else []
     with torch.inference_mode(), quiet():

@@ -12,7 +12,7 @@ Shape letters: S supervised positions, Q different ones, T tokens, H width.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch.nn import functional
@@ -49,6 +49,7 @@ class Outcome:
 class LanguageWay(ABC):
     """How rows become losses."""
 
+    dictates: ClassVar[bool] = False
     net: "Network"
 
     @abstractmethod

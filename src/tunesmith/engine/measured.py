@@ -37,7 +37,7 @@ def kept_for_backward(shortcuts: "Shortcuts[Any]", rows: Encoded, row: int = 0) 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        shortcuts.way.logits(rows, [row])  # the graph is dropped with it
+        shortcuts.sampled(rows, row)  # the graph is dropped with it
     return sum(sizes.values())
 
 

@@ -10,6 +10,7 @@ and leaves it nothing to compute. `Sources` keeps what an encoder that never mov
 Shape letters: B rows, T tokens of a target, S supervised positions, H width, V vocabulary.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,7 +139,12 @@ def targets(encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
 def shifted(auto: torch.nn.Module, labels_BT: torch.Tensor) -> torch.Tensor:
     """What the decoder reads to predict these labels, (B, T), as the library itself does when it is given labels."""
     base: Any = plain(auto)
-    made: torch.Tensor = base.prepare_decoder_input_ids_from_labels(labels=labels_BT)
+    made: torch.Tensor
+    if hasattr(base, "prepare_decoder_input_ids_from_labels"):
+        made = base.prepare_decoder_input_ids_from_labels(labels=labels_BT)
+    else:  # Whisper's forward pass calls a function beside it
+        shift: Any = vars(sys.modules[type(base).__module__])["shift_tokens_right"]
+        made = shift(labels_BT, base.config.pad_token_id, base.config.decoder_start_token_id)
     return made
 
 

@@ -1,5 +1,6 @@
 """Which shortcuts an encoder-decoder takes: the head where a label stands, and the states of an encoder that rests."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,25 +18,33 @@ from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tunesmith.engine.network import Network
 
 
 class Seq2SeqShortcuts(Shortcuts[LanguageWay]):
     """The way an encoder-decoder is run in this process, and why."""
 
-    def __init__(self, net: "Network", family: EncoderDecoder, plan: Plan, pad_id: int) -> None:
-        super().__init__(net, family, plan, Seq2SeqWay(net, family, pad_id, head=False))
-        self.stacks, self.pad_id = family, pad_id
+    def __init__(
+        self, net: "Network", family: EncoderDecoder, plan: Plan, how: Callable[..., Seq2SeqWay]
+    ) -> None:  # fmt: skip
+        """`how`: makes a way of network, family, and whether the head is taken where a label stands alone."""
+        super().__init__(net, family, plan, how(net, family, head=False))
+        self.stacks, self.how = family, how
+
+    def sampled(self, rows: Encoded, row: int) -> "Tensor":
+        return self.way.losses(rows, [row]).losses_S
 
     def prove(self, rows: Encoded, *, learning: bool = False) -> None:
         """Take the head only where a label stands, if losses and gradients agree with the library's on three rows."""
-        if self.proven and not learning:
+        if (self.proven and not learning) or rows.labels is None:  # what is only to be answered has no loss
             return
         self.proven, self.way, self.taken, self.refused = True, self.plain, [], []
         if not self.asked.head:
             self.refused.append("head only at labels: switched off (engine.head)")
             return
-        way = Seq2SeqWay(self.net, self.stacks, self.pad_id)
+        way = self.how(self.net, self.stacks, head=True)
         if self.asked.check and len(rows):
             few = probe(rows)
             wanted, found = differentiated(self.plain, few, each=True), differentiated(way, few, each=False)
@@ -102,4 +111,5 @@ def probe(rows: Encoded) -> Encoded:
     return Encoded(
         ids=Ragged.of(sources), types=None, lost=np.zeros(len(picked), dtype=np.int32), targets=None, side=None,
         weights=np.ones(len(picked), dtype=np.float32), labels=Ragged.of(targets), apart=True,
+        waves=None if rows.waves is None else rows.waves.pick(picked),
     )  # fmt: skip

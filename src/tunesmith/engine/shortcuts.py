@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from torch.nn.functional import softplus
 
@@ -84,6 +84,12 @@ class Shortcuts(ABC, Generic[W]):
     @abstractmethod
     def told(self, train: Encoded, batches: Batches, epochs: int) -> list[str]:
         """A line for each shortcut taken: what it does and is forecast to save, and at the end what all do."""
+
+    def sampled(self, rows: Encoded, row: int) -> "Tensor":
+        """What the network says of a row, with a graph, to measure what that keeps."""
+        way: Any = self.way
+        said: Tensor = way.logits(rows, [row])
+        return said
 
     def resting(self) -> int:
         """Lowest blocks that no gradient reaches."""

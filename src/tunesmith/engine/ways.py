@@ -5,7 +5,7 @@ Both give the same logits up to rounding; which one runs is decided in `shortcut
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 class Way(ABC):
     """How rows become logits."""
+
+    dictates: ClassVar[bool] = False
+    """Whether it writes what is heard (`dictation`)."""
 
     @abstractmethod
     def pieces(self, encoded: Encoded, rows: "Sequence[int] | Ints", max_tokens: int) -> Iterator[list[int]]:

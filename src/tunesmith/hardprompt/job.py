@@ -77,6 +77,8 @@ def metric_of(plan: Plan, name: str | None) -> Metric:
     """The metric that the search follows. Raises TunesmithError for one that it cannot follow."""
     if not plan.task.writes:
         raise TunesmithError(f"task: {plan.task.name} writes no answers; a hard prompt is searched for generate")
+    if plan.task.opens_images:
+        raise TunesmithError("task.image: a hard prompt is searched for texts alone. Remove it")
     fitting = [n for n in METRICS.names() if _follows(METRICS.find(n))]
     names = [name] if name else [n for n in plan.metric_names if n in fitting]
     if not names or names[0] not in fitting:

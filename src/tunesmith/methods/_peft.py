@@ -65,7 +65,7 @@ def _tell_strides(net: "nn.Module") -> "nn.Module":
 
 _TASK_TYPES = {
     "classify": "SEQ_CLS", "tag": "TOKEN_CLS", "embed": "FEATURE_EXTRACTION", "language": "CAUSAL_LM",
-    "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM",
+    "masked": "FEATURE_EXTRACTION", "seq2seq": "SEQ_2_SEQ_LM", "image_to_text": "CAUSAL_LM",
 }  # fmt: skip
 """PEFT has no type for masked language models; that of feature extraction takes any network of tokens and changes
 nothing. For images and sounds it wants none."""
@@ -80,6 +80,7 @@ def _wrapper(net: "nn.Module") -> Any:
         "masked": peft.PeftModelForFeatureExtraction, "seq2seq": peft.PeftModelForSeq2SeqLM, "image": peft.PeftModel,
         "sound": peft.PeftModel, "ctc": peft.PeftModel, "image_text": peft.PeftModel,
         "embed": peft.PeftModelForFeatureExtraction, "tag": peft.PeftModelForTokenClassification,
+        "image_to_text": peft.PeftModelForCausalLM, "speech": peft.PeftModel,
     }[purpose_of(net)]  # fmt: skip
 
 

@@ -59,7 +59,8 @@ class Adapter(Method):
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         if isinstance(family, (VisionFamily, TwoTowers)):
             return self._apply_to_seen(net, family)
-        width = int(_weights.config(net).hidden_size)
+        config = _weights.config(net)
+        width = int(getattr(config, "hidden_size", None) or config.get_text_config().hidden_size)
         if self.reduction_factor > width:
             raise TunesmithError(
                 f"method.reduction_factor: {self.reduction_factor} leaves no bottleneck in a base of width {width}; "

@@ -39,13 +39,15 @@ class Expand(Method):
     source: ClassVar[str] = "Wu et al. 2024, https://arxiv.org/abs/2401.02415"
 
     def base_objection(self, family: "Family") -> str | None:
-        if family.decoder and family.purpose != "seq2seq":
+        if family.decoder and family.purpose not in ("seq2seq", "image_to_text"):
             return None
         why = {
             "seq2seq": "is an encoder-decoder, whose stacks are counted apart",
+            "speech": "is an encoder-decoder, whose stacks are counted apart",
             "sound": "hears sounds, with a head on all of its blocks as they were pretrained",
             "ctc": "hears sounds, with a head on all of its blocks as they were pretrained",
             "image": "sees images, in stages that change the size of what they hand on",
+            "image_to_text": "sees, and its configuration counts the blocks of two networks",
             "image_text": "has two towers, whose blocks are counted apart",
         }.get(family.purpose, "normalises behind each sum, so that a block that adds nothing still changes what passes "
                               "through it")  # fmt: skip

@@ -81,6 +81,11 @@ class Task(Part):
         """Whether rows bring images, alone or beside a text."""
         return self.sees
 
+    @property
+    def weighs_images(self) -> bool:
+        """Whether a second tower reads the images that rows bring."""
+        return self.opens_images and not self.sees
+
     def wanted_steps(self) -> tuple[str, ...]:
         """Data preparation where the plan names none, with these settings."""
         return type(self).usual_steps

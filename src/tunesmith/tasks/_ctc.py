@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunesmith.data import Record
+from tunesmith.data.overlap import rows_shown
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded
 
@@ -37,6 +39,17 @@ def numbers(text: str, labels: Sequence[str]) -> list[int]:
     """Numbers of the characters; UNKNOWN for those that no training text has."""
     at = {name: number for number, name in enumerate(labels)}
     return [at.get(SPACE if char == " " else char, UNKNOWN) for char in text]
+
+
+def spelt(record: Record, text: str, steps: int, labels: Sequence[str]) -> list[int]:
+    """Numbers of the characters of a row. Raises TunesmithError where its clip is too short for them."""
+    found = numbers(text, labels)
+    if (need := least_steps(found)) > steps:
+        raise TunesmithError(
+            f"{rows_shown([record])}: a text of {len(text)} characters needs {need} steps in time, and its clip has "
+            f"{steps}. Is it the right text? Take the row out"
+        )
+    return found
 
 
 def text(heard: Sequence[int], labels: Sequence[str]) -> str:

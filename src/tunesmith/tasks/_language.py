@@ -163,7 +163,7 @@ class LanguageTask(Task):
 
     def _taken(self, record: Record, labelled: bool) -> Record:
         assert self.mapping is not None, "the task is not resolved"
-        dialogue = dialogue_of(record, self.mapping, answered=labelled)
+        dialogue = dialogue_of(record, self.mapping, answered=labelled, seen=self.opens_images)
         if not labelled:
             return replace(record, cells=record.cells | cells_of(dialogue.asked()))
         return replace(
@@ -208,6 +208,10 @@ class LanguageTask(Task):
             return met(facts, template, End(tokens=(int(tokenizer.eos_token_id),)))
         return met(facts, template, end_of(template, tokenizer))
 
+    def room(self, tokenizer: Any) -> int:
+        """Tokens that a conversation may have, as the tokenizer writes it."""
+        return self.max_tokens
+
     def outputs(self, facts: Facts) -> int:
         return len(READING)
 
@@ -219,7 +223,7 @@ class LanguageTask(Task):
         assert facts.template is not None, "the task has met its tokenizer"
         making, layer = Making(apart=facts.encoder_decoder), pair if facts.encoder_decoder else lay
         learn: Learn = "last" if facts.encoder_decoder else self.learn
-        limit = self.max_tokens + facts.template.num_virtual
+        limit = self.room(tokenizer) + facts.template.num_virtual
         for record in records:
             dialogue = dialogue_in(record)
             with at(record):
@@ -228,12 +232,12 @@ class LanguageTask(Task):
             tick(1)
         references = [(dialogue_in(r).answer(), *cast("list[str]", r.cells.get(REFERENCES, []))) for r in records]
         encoded = making.done([r.weight for r in records], references)
-        refuse_unlearnable(encoded, records, self.max_tokens)
+        refuse_unlearnable(encoded, records, self.max_tokens, self.max_tokens - self.room(tokenizer))
         return encoded
 
     def _questions(self, records: Sequence[Record], tokenizer: Any, facts: Facts, tick: Tick) -> Encoded:
         assert facts.template is not None, "the task has met its tokenizer"
-        ids, limit = Growing(), self.max_tokens + facts.template.num_virtual
+        ids, limit = Growing(), self.room(tokenizer) + facts.template.num_virtual
         for record in records:
             with at(record):
                 asked = (dialogue_in(record), facts.template, tokenizer, limit)
@@ -328,13 +332,14 @@ def at(record: Record) -> Iterator[None]:
         raise TunesmithError(f"{record.place}: {error}") from error
 
 
-def refuse_unlearnable(encoded: Encoded, records: Sequence[Record], limit: int) -> None:
-    """No row may be without anything to learn: it would count in every figure and teach nothing."""
+def refuse_unlearnable(encoded: Encoded, records: Sequence[Record], limit: int, taken: int = 0) -> None:
+    """No row may be without anything to learn: it would count in every figure and teach nothing. `taken`: tokens of the
+    limit that are not for conversations."""
     assert encoded.labels is not None
     empty = [i for i, labels in enumerate(encoded.labels) if not (labels != UNREAD).any()]
     if not empty:
         return
-    need = int((encoded.lengths + encoded.lost)[empty].max())
+    need = int((encoded.lengths + encoded.lost)[empty].max()) + taken
     places = ", ".join(records[i].place for i in empty[:_SHOWN])
     more = " …" if len(empty) > _SHOWN else ""
     cure = f"task.max_tokens={need} would keep all" if need > limit else _NO_ANSWER
@@ -406,7 +411,8 @@ def dialogue_from(text: str) -> Dialogue:
     """A conversation from a cell."""
     found = json.loads(text)
     messages = tuple(Message(**{**m, "calls": tuple(Call(**c) for c in m["calls"])}) for m in found["messages"])
-    return Dialogue(messages, tuple(found["tools"]), found["plain"], found.get("goes_on", False))
+    more = {name: found.get(name, False) for name in ("goes_on", "image")}
+    return Dialogue(messages, tuple(found["tools"]), found["plain"], **more)
 
 
 def _pair(dialogue: Dialogue) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Speech recognition: what is said in each clip, by connectionist temporal classification (CTC).
+"""Speech recognition: what is said in each clip, by connectionist temporal classification (CTC), or with a decoder.
 
     file -> one channel at the base's rate -> backbone -> head at each step in time -> logits (B, T, C)
     most probable character of each step -> repeats and blanks out -> text                  a a _ b b -> a b
@@ -7,6 +7,11 @@ Loss: -ln of the probability of all alignments of the text with the steps, by th
 is that of the training texts: a blank, an unknown, "|" for a space, and each character.
 
 Graves et al. 2006, https://doi.org/10.1145/1143844.1143891.
+
+    file -> log-mel spectrogram -> encoder -> decoder, from the language's mark on -> next token, until the text ends
+
+Loss: cross-entropy of the tokens of the text, a mean over tokens, as Whisper was trained: Radford et al. 2022,
+https://arxiv.org/abs/2212.04356. The base decides which of the two (`_ctc`, `_dictated`).
 
 Shape letters: N rows, B rows of a piece, T steps in time, C characters.
 """
@@ -18,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tunesmith.bases.family import Purpose, plain
+from tunesmith.bases.family import Family, Purpose, family_of, plain
 from tunesmith.bases.find import Found
 from tunesmith.data import Record, Roles
 from tunesmith.data.names import SOUNDS
@@ -29,7 +34,7 @@ from tunesmith.data.roles import find_column, infer_label
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Rows, Task, Tick, _clips, _ctc, _files, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Rows, Task, Tick, _clips, _ctc, _dictated, _files, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +56,11 @@ class Transcribe(Task):
     case: Literal["keep", "lower", "upper"] = "keep"
     """What letters become, in the texts that are learnt and in those that are compared with."""
 
+    language: str | None = None
+    """Language of the texts (en, zh, …), for bases that mark it (Whisper)."""
+    translate: bool = False
+    """The texts are English whatever is spoken: Whisper's second task."""
+
     kind: ClassVar[Literal["text"]] = "text"
     problem_type: ClassVar[str | None] = None
     hears: ClassVar[bool] = True
@@ -58,7 +68,10 @@ class Transcribe(Task):
     """A network that learns by CTC says nothing but blanks for long, and its error rates stand still meanwhile."""
     usual_steps: ClassVar[tuple[str, ...]] = ("sounds", "dedup")
     prefer: ClassVar[str] = "each row is a recording of speech, and the answer is what was said"
-    source: ClassVar[str] = "Graves et al. 2006, https://doi.org/10.1145/1143844.1143891"
+    source: ClassVar[str] = (
+        "Graves et al. 2006, https://doi.org/10.1145/1143844.1143891; Radford et al. 2022, "
+        "https://arxiv.org/abs/2212.04356"
+    )
 
     def objection(self, plan: Any) -> str | None:
         return _files.objection(self, plan, "sounds", "sounds")
@@ -70,10 +83,24 @@ class Transcribe(Task):
     def purpose(self, model_type: str) -> Purpose:
         return "ctc"
 
+    def base_objection(self, family: Family) -> str | None:
+        if family.decodes:
+            return None
+        odd = {"language": self.language, "translate": self.translate}
+        named = next((name for name, value in odd.items() if value), None)
+        return named and f"{named}: a {family.name} writes characters, and has no marks of languages. Remove it"
+
     def processor(self, base: Found, saved: Path | None = None) -> "SoundProcessor":
+        from tunesmith.bases.dictating import load_dictating
         from tunesmith.bases.hearing import load_hearing
 
+        if family_of(base.model_type, "ctc").decodes:
+            return load_dictating(base, saved, self.language, translate=self.translate)
         return load_hearing(base, saved)
+
+    def meet(self, facts: Facts, tokenizer: Any, family: Family) -> Facts:
+        """A decoder writes with its own tokens, and needs no alphabet."""
+        return facts.model_copy(update={"labels": ()}) if family.decodes else facts
 
     def resolved(self, table: Table) -> "Transcribe":
         known = {c: find_column(c, table.columns, table.source) for c in (self.audio, self.text) if c}
@@ -102,7 +129,7 @@ class Transcribe(Task):
         return len(facts.labels)
 
     def config(self, facts: Facts) -> dict[str, Any]:
-        return {"vocab_size": len(facts.labels), "pad_token_id": _ctc.BLANK}
+        return {} if facts.encoder_decoder else {"vocab_size": len(facts.labels), "pad_token_id": _ctc.BLANK}
 
     def encode(
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
@@ -116,33 +143,34 @@ class Transcribe(Task):
                                  "the clip and its text, or raise task.seconds")  # fmt: skip
         labels, texts = Growing(), [self.said(record, roles.label) for record in records]
         for record, text, steps in zip(records, texts, encoded.ids.lengths.tolist(), strict=True):
-            numbers = _ctc.numbers(text, facts.labels)
-            if (need := _ctc.least_steps(numbers)) > steps:
-                raise TunesmithError(
-                    f"{rows_shown([record])}: a text of {len(text)} characters needs {need} steps in time, and its "
-                    f"clip has {steps}. Is it the right text? Take the row out"
-                )
-            labels.extend([numbers])
+            if facts.encoder_decoder:
+                labels.extend([_dictated.labels(record, text, tokenizer)])
+            else:
+                labels.extend([_ctc.spelt(record, text, steps, facts.labels)])
         encoded.labels, encoded.apart, encoded.references = labels.done(), True, [(text,) for text in texts]
         encoded.sizes = np.array([len(text.encode()) for text in texts], np.int64)
         return encoded
 
     def weigh(self, encoded: Encoded, rows: Rows) -> float:
-        """Characters by the weights of their rows."""
+        """Characters, or tokens of a decoder, by the weights of their rows."""
         assert encoded.labels is not None, "rows to learn from have texts"
         return float((encoded.weights[rows] * encoded.labels.lengths_of(rows)).sum())
 
     def step_loss(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         import torch
 
+        if way.dictates:
+            return _dictated.step_loss(way, encoded, rows)
         losses_B = _ctc.losses(way.logits(encoded, rows), encoded, rows)
         return (losses_B * torch.from_numpy(encoded.weights[list(rows)]).to(losses_B.device)).sum()
 
     def read(self, way: Any, encoded: Encoded, rows: Sequence[int]) -> "Tensor":
         """(B, 4 + F): negative log-likelihood of the text, its characters, those that are right, its bytes; then the
-        characters that are heard, behind them -1, up to the steps F of the longest row."""
+        characters that are heard, behind them -1, up to the steps F of the longest row. Of a decoder: `_dictated`."""
         import torch
 
+        if way.dictates:
+            return _dictated.read(way, encoded, rows)
         logits_BTC = way.logits(encoded, rows)
         out = torch.full((len(rows), 4 + int(encoded.ids.lengths.max())), -1.0)
         out[:, :4] = 0
@@ -158,11 +186,14 @@ class Transcribe(Task):
         return out
 
     def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
-        """Negative log-likelihood of a character."""
+        """Negative log-likelihood of a character, or of a token."""
         return float(outputs_NC[:, 0].sum(dtype=np.float64) / max(1.0, outputs_NC[:, 1].sum(dtype=np.float64)))
 
     def answer(self, outputs_NC: Array, facts: Facts) -> tuple[Array, Array | None]:
-        texts = [_ctc.text([int(n) for n in row if n >= 0], facts.labels) for row in outputs_NC[:, 4:]]
+        if facts.encoder_decoder:
+            texts = [_dictated.text(row) for row in outputs_NC[:, 4:]]
+        else:
+            texts = [_ctc.text([int(n) for n in row if n >= 0], facts.labels) for row in outputs_NC[:, 4:]]
         return np.fromiter(texts, object, len(texts)), np.asarray(outputs_NC[:, :4], dtype=np.float64)
 
     def truth(self, encoded: Encoded, facts: Facts) -> Array:
@@ -178,10 +209,13 @@ class Transcribe(Task):
         return _clips.replayed(folder, records, self.roles().shown[0], self.seconds)
 
     def plainly(self, logits: Sequence["Tensor"], tensors: dict[str, Any]) -> Array:
-        return _ctc.as_read(logits, tensors["labels"], tensors["logits"].numpy())
+        as_read = _dictated.as_read if "input_features" in tensors else _ctc.as_read
+        return as_read(logits, tensors["labels"], tensors["logits"].numpy())
 
     def lay_beside(self, net: Any, folder: Path, facts: Facts) -> None:
-        """vocab.json and the tokenizer that transformers writes texts with."""
+        """vocab.json and the tokenizer that transformers writes texts with; a decoder's stands with its processor."""
+        if facts.encoder_decoder:
+            return
         base: Any = plain(net)
         known: dict[int, str] = base.config.id2label
         _ctc.save_tokenizer([known[n] for n in sorted(known)], folder)
