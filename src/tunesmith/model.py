@@ -288,7 +288,7 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
     head.setdefault("pad_token_id", tokenizer.pad_token_id)
-    net = load_net(base, purpose=purpose, layers=plan.base.layers, **head)
+    net = load_net(base, purpose=purpose, layers=plan.base.layers, family=family_for(plan, base), **head)
     for name, value in plan.task.configured().items():
         setattr(net.config, name, value)
     if purpose == "embed":

@@ -21,6 +21,8 @@ Purpose = Literal[
 characters of speech; the headless model; two towers, for images and texts, as they were pretrained; the causal or the
 masked language model, or the encoder-decoder, as it was pretrained. No task asks for that: the architecture decides
 what "language" is."""
+WORD_HEAD = "tunesmith_word_head"
+"""Field of a configuration: `new` where the head over the vocabulary is drawn anew, because the base ships none."""
 Sense = Literal["text", "images", "sound", "images and texts"]
 """What a network is given."""
 State = Literal["first", "pooled", "mean", "every"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
+from tunesmith.bases.architecture import WORD_HEAD, Family, Purpose, Sense, bare_name, plain, purpose_of
 from tunesmith.bases.sound import SOUND, SoundFamily
 from tunesmith.bases.stacked import STACKED, EncoderDecoder
 from tunesmith.bases.towers import TOWERS, TwoTowers
@@ -155,4 +155,6 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
         able = ", ".join(n for n, f in FAMILIES.items() if any(replace(f, purpose=purpose).word_heads))
         what = "reads text and cannot write it" if purpose == "language" else "writes text and fills no gaps"
         raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
+    if purpose == "masked" and config is not None and config.get(WORD_HEAD) == "new":
+        return replace(made, head=made.masked_head)  # as any head that a task brings
     return made
