@@ -221,7 +221,9 @@ def instalments(lines: list[dict[str, Any]]) -> str:
     arms: dict[str, dict[int, dict[str, Any]]] = {}
     for line in lines:
         arms.setdefault(line["arm"], {})[line["seed"]] = line
-    head = "| arm | forgetting | backward transfer | accuracy at the end | forgetting by seed | on its own rows at once |"
+    head = (
+        "| arm | forgetting | backward transfer | accuracy at the end | forgetting by seed | on its own rows at once |"
+    )
     out = [INSTALMENTS, head + " CPU s | seeds |", "|" + " --- |" * 8]
     for arm, found in arms.items():
         each = {name: np.array([line[name] for line in found.values()]) for name in names}

@@ -143,7 +143,7 @@ def test_words_that_nobody_knows_are_never_hidden_and_empty_rows_are_told(tiny_b
     outputs = made.outputs(encoded)
     assert outputs[1:].tolist() == [[0, 0, 0]] * 2
     _, scores = made.plan.task.answer(outputs, made.facts)
-    assert made.plan.task.columns([], scores, made.facts)["perplexity"][1:] == [None, None]
+    assert made.plan.task.columns([], scores, made.facts)["prediction"][1:] == [None, None]
 
 
 def test_training_learns_and_what_rests_is_not_kept(tiny_bases: TinyBases) -> None:

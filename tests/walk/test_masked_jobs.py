@@ -46,7 +46,7 @@ def test_the_plans_of_the_page_make_a_base_and_use_it(
     assert "pipeline_tag: fill-mask" in (tmp_path / "read" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "to know the words that are hidden in them" in (tmp_path / "read" / "report.html").read_text()
     said = flows.ask(tmp_path / "read", [{"text": "oil drips at night"}, {"text": ""}])
-    assert said["perplexity"][0] > 1 and said["perplexity"][1] is None
+    assert said[0] > 1 and said[1] is None, "how strange a text is"
     after = second | short | {"base": str(tmp_path / "read"), "data": usual["data"], "run": str(tmp_path / "tuned")}
     after["task"] = after["task"] | {"label": "label"}
     assert run_job(after)["equality"] == "bits"
@@ -80,9 +80,17 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tiny_bases: TinyBases, tmp_p
         assert again[name] == whole[name], name
 
 
-def test_an_adapter_is_folded_before_it_is_a_base(tiny_bases: TinyBases, tmp_path: Path) -> None:
-    run_job(tree(tiny_bases["bert language"], tmp_path, "thin", method="lora"))
+def test_an_adapter_is_no_base(tmp_path: Path) -> None:
+    (tmp_path / "thin" / "model").mkdir(parents=True)
+    (tmp_path / "thin" / "model" / "tunesmith.json").write_text("{}", encoding="utf-8")
     with pytest.raises(TunesmithError, match=r"thin is an adapter beside a base.*tunesmith merge .*thin --out"):
+        find(str(tmp_path / "thin"))
+
+
+@pytest.mark.slow
+def test_an_adapter_is_folded_and_is_a_base(tiny_bases: TinyBases, tmp_path: Path) -> None:
+    run_job(tree(tiny_bases["bert language"], tmp_path, "thin", method="lora"))
+    with pytest.raises(TunesmithError, match="thin is an adapter beside a base"):
         find(str(tmp_path / "thin"))
     flows.merge([tmp_path / "thin"], tmp_path / "folded")
     assert find(str(tmp_path / "folded")).model_type == "bert"

@@ -186,12 +186,12 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
 def _batch(encoded: Encoded, rows: Sequence[int], inputs: "dict[str, torch.Tensor]") -> Batch:
     import torch
 
-    by_row = encoded.targets is not None and encoded.reads is None
+    targets = encoded.targets if encoded.reads is None else None
     return Batch(
         rows=list(rows),
         inputs=inputs,
         side=None if encoded.side is None else torch.from_numpy(encoded.side[list(rows)]),
-        targets=torch.from_numpy(encoded.targets[list(rows)]) if by_row else None,
+        targets=None if targets is None else torch.from_numpy(targets[list(rows)]),
         weights=torch.from_numpy(encoded.weights[list(rows)]),
         places=None if encoded.slots is None else torch.from_numpy(encoded.slots.places(rows)),
         reads=None if encoded.reads is None else _reads(encoded.reads, rows),

@@ -245,7 +245,7 @@ class Masked(LogitsTask):
     ) -> dict[str, list[Any]]:
         assert scores is not None, "rows were read"
         with np.errstate(over="ignore"):
-            return {"perplexity": [float(np.exp(nll / n)) if n else None for nll, n, *_ in scores.tolist()]}
+            return {"prediction": [float(np.exp(nll / n)) if n else None for nll, n, *_ in scores.tolist()]}
 
     def lay_beside(self, net: Any, folder: Path, facts: Facts) -> None:
         """A base that this model becomes has its head: nothing is new there."""
@@ -281,4 +281,4 @@ def _asked(ids: Ragged, masking: Masking, lost: Array, weights: Array, tokenizer
 
 def _targets(labels: Ragged) -> Array:
     """(Q,): what is hidden, end to end."""
-    return labels.flat[labels.flat != UNREAD].astype(np.int64)
+    return np.asarray(labels.flat[labels.flat != UNREAD], dtype=np.int64)
