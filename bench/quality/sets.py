@@ -42,14 +42,17 @@ class Set:
     train: dict[str, Any] = field(default_factory=dict)
     choices: tuple[dict[str, Any], ...] = ()
     """Settings to choose between inside each fold, by a quarter of its own training rows; without: no choice."""
+    steps: int | None = None
+    """As many epochs as make at least so many steps of 32 rows, so that few rows are not also few steps."""
 
     def plan(self, method: str, split: Split, choice: dict[str, Any] | None = None) -> dict[str, Any]:
         """The plan of one measurement."""
         chosen = choice or {}
+        lasting = {} if self.steps is None else {"epochs": -(-self.steps // -(-len(split.train) // 32))}
         return {
             "task": self.task | chosen.get("task", {}), "base": "minilm", "data": "unused.csv",
             "method": {"name": method, **SETTINGS.get(method, {}), **chosen.get("method", {})},
-            "train": {"seed": split.seed, **self.train, **chosen.get("train", {})},
+            "train": {"seed": split.seed, **self.train, **lasting, **chosen.get("train", {})},
         }  # fmt: skip
 
     def splits(self, *, folds: int | None, seeds: int, rows: int | None) -> Iterator[Split]:
@@ -126,6 +129,11 @@ def _sst2() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return read("train.tsv"), read("test.tsv")
 
 
+def _sst2_part() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    learn, test = _sst2()
+    return learn, test[:800]
+
+
 def _goemotions() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     names = (DATA / "goemotions" / "original" / "labels.txt").read_text(encoding="utf-8").split()
 
@@ -194,6 +202,7 @@ SETS = {
     "mwo_shipped": Set(_CLASSIFY, _mwo_shipped, ("tfidf_svm", *SIX), _FIXED),
     "banking77": Set(_CLASSIFY, _banking, ("majority", "tfidf", *SIX), {"epochs": 5}),
     "sst2": Set(_CLASSIFY, _sst2, ("majority", "tfidf", *SIX), {"epochs": 3}),
+    "sizes": Set(_CLASSIFY, _sst2_part, ("tfidf", *SIX), steps=100),
     "goemotions": Set(
         {"name": "multilabel", "text": "text", "label": "label", "max_tokens": 64}, _goemotions,
         ("majority", "tfidf", *SIX), {"epochs": 3},

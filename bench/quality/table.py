@@ -29,6 +29,11 @@ TITLES = {
     "mwo_shipped": ("mwo_failure_mode, shipped split", "564 rows to learn from, the 62 shipped test rows"),
     "banking77": ("banking77", "77 intents, its own test file of 3,080 rows"),
     "sst2": ("sst2", "sentence sentiment, its own test file of 1,821 rows"),
+    "sizes": (
+        "sst2, by the number of rows",
+        "at least 100 steps of 32 rows whatever the number of rows, judged on the first 800 test rows; an interval counts "
+        "these rows and not which ones were learnt from",
+    ),
     "goemotions": ("goemotions", "28 emotions, several a row, its own test file of 5,427 rows"),
     "wnut17": (
         "wnut17",

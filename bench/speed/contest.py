@@ -41,6 +41,7 @@ class Job:
     arms: tuple[Arm, ...]
     epochs: int = 1
     data: str = "texts"
+    batch: int = BATCH
     varied: tuple[dict[str, Any], ...] = ()
     """search: what each configuration changes, {method: {…}, rate: factor of the learning rate}."""
 
@@ -57,14 +58,14 @@ class Job:
             "task": {"name": "generate"} if self.kind == "sft" else task,
             "base": "minilm", "data": "unused.csv", "method": self.method,
             "train": {
-                "epochs": self.epochs, "batch": BATCH, "seed": seed, "patience": None, "keep": "last",
+                "epochs": self.epochs, "batch": self.batch, "seed": seed, "patience": None, "keep": "last",
                 "evaluate_every": f"{self.epochs} epochs", "warmup": WARMUP, "weight_decay": WEIGHT_DECAY, **own,
             },
         }  # fmt: skip
 
     def steps(self, rows: int) -> int:
         """Optimizer steps that every arm must take."""
-        return self.epochs * math.ceil(rows / BATCH)
+        return self.epochs * math.ceil(rows / self.batch)
 
 
 OURS = Arm("ours", "ours")
@@ -124,6 +125,8 @@ def _others() -> Iterable[Job]:
         for share in (70, 50, 0):
             name = f"{vocabulary}-{share}"
             yield Job(f"sft-{name}", "sft", {"name": "lora"}, (OURS, DEFAULTS, *TRL), data=name)
+    shared = (OURS, Arm("ours, prefix off", "ours", {"prefix": False}), DEFAULTS)
+    yield Job("sft-32k-shared", "sft", {"name": "lora"}, shared, data="32k-shared", batch=8)
     yield Job("limit", "limit", METHODS["full"], (Arm("gemm", "gemm"),))
 
 

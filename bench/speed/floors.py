@@ -43,6 +43,9 @@ FLOORS = (
     *_every_length("full", "trainer best", 1.8, "full, peer's best options"),
     Floor("search_heads", "trainer", 100, "8 heads in one search"),
     Floor("search_lora2", "trainer", 10, "8 LoRA configurations on the top 2 layers"),
+    Floor("sft-152k-70", "trainer", 2.5, "SFT, LoRA, 70 % prompt, vocabulary 152k"),
+    Floor("sft-32k-70", "trainer", 2.0, "SFT, LoRA, 70 % prompt, vocabulary 32k"),
+    Floor("sft-32k-shared", "ours, prefix off", 2.9, "8 rows of 130 tokens behind one of 500, against ours without it"),
     Floor("predict", "pipeline 1", 1.9, "batch prediction, against pipeline at batch 1"),
     Floor("predict", "pipeline 32", 6, "batch prediction, against pipeline at batch 32"),
 )

@@ -2,7 +2,8 @@
 
 The base is a Qwen2 with weights drawn at random, because neither time nor memory asks what they are; a vocabulary of
 152k is that of Qwen2.5, one of 32k that of Llama 2. Rows are random tokens of the lengths that conversations have, of
-which the first part (70, 50 or 0 %) is a prompt that is not learnt. All arms get the same rows in the same steps, and
+which the first part (70, 50 or 0 %) is a prompt that is not learnt; or, "shared", 130 tokens each behind the same 500,
+which are not learnt either. All arms get the same rows in the same steps, and
 LoRA's A drawn from the same numbers, so that their losses can be compared step by step.
 """
 
@@ -21,10 +22,12 @@ from meter import Laps, Meter
 VOCABULARIES = {"152k": 151_936, "32k": 32_000}
 SHAPE = {
     "hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "intermediate_size": 704, "max_position_embeddings": 512, "tie_word_embeddings": True,
+    "intermediate_size": 704, "max_position_embeddings": 1024, "tie_word_embeddings": True,
 }  # fmt: skip
 MEDIAN, SPREAD, LEAST, LONGEST = 100, 0.6, 16, 256
 """Tokens of a row: log-normal, cut."""
+SHARED, OWN = 500, 130
+"""Tokens of a system prompt that stands before every row, and of the row behind it."""
 UNREAD = -100
 RANK, ALPHA = 8, 16
 
@@ -43,12 +46,10 @@ def base(vocabulary: str) -> Path:
 
 
 def prepare(name: str, count: int) -> tuple[Path, dict[str, Any]]:
-    """File and description of `count` rows; `name` is like 152k-70, vocabulary and prompt share in percent."""
+    """File and description of `count` rows; `name` is like 152k-70, vocabulary and prompt share in percent, or 32k-shared."""
     vocabulary, share = name.split("-")
-    draw = np.random.default_rng([texts.SEED, int(share)])
-    lengths = np.clip(np.exp(draw.normal(math.log(MEDIAN), SPREAD, count)), LEAST, LONGEST).astype(int)
-    ids = [draw.integers(5, VOCABULARIES[vocabulary], n).tolist() for n in lengths]
-    given = [max(1, round(n * int(share) / 100)) for n in lengths]  # nothing stands before the first token
+    ids, given = _behind_one(vocabulary, count) if share == "shared" else _of_all_lengths(vocabulary, int(share), count)
+    lengths = np.array([len(row) for row in ids])
     text = json.dumps({"ids": ids, "given": given})
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     file = texts.MADE / f"rows-sft-{digest}.json"
@@ -56,11 +57,25 @@ def prepare(name: str, count: int) -> tuple[Path, dict[str, Any]]:
     file.write_text(text, encoding="utf-8")
     about = {
         "data": "sft", "digest": digest, "rows": count, "test": 0, "padding": texts.padding_factors(lengths),
-        "median_tokens": float(np.median(lengths)), "mean_tokens": round(float(lengths.mean()), 1), "longest": LONGEST,
-        "vocabulary": vocabulary, "prompt_share": int(share),
+        "median_tokens": float(np.median(lengths)), "mean_tokens": round(float(lengths.mean()), 1), "longest": int(max(LONGEST, *lengths)),
+        "vocabulary": vocabulary, "prompt_share": share if share == "shared" else int(share),
         "learnt_share": round(1 - sum(given) / int(lengths.sum()), 3),
     }  # fmt: skip
     return file, about
+
+
+def _of_all_lengths(vocabulary: str, share: int, count: int) -> tuple[list[list[int]], list[int]]:
+    draw = np.random.default_rng([texts.SEED, share])
+    lengths = np.clip(np.exp(draw.normal(math.log(MEDIAN), SPREAD, count)), LEAST, LONGEST).astype(int)
+    ids = [draw.integers(5, VOCABULARIES[vocabulary], n).tolist() for n in lengths]
+    return ids, [max(1, round(n * share / 100)) for n in lengths]  # nothing stands before the first token
+
+
+def _behind_one(vocabulary: str, count: int) -> tuple[list[list[int]], list[int]]:
+    draw = np.random.default_rng([texts.SEED, SHARED])
+    first = draw.integers(5, VOCABULARIES[vocabulary], SHARED).tolist()
+    own = draw.integers(5, VOCABULARIES[vocabulary], (count, OWN)).tolist()
+    return [first + row for row in own], [SHARED] * count
 
 
 def labels(ids: list[int], given: int) -> list[int]:

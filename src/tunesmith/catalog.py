@@ -7,19 +7,18 @@ from importlib.metadata import entry_points
 from operator import or_
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from tunesmith.described import Described
 from tunesmith.errors import TunesmithError, unknown
 
 
-class Part(BaseModel):
+class Part(Described):
     """A piece of a plan that checks itself and acts; its fields are its settings.
 
     A concrete part has `name: Literal["x"] = "x"` in the file `x.py` of its folder, is never subclassed,
     and documents each field with a docstring below it (the plan reference is made from them).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     name: str
     """The word that picks this part."""

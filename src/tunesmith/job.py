@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,11 @@ from tunesmith import adapting, earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
 from tunesmith.checking import findings_in, special_tokens
-from tunesmith.data.roles import text_of
+from tunesmith.data.roles import find_column, text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
 from tunesmith.engine.constrained import Account
 from tunesmith.engine.tower import Sight, sight_of
-from tunesmith.errors import TunesmithError
 from tunesmith.evaluation import compared
 from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
@@ -41,9 +41,9 @@ from tunesmith.together import Whole, together
 from tunesmith.training.checkpoint import State
 
 WATT_PER_CORE = 10.0
+"""Assumed draw of a busy core; the energy figure is an estimate and says so."""
 CONVERSATIONAL = ("format", "template")
 """Facts that are told of every run on conversations, and are nothing to be warned of."""
-"""Assumed draw of a busy core; the energy figure is an estimate and says so."""
 
 
 @dataclass
@@ -97,6 +97,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     plan, prepared = work.plan, work.prepared
     tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
+    _refuse_unmeasurable(work, facts)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     _tell(work, facts)
@@ -112,6 +113,16 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     work.lessons = adapting.lessons(model, prepared, encoded["train"])
     work.warnings += adapting.notes(plan, work.lessons)
     return model, encoded
+
+
+def _refuse_unmeasurable(work: Work, facts: Facts) -> None:
+    """What could not be measured in the end is refused before anything is trained: metrics of two classes where there
+    are more, slices by a column that is not there."""
+    assert Judge(work.plan, facts).metrics
+    splits = work.prepared.splits
+    for row in splits.get("test", splits["validation"])[:1]:
+        for column in work.plan.evaluate.slices:
+            find_column(column, tuple(row.cells), "evaluate.slices")
 
 
 def _fresh(work: Work, plan: Plan, facts: Facts, tokenizer: Any, sight: "Sight | None" = None) -> Model:
@@ -246,6 +257,7 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
     work.progress.say("judging: intervals and baselines")
     apart = _Apart(work, model, encoded) if work.plan.task.two_domains else None
     trained = {} if apart is None else {"source": apart.source_alone}
+    trained |= {name: partial(_part_alone, work, model, encoded, name) for name in work.plan.alone}
     baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers, trained)
     if work.plan.task.writes:
         for name, each in baselines.items():
@@ -329,12 +341,27 @@ class _Apart:
         _trained(self.work, other, rows, held, self.work.run.path / "source_alone")
         other = decide(other, held)
         self.found["source"] = self._distance(other)
-        outputs = {name: other.outputs(e) for name, e in self.encoded.items() if name != "train"}
-        return {name: other.plan.task.answer(each, other.facts) for name, each in outputs.items()}
+        return _held_out(other, self.encoded)
 
     def measured(self) -> dict[str, Any]:
         """For metrics.json."""
         return self.found
+
+
+def _part_alone(work: Work, model: Model, encoded: dict[str, Encoded], name: str) -> compared.Made:
+    """One of several methods by itself: trained on the same rows with the same seed, it answers every held-out row."""
+    assert work.lessons is not None
+    work.progress.say(f"training {name}, to compare with (evaluate.baselines)")
+    plan = work.plan.model_copy(update={"method": work.plan.alone[name]})
+    other = _fresh(work, plan, model.facts, model.tokenizer, sight_of(plan))
+    _trained(work, other, work.lessons, encoded["validation"], work.run.path / "parts" / name.removesuffix(" alone"))
+    return _held_out(decide(other, encoded["validation"]), encoded)
+
+
+def _held_out(model: Model, encoded: dict[str, Encoded]) -> compared.Made:
+    """Answers to all rows that were not learnt from, by split."""
+    outputs = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
+    return {name: model.plan.task.answer(each, model.facts) for name, each in outputs.items()}
 
 
 def _forgotten(work: Work, model: Model) -> dict[str, Any]:
@@ -371,8 +398,6 @@ def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, An
     rows = work.prepared.splits[split]
     out = {}
     for column in work.plan.evaluate.slices:
-        if rows and column not in rows[0].cells:
-            raise TunesmithError(f"evaluate.slices: no column named '{column}'. Columns: {', '.join(rows[0].cells)}")
         out[column] = by.slices(answers, [r.cells.get(column) for r in rows])
     return out
 

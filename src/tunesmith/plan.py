@@ -121,7 +121,7 @@ class Replay(Section):
 
 Baseline = Literal[
     "majority", "longer", "tfidf", "pixels", "probe", "image", "side", "no_text", "no_image", "no_side", "bm25",
-    "cosine", "dictionary", "untuned", "source", "chance",
+    "cosine", "dictionary", "untuned", "source", "chance", "parts",
 ]  # fmt: skip
 
 
@@ -142,7 +142,8 @@ class Evaluate(Section):
     frequent one. untuned: the base as it was, for tasks that write or compare. chance: a guess, for
     image_text. no_text, no_image, no_side: the result
     itself, with what it draws from one of several inputs held at its mean. source: the same plan without rows of the
-    target, trained for as many steps, for domain; it takes as long as the run itself."""
+    target, trained for as many steps, for domain; it takes as long as the run itself. parts: of several methods at once
+    (mixed), each of them alone, trained on the same rows; each takes about as long as the run itself."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the metrics are reported, too."""
     forgetting: bool | str = True
@@ -224,7 +225,19 @@ class Plan(Section):
         if self.evaluate.baselines is not None:
             return self.evaluate.baselines
         same = ("untuned",) if self.train.max_steps == 0 else ()  # nothing is tuned: the result itself
-        return tuple(name for name in self.task.usual_baselines if name not in same)
+        return tuple(name for name in self.fitting_baselines if name not in same)
+
+    @property
+    def fitting_baselines(self) -> tuple[str, ...]:
+        """Those that mean something for this task and method."""
+        return (*self.task.usual_baselines, *(("parts",) if self.alone else ()))
+
+    @property
+    def alone(self) -> dict[str, Method]:
+        """What is trained by itself, too, by the name of its baseline: the methods of a mix, for tasks that give each
+        row, or each word of it, one answer."""
+        judged = self.task.kind in ("classes", "multilabel", "numbers", "tags") and self.train.max_steps != 0
+        return {f"{name} alone": part for name, part in self.method.components().items() if judged}
 
     @property
     def best_metric(self) -> str:

@@ -43,6 +43,10 @@ def _statistics_objection(plan: Plan) -> str | None:
     return None
 
 
+def _fitting(plan: Plan) -> list[str]:
+    return [name for name in METRICS.names() if plan.task.kind in METRICS.find(name).kinds]
+
+
 def _metric_objections(plan: Plan) -> list[str]:
     found = []
     named = [*plan.metric_names] + ([plan.train.best] if plan.train.best not in (None, "loss") else [])
@@ -50,20 +54,19 @@ def _metric_objections(plan: Plan) -> list[str]:
         if name not in METRICS:
             from tunesmith.errors import unknown
 
-            found.append(f"evaluate.metrics: {unknown('metric', name, METRICS.names())}")
+            found.append(f"evaluate.metrics: {unknown('metric', name, _fitting(plan))}")
         elif plan.task.kind not in METRICS.find(name).kinds:
-            fitting = [n for n in METRICS.names() if plan.task.kind in METRICS.find(n).kinds]
-            found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(fitting)}")
+            found.append(f"evaluate.metrics: {name} does not fit this task. Fitting: {', '.join(_fitting(plan))}")
         elif text := METRICS.make(name).objection(plan):
             found.append(f"evaluate.metrics: {text}")
     best = plan.best_metric
     if best in METRICS and METRICS.find(best).reads_text and plan.task.writes:
         found.append(f"train.best: {best} reads written answers, which are made at the end of a run alone. Choose "
                      "perplexity, loss, or put another metric first")  # fmt: skip
-    odd: list[str] = [name for name in plan.baseline_names if name not in plan.task.usual_baselines]
+    odd: list[str] = [name for name in plan.baseline_names if name not in plan.fitting_baselines]
     if odd:
-        usual = ", ".join(plan.task.usual_baselines) or "none"
-        found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task. Fitting: {usual}")
+        usual = ", ".join(plan.fitting_baselines) or "none"
+        found.append(f"evaluate.baselines: {', '.join(odd)} does not fit this task and method. Fitting: {usual}")
     for which in dict.fromkeys([plan.metric_names[0], plan.best_metric]):
         if which in METRICS and not METRICS.find(which).picks:
             found.append(f"evaluate.metrics: {which} describes answers and picks no model: put another metric first, "

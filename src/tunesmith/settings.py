@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from tunesmith.described import Described
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 
-class Section(BaseModel):
+class Section(Described):
     """A named group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Galore(Section):
@@ -128,6 +128,8 @@ class Engine(Section):
     """Rows end to end instead of padded batches, each attending to itself alone."""
     reads: bool = True
     """The last block only at the positions that the head reads."""
+    head: bool = True
+    """Language models: the output layer and the loss only where something is learnt, never all logits at once."""
     prefix: bool = True
     """Language models: tokens with which several rows of a step begin run once."""
     cache: Annotated[Literal["auto", "disk", "memory", "off"], BeforeValidator(_switch)] = "auto"

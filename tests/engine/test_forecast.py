@@ -9,7 +9,7 @@ import small
 from kit import TinyBases
 from tunesmith.engine import fitting
 from tunesmith.engine.batches import Batches
-from tunesmith.engine.forecast import Held, Shape, Step, forecast, size
+from tunesmith.engine.forecast import Held, Shape, Step, check_bytes, forecast, size
 from tunesmith.engine.network import override_dropout, training_mode
 from tunesmith.model import weights
 
@@ -82,6 +82,16 @@ def test_a_7b_model_needs_what_is_known_of_it() -> None:
     narrow = forecast(LLAMA_7B, step._replace(narrow=True), Held(4 * num, num, 20_000_000))
     assert narrow.activations == lora.activations // 2
     assert narrow.weights == lora.weights + 2 * num, "copies in bf16 are kept for the backward pass"
+
+
+def test_the_check_holds_the_logits_of_one_row_and_never_those_of_a_step() -> None:
+    held, shape = Held(0, 10**6, 1000), Shape(2, 64, 128, 64, 4, 100_000, gated=True, split_norms=True)
+    step = Step(tokens=2048, longest=400, reads=1024, above=2, language=True)
+    logits = check_bytes(shape, step, held)
+    row = 512 // 3
+    assert logits == pytest.approx(4 * 100_000 * (2 * row + 3 * row // 2), rel=0.02)
+    assert check_bytes(shape, step._replace(tokens=60, reads=30, longest=10), held) < logits / 10
+    assert check_bytes(shape, step._replace(language=False), held) < 0.1 * logits
 
 
 def test_padded_language_models_hold_every_logit() -> None:

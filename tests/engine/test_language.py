@@ -1,6 +1,7 @@
 """Every shortcut of language models is exact: losses, logits and gradients equal the plain fp64 computation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.bases.load import quiet
-from tunesmith.engine import language_proof, layouts, packing, trunk_cache
+from tunesmith.engine import chunked_loss, language_proof, layouts, packing, trunk_cache
 from tunesmith.engine.language import PackedLanguage, PlainLanguage, drops
 from tunesmith.engine.language_proof import Front
 from tunesmith.engine.lessons import Levers, asked, lay
@@ -250,7 +251,15 @@ def test_shortcuts_are_proven_and_wrong_ones_found(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(layouts.Llama, "finish", lambda self, trunk, states: states)
     chosen = language_proof.choose(plain, family, Levers(), rows)
     assert chosen.way is plain
-    assert len(chosen.refused) == 3
+    assert len(chosen.refused) == 4
+    monkeypatch.undo()
+
+    losses = chunked_loss.losses
+    monkeypatch.setattr(chunked_loss, "losses", lambda *given: losses(*given) * 1.0001)
+    chosen = language_proof.choose(plain, family, Levers(), rows)
+    assert chosen.refused[-1].startswith("loss and language head at learnt positions: on 3 rows it differed")
+    assert isinstance(chosen.way, PackedLanguage)
+    assert chosen.way.levers == Levers(prefix=False, reads=False, head=False, budget=0)
 
 
 def test_the_probe_is_short_shares_and_learns() -> None:
@@ -261,6 +270,39 @@ def test_the_probe_is_short_shares_and_learns() -> None:
     what = asked(few, [0, 1, 2])
     assert set(what.index_S) == {0, 1, 2}
     assert any(run.before[1] for run in lay(few, [0, 1, 2], what, Levers()).pack.runs)
+
+
+def most_kept(step: Callable[[], Any]) -> int:
+    """The most bytes that autograd keeps at a time while a step runs, forward and backward."""
+    alive: dict[int, int] = {}
+    peak = 0
+
+    class Kept:
+        def __init__(self, tensor: Tensor) -> None:
+            nonlocal peak
+            self.tensor = tensor
+            alive[id(self)] = tensor.nbytes
+            peak = max(peak, sum(alive.values()))
+
+        def __del__(self) -> None:
+            alive.pop(id(self))
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        step()
+    assert not alive, "all is given back"
+    return peak
+
+
+def test_the_check_holds_one_row_of_the_librarys_way_at_a_time() -> None:
+    net = tongues.network("llama", "lora")
+    rows = tongues.lesson([(list(range(20 + i, 90 + i)), range(30, 70)) for i in range(3)])
+    few = language_proof.probe(rows)
+    assert len(set(few.lengths.tolist())) == 1
+    check, whole = partial(language_proof.differentiated, tongues.plain(net), few), list(range(len(few)))
+    every = most_kept(lambda: tongues.plain(net).losses(few, whole).losses_S.sum().backward())
+    assert most_kept(partial(check, each=True)) < 0.4 * every
+    at_once, one_by_one = check(each=False), check(each=True)
+    agree(one_by_one, at_once)
 
 
 @pytest.mark.parametrize(

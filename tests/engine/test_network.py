@@ -52,7 +52,9 @@ def modes(model: Model) -> dict[str, bool]:
     return {n: m.training for n, m in model.net.auto.named_modules() if isinstance(m, nn.Dropout)}
 
 
-@pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "deberta-v2"))
+@pytest.mark.parametrize(
+    "family", ("bert", "distilbert", "roberta", "electra", "deberta-v2", "phi", "gpt2", "gpt_neox")
+)
 def test_frozen_blocks_and_embeddings_run_without_dropout(family: str, tiny_bases: TinyBases) -> None:
     model = made(tiny_bases, family, {"name": "layers", "top": 1})
     on = modes(model)

@@ -17,8 +17,8 @@ from tunesmith.model import Model
 from tunesmith.tasks import Encoded
 
 PACKING = (
-    "bert", "distilbert", "roberta", "electra", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt2",
-    "gpt_neox",
+    "bert", "distilbert", "roberta", "xlm-roberta", "electra", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi",
+    "gpt2", "gpt_neox",
 )  # fmt: skip
 METHODS: tuple[Any, ...] = (
     "full", "head", "gradual", "lora", "adapter", "bitfit", "ia3", ["lora", "adapter"], {"name": "layers", "top": 1},

@@ -102,6 +102,26 @@ def test_a_language_model_saves_what_is_forecast(family: str, method: str) -> No
     assert sum(expected) > 0.5, "the rows are such that there is something to save"
 
 
+def test_each_switch_of_a_language_model_takes_its_shortcut_away_and_says_so() -> None:
+    told = {}
+    for switch in ("none", "pack", "reads", "head", "prefix"):
+        net, encoded = tongues.network("llama", "lora"), tongues.mixed(shared=True)
+        engine = {} if switch == "none" else {switch: False}
+        plan = make_plan({"task": "generate", "base": "x", "data": "x.csv", "method": "lora", "engine": engine})
+        shortcuts = LanguageShortcuts(net, family_of("llama", "language"), plan, 0, equal=False)
+        shortcuts.prove(encoded, learning=True)
+        lines = shortcuts.explain(encoded, Batches(encoded.ids, 8, None, 0), 1)
+        told[switch] = [line.removeprefix("engine: ").split(":")[0] for line in lines]
+    every = ["packed rows", "loss and language head", "last block", "shared beginnings", "forecast"]
+    assert told["none"] == every
+    assert told["reads"] == [line for line in every if line != "last block"]
+    assert told["prefix"] == [line for line in every if line != "shared beginnings"]
+    assert told["head"] == [
+        "packed rows", "shared beginnings", "forecast", "without loss and language head at learnt positions",
+    ]  # fmt: skip
+    assert told["pack"] == ["without packed rows"]
+
+
 def test_operations_by_hand(tiny_bases: TinyBases) -> None:
     model = small.model(small.plan(tiny_bases["bert"], method="head"), small.records())
     sizes = sizes_of(model.net.auto, model.family, 4)

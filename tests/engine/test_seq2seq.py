@@ -13,11 +13,14 @@ from kit import TinyBases
 from tunesmith.bases.family import EncoderDecoder, family_of
 from tunesmith.bases.load import quiet
 from tunesmith.data.ragged import Ragged
+from tunesmith.engine import chunked_loss
 from tunesmith.engine.batches import collate
 from tunesmith.engine.lessons import asked
 from tunesmith.engine.network import Network, training_mode
 from tunesmith.engine.seq2seq import Seq2SeqWay, first_tokens, read_sources, shifted, targets
+from tunesmith.engine.seq2seq_shortcuts import Seq2SeqShortcuts, probe
 from tunesmith.methods import METHODS
+from tunesmith.plan_text import make_plan
 from tunesmith.tasks import Encoded
 
 EXACT = 1e-10
@@ -124,6 +127,40 @@ def test_scores_tell_probabilities_and_hits(name: str, tiny_bases: TinyBases) ->
     assert b.hits_S is not None
     assert torch.equal(a.hits_S, b.hits_S)
     assert a.hits_S[0]
+
+
+def test_the_probe_is_short_and_every_pair_of_it_learns() -> None:
+    rows = [([7] * n, [9] * m) for n, m in ((900, 700), (5, 1), (300, 2), (40, 600))]
+    encoded = Encoded(
+        ids=Ragged.of([s for s, _ in rows]), types=None, lost=np.zeros(4, np.int32), targets=None, side=None,
+        weights=np.ones(4, np.float32), labels=Ragged.of([t for _, t in rows]), apart=True,
+    )  # fmt: skip
+    few = probe(encoded)
+    assert few.labels is not None
+    assert len(few) == 3
+    assert few.ids.size + few.labels.size <= 512
+    assert (few.labels.lengths > 0).all()
+    assert (few.ids.lengths > 0).all()
+
+
+def test_a_head_that_answers_otherwise_is_found_and_not_taken(
+    tiny_bases: TinyBases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, family = network("bart", tiny_bases, "lora")
+    encoded, told = pairs("bart"), {}
+    for engine in ({}, {"head": False}):
+        plan = make_plan({"task": "generate", "base": "x", "data": "x.csv", "method": "lora", "engine": engine})
+        shortcuts = Seq2SeqShortcuts(net, family, plan, 1)
+        shortcuts.prove(encoded, learning=True)
+        told[len(engine)] = (shortcuts.way is shortcuts.plain, shortcuts.refused)
+    assert told == {0: (False, []), 1: (True, ["head only at labels: switched off (engine.head)"])}
+
+    losses = chunked_loss.losses
+    monkeypatch.setattr(chunked_loss, "losses", lambda *given: losses(*given) * 1.0001)
+    shortcuts = Seq2SeqShortcuts(net, family, make_plan({"task": "generate", "base": "x", "data": "x.csv"}), 1)
+    shortcuts.prove(encoded, learning=True)
+    assert shortcuts.way is shortcuts.plain
+    assert shortcuts.refused[0].startswith("head only at labels: on 3 rows it differed from the library's own")
 
 
 def test_every_token_of_a_target_is_asked_for_with_its_weight() -> None:

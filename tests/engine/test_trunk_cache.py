@@ -1,5 +1,6 @@
 """The trunk cache: exact against no cache, bits when read again, never used when partial, bounded on disk."""
 
+import errno
 import functools
 import os
 import signal
@@ -15,6 +16,7 @@ from kit import TinyBases
 from tunesmith.engine import trunk_cache
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.ways import Packed
+from tunesmith.errors import TunesmithError
 from tunesmith.model import Model
 from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded
@@ -58,9 +60,15 @@ def step(model: Model, encoded: Encoded) -> tuple[torch.Tensor, dict[str, torch.
     return loss.detach(), {n: p.grad.clone() for n, p in model.net.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("pool", ("base", "mean"))
-@pytest.mark.parametrize("family", ("bert", "distilbert", "roberta", "electra", "llama", "qwen2"))
-@pytest.mark.parametrize("method", CUT, ids=str)
+OTHERS = ("xlm-roberta", "qwen3", "mistral", "gemma", "phi", "gpt2", "gpt_neox")
+FAMILIES = ("bert", "distilbert", "roberta", "electra", "llama", "qwen2")
+CASES = [
+    *((method, family, pool) for method in CUT for family in FAMILIES for pool in ("base", "mean")),
+    *((method, family, "base") for method in ("head", {"name": "layers", "top": 1}) for family in OTHERS),
+]
+
+
+@pytest.mark.parametrize(("method", "family", "pool"), CASES, ids=str)
 def test_loss_and_gradients_are_those_without_a_cache(
     method: Any, family: str, pool: str, tiny_bases: TinyBases
 ) -> None:
@@ -122,6 +130,23 @@ def test_its_name_follows_everything_it_depends_on(tiny_bases: TinyBases) -> Non
     assert key() not in names, "one weight below it does"
 
 
+@pytest.mark.parametrize(
+    ("family", "norm"),
+    (("llama", "norm"), ("phi", "final_layernorm"), ("gpt2", "ln_f"), ("gpt_neox", "final_layer_norm")),
+)
+def test_its_name_follows_the_last_norm_where_every_block_is_below(
+    family: str, norm: str, tiny_bases: TinyBases
+) -> None:
+    model = made(tiny_bases, "head", family)
+    net, encoded, depth = model.net.auto, small.encoded(model, ROWS), len(model.family.block_list(model.net.auto))
+    names = {cut: trunk_cache.key(net, model.family, encoded, cut, "fp32", mean=False) for cut in (depth - 1, depth)}
+    with torch.no_grad():
+        net.get_submodule(f"{model.family.trunk}.{norm}").weight.add_(1e-3)
+    for cut, name in names.items():
+        same = trunk_cache.key(net, model.family, encoded, cut, "fp32", mean=False) == name
+        assert same == (cut < depth), "what is kept below the last block does not know the norm behind it"
+
+
 @pytest.mark.parametrize("damage", ("cut short", "a changed byte", "about.json gone", "left by a kill"))
 def test_a_partial_or_damaged_cache_is_built_anew(damage: str, tiny_bases: TinyBases) -> None:
     model = made(tiny_bases, {"name": "layers", "top": 1})
@@ -178,6 +203,31 @@ def test_no_room_at_all_is_said(tiny_bases: TinyBases) -> None:
     model.shortcuts.prove(encoded, learning=True)
     model.shortcuts.cache({"train": encoded}, QUIET)
     assert "engine.cache_gb" in model.shortcuts.refused[0]
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_before_anything_is_computed(
+    tiny_bases: TinyBases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(TunesmithError, match=r"no room for .* MB in .*No space left on device.*engine\.cache: memory"):
+        cached(made_model := made(tiny_bases, {"name": "layers", "top": 1}), small.encoded(made_model, ROWS))
+    assert not list(trunk_cache.root().iterdir())
+
+
+def test_room_on_disk_is_told_before_it_is_filled(
+    tiny_bases: TinyBases, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(trunk_cache, "build", lambda *_, **__: told.append(capsys.readouterr().err) or built)
+    built = trunk_cache.Cache(None, 3, False, np.zeros(1), np.zeros((0, 1)))  # type: ignore[arg-type]
+    model = made(tiny_bases, {"name": "layers", "top": 1})
+    encoded = small.encoded(model, ROWS)
+    model.shortcuts.prove(encoded, learning=True)
+    model.shortcuts.cache({"train": encoded}, Progress())
+    assert "running 3 of 4 blocks once over all rows, for 0.0 MB on disk, fp32" in told[0]
 
 
 @pytest.mark.parametrize("method", ("full", "lora", "gradual", {"name": "prompt", "tokens": 2}), ids=str)

@@ -1,9 +1,6 @@
 """The folder of methods: every file keeps the contract, and a typo is answered before torch is loaded."""
 
 import inspect
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -43,8 +40,8 @@ def test_every_method_documents_itself(name: str) -> None:
     module = inspect.getmodule(found)
     assert module is not None
     assert module.__doc__
-    for field, facts in found.model_fields.items():
-        assert field in ("name", "start") or facts.description, f"{name}.{field} has no docstring"
+    for field in found.model_fields:
+        assert field in ("name", "start") or field in found.meanings(), f"{name}.{field} has no docstring"
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "mixed"])
@@ -52,21 +49,6 @@ def test_a_method_with_its_defaults_is_never_refused(name: str) -> None:
     made = METHODS.find(name)()
     assert made.objection(None) is None
     assert METHODS.find(name).model_validate(made.model_dump(mode="json")) == made
-
-
-def test_a_typo_is_answered_without_torch_in_under_a_second() -> None:
-    code = (
-        "import sys\n"
-        "from tunesmith.methods import METHODS\n"
-        "METHODS.union()\n"
-        "assert not {'torch', 'peft', 'transformers'} & set(sys.modules), 'heavy imports'\n"
-        "METHODS.find('lorra')\n"
-    )
-    started = time.process_time()
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Did you mean 'lora'?" in run.stderr
-    assert "heavy imports" not in run.stderr
-    assert time.process_time() - started < 1
 
 
 def test_an_unknown_method_names_the_nearest() -> None:

@@ -35,6 +35,7 @@ def mixed(*parts: object) -> Mixed:
         ([{"name": "lora", "init": "pissa"}, "ia3"], "lora with init pissa keeps tables"),
         (["ia3", {"name": "lora", "variant": "dora"}], "must come before ia3; put it first"),
         (["lora", {"name": "prompt", "init": "text"}], "init text needs a text"),
+        ([{"name": "lora", "start": "runs/first"}, "bitfit"], "lora cannot start by itself; a whole mix can"),
     ],
 )
 def test_stacks_that_make_no_sense_are_refused(parts: list[object], words: str) -> None:

@@ -11,7 +11,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.intervals import intervals
 from tunesmith.evaluation.significance import paired_bootstrap, paired_permutation
 from tunesmith.metrics import METRICS, Answers
-from tunesmith.tasks.embed import RANKING
+from tunesmith.tasks._embed_asked import RANKING
 
 QUERIES, PASSAGES = 9, 140
 

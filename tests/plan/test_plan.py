@@ -34,13 +34,13 @@ def refusal(**tree: Any) -> str:
 @pytest.mark.parametrize("section", (Base, Source, Data, Train, Galore, Evaluate), ids=lambda s: s.__name__)
 def test_every_setting_of_a_section_is_documented(section: type[BaseModel]) -> None:
     assert section.__doc__
-    bare = [name for name, field in section.model_fields.items() if not field.description]
+    bare = [name for name, field in section.model_fields.items() if name not in section.meanings()]
     assert not bare, f"no docstring below {bare}"
 
 
 def test_the_sections_of_a_plan_are_documented_or_sections() -> None:
     for name, field in Plan.model_fields.items():
-        assert field.description or issubclass(field.annotation, plans.Section), name  # type: ignore[arg-type]
+        assert name in Plan.meanings() or issubclass(field.annotation, plans.Section), name  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_sections_of_a_plan_are_documented_or_sections() -> None:
 )
 def test_every_setting_of_a_part_is_documented(part: type[Part]) -> None:
     inherited = {"name", "metrics"}
-    bare = [n for n, f in part.model_fields.items() if n not in inherited and not f.description]
+    bare = [n for n, f in part.model_fields.items() if n not in inherited and n not in part.meanings()]
     assert not bare, f"no docstring below {bare}"
 
 
@@ -111,6 +111,8 @@ def test_settings_that_belong_together_pass(train: dict[str, Any]) -> None:
         ({"task": {"name": "regress", "delta": 2.0}}, "task: delta has no effect unless loss: huber"),
         ({"task": {"name": "regress", "bounds": [5, 0]}}, "task: bounds must be [low, high] with low < high"),
         ({"task": "regress", "evaluate": {"metrics": ["f1"]}}, "f1 does not fit this task. Fitting:"),
+        ({"task": "regress", "evaluate": {"metrics": ["rsme"]}}, "Did you mean 'rmse'? Known: mae, pearson, r2, rmse,"),
+        ({"evaluate": {"baselines": ["parts"]}}, "evaluate.baselines: parts does not fit this task and method"),
         ({"task": "regress", "steps": ["balance"]}, "steps.0: balance needs one class a row"),
         ({"steps": ["dedup", "clean"]}, "steps.0: dedup stands before clean"),
         ({"steps": ["clean", "balance", "balance"]}, "balance stands twice"),

@@ -75,6 +75,16 @@ def test_label_sets_are_read_empty_ones_too() -> None:
         made.study(rows([], []), made.roles())
 
 
+def test_outputs_of_label_sets_start_at_the_share_of_their_label() -> None:
+    made = task("multilabel")
+    facts = made.study(rows(["b", "a"], [], "c, a", "a"), made.roles())
+    assert 1 / (1 + np.exp(-np.array(facts.start))) == pytest.approx([3.5 / 5, 1.5 / 5, 1.5 / 5])
+    assert task("multilabel", start="drawn").study(rows(["a"], []), made.roles()).start == ()
+    earlier = Facts(labels=("z", "a"))
+    grown = made.grown(facts, earlier)
+    assert grown.labels == ("z", "a", "b", "c") and grown.start == (0.0, *facts.start)
+
+
 def test_a_label_that_training_never_saw_is_marked_and_not_guessed() -> None:
     made = task()
     encoded = made.encode(rows("b", "new", "a"), made.roles(), tiny.tokenizer("bert"), THREE)

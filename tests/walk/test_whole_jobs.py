@@ -9,6 +9,8 @@ import pytest
 
 from jobs import WORDS, run_job, tree, write_tickets
 from kit import TinyBases
+from tunesmith.errors import TunesmithError
+from tunesmith.plan_text import make_plan
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -154,3 +156,31 @@ def test_a_prompt_on_other_families_ends_proven(family: str, tiny_bases: TinyBas
     plan = tree(tiny_bases[family], data, tmp_path / "run", epochs=1, save_every="1 epoch")
     reply = run_job(plan | {"method": {"name": "prompt", "tokens": 4}})
     assert reply["proof"]["plain_max_error"] <= 1e-5
+
+
+def test_a_mix_is_measured_beside_each_of_its_parts_alone(tiny_bases: TinyBases, tmp_path: Path) -> None:
+    data, run = write_tickets(tmp_path / "tickets.csv"), tmp_path / "run"
+    plan = tree(tiny_bases["bert"], data, run, epochs=2, save_every="1 epoch")
+    assert make_plan(plan | {"method": ["lora", "bitfit"], "evaluate": {}}).baseline_names[-1] == "parts"
+    reply = run_job(plan | {"method": ["lora", "bitfit"], "evaluate": {"baselines": ["parts"], "resamples": 100}})
+    assert list(reply["baselines"]) == list(reply["paired"]) == ["lora alone", "bitfit alone"]
+    alone = run_job(plan | {"method": "lora", "run": str(tmp_path / "alone")})
+    assert reply["baselines"]["lora alone"] == alone["metrics"], "the same as a run of that method by itself"
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "lora alone" in page and "bitfit alone" in page
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "told"),
+    [
+        ({"slices": ["hour"]}, r"evaluate.slices: no column named 'hour'. Did you mean 'hours'"),
+        ({"metrics": ["f1"]}, r"f1 compare a positive with a negative class; these data have 3 classes"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_training(
+    evaluate: dict[str, Any], told: str, tiny_bases: TinyBases, tmp_path: Path
+) -> None:
+    plan = tree(tiny_bases["bert"], write_tickets(tmp_path / "tickets.csv"), tmp_path / "run")
+    with pytest.raises(TunesmithError, match=told):
+        run_job(plan | {"evaluate": {"baselines": [], **evaluate}})
+    assert not (tmp_path / "run" / "checkpoints").exists()

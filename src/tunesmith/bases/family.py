@@ -52,20 +52,22 @@ def _llama_like(name: str) -> Family:
 
 _PHI = replace(
     _llama_like("phi"), attention_out="self_attn.dense", feed_forward_in=("mlp.fc1",), feed_forward_out="mlp.fc2",
-    feed_forward_norm="input_layernorm",
+    feed_forward_norm="input_layernorm", embeddings=("model.embed_tokens", "model.embed_dropout"),
 )  # fmt: skip
 """Attention and feed-forward side by side, behind one norm."""
 _GPT2 = Family(
-    name="gpt2", trunk="transformer", blocks="transformer.h", embeddings=("transformer.wte", "transformer.wpe"),
-    head=("score",), reads="last", query="attn.c_attn", key="attn.c_attn", value="attn.c_attn",
-    attention_out="attn.c_proj", feed_forward_in=("mlp.c_fc",), feed_forward_out="mlp.c_proj", attention_norm="ln_1",
-    feed_forward="mlp", feed_forward_norm="ln_2", post_norm=False, prefix=True, decoder=True, language_head="lm_head",
+    name="gpt2", trunk="transformer", blocks="transformer.h",
+    embeddings=("transformer.wte", "transformer.wpe", "transformer.drop"), head=("score",), reads="last",
+    query="attn.c_attn", key="attn.c_attn", value="attn.c_attn", attention_out="attn.c_proj",
+    feed_forward_in=("mlp.c_fc",), feed_forward_out="mlp.c_proj", attention_norm="ln_1", feed_forward="mlp",
+    feed_forward_norm="ln_2", post_norm=False, prefix=True, decoder=True, language_head="lm_head",
 )  # fmt: skip
 """Query, key and value are one layer."""
 _GPT_NEOX = Family(
-    name="gpt_neox", trunk="gpt_neox", blocks="gpt_neox.layers", embeddings=("gpt_neox.embed_in",), head=("score",),
-    reads="last", query="attention.query_key_value", key="attention.query_key_value",
-    value="attention.query_key_value", attention_out="attention.dense", feed_forward_in=("mlp.dense_h_to_4h",),
+    name="gpt_neox", trunk="gpt_neox", blocks="gpt_neox.layers",
+    embeddings=("gpt_neox.embed_in", "gpt_neox.emb_dropout"), head=("score",), reads="last",
+    query="attention.query_key_value", key="attention.query_key_value", value="attention.query_key_value",
+    attention_out="attention.dense", feed_forward_in=("mlp.dense_h_to_4h",),
     feed_forward_out="mlp.dense_4h_to_h", attention_norm="input_layernorm", feed_forward="mlp",
     feed_forward_norm="post_attention_layernorm", post_norm=False, prefix=True, decoder=True,
     rotary=True, language_head="lm_head",

@@ -9,6 +9,7 @@ Names that transformers makes up (LABEL_0 …) name nothing, and nothing is carr
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.bases.family import Family
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 _MADE_UP = re.compile(r"^LABEL_\d+$")
 
 
-def carry_over(net: "nn.Module", found: Found, family: Family) -> int:
+def carry_over(net: "nn.Module", found: Found, family: Family) -> frozenset[int]:
     """Set the output rows of a network that was just loaded, with the labels it shall have in its configuration;
-    returns how many of them the base knew. The first layers of its head are as they were loaded."""
+    returns which of them the base knew. The first layers of its head are as they were loaded."""
     import torch
 
     layer = output_layer(net, family)
     stored = _stored(found, layer[0]) if layer else None
     if not layer or not stored:
-        return 0
+        return frozenset()
     module, settings = layer[1], cast("Any", net.config)
     before = {name: number for number, name in _labels(found.config).items() if not _MADE_UP.match(name)}
     after: dict[int, str] = {int(k): str(v) for k, v in settings.id2label.items()}
@@ -40,7 +41,20 @@ def carry_over(net: "nn.Module", found: Found, family: Family) -> int:
         for new, old in known.items():
             for name, values in stored.items():
                 getattr(module, name)[new] = values[old]
-    return len(known)
+    return frozenset(known)
+
+
+def start_at(net: "nn.Module", family: Family, start: Sequence[float], known: frozenset[int]) -> None:
+    """Set the biases of the outputs that are not `known`; `start` is (C,), or empty. A head without biases, as those of
+    decoders, starts where it was drawn."""
+    import torch
+
+    layer = output_layer(net, family) if start else None
+    if layer is None or layer[1].bias is None:
+        return
+    with torch.no_grad():
+        for output in set(range(len(start))) - known:
+            layer[1].bias[output] = start[output]
 
 
 def output_layer(net: "nn.Module", family: Family) -> "tuple[str, nn.Linear] | None":

@@ -85,6 +85,7 @@ def load_net(
     purpose: Purpose = "classify",
     layers: int | None = None,
     pad_token_id: int | None = None,
+    start: Sequence[float] = (),
     family: Family | None = None,
     **config: Any,
 ) -> "nn.Module":
@@ -93,8 +94,9 @@ def load_net(
     masked, or encoder-decoder: its own head.
 
     A base found with `quant` gets the linear layers of its blocks quantised while they are read, one after the other.
-    `layers` keeps the lowest n blocks. `family`: the base as the task sees it, where that says more than its purpose
-    does. `config` are further configuration fields (labels, problem type, dropout).
+    `layers` keeps the lowest n blocks. `start` is what new outputs say before anything is learnt (their biases, where
+    the head has any). `family`: the base as the task sees it, where that says more than its purpose does. `config` are
+    further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
     """
     family = family or family_of(found.model_type, purpose, found.config)
@@ -105,7 +107,7 @@ def load_net(
     if strange := [k for k, *_ in info.get("mismatched_keys", ()) if not family.is_head(bare_name(k))]:
         raise TunesmithError(f"base: {found.name} has weights of other shapes than its config.json says: {strange[:3]}")
     if family.purpose in NEW_HEADS and "id2label" in config:
-        heads.carry_over(net, found, family)
+        heads.start_at(net, family, start, heads.carry_over(net, found, family))
     if found.quant is not None:
         quant.settle(net)
     if pad_token_id is not None:

@@ -9,15 +9,14 @@ has seen so far, so that an answer would depend on what was asked before, and on
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tunesmith.bases.family import FAMILIES
+from tunesmith.described import Described
 
 
-class Rope(BaseModel):
+class Rope(Described):
     """How positions are scaled."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     type: Literal["linear", "yarn", "dynamic"] = "yarn"
     """linear squeezes all positions alike; yarn leaves near ones as they are, and is better without much training.

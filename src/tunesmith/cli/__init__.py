@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import keyword
+import os
 import pkgutil
 import sys
 from typing import Any
@@ -47,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser(next((w for w in words if not w.startswith("-")), None)).parse_args(words)
     try:
         reply = asked.run(asked)
+        if asked.json and reply is not None:  # a conversation has printed a line for each turn
+            print(json.dumps(reply, ensure_ascii=False, allow_nan=False))
+        sys.stdout.flush()
     except TunesmithError as error:
         if asked.debug:
             raise
@@ -55,10 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted. Run the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 0
-    if asked.json and reply is not None:  # a conversation has printed a line for each turn
-        print(json.dumps(reply, ensure_ascii=False, allow_nan=False))
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough; Python would flush once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -5,28 +5,45 @@ from typing import Any
 
 from tunesmith.cli import say, table
 
+USUAL = "minilm"
+"""Base whose numbers are shown where nobody names one."""
 KINDS = ["tasks", "methods", "penalties", "steps", "metrics"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `parts`."""
     parser.add_argument("kind", nargs="?", choices=KINDS, help="one kind; all without it")
-    parser.add_argument("--base", default=None, help="count each method's parameters exactly on this base")
+    parser.add_argument("--base", default=None, help="count each method's parameters exactly on this base; for "
+                        f"`parts methods` {USUAL} where it is installed")  # fmt: skip
     parser.add_argument("--labels", type=int, default=2, help="outputs of the head for the count")
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     """List parts."""
-    from tunesmith.listing import counted, listed
+    from tunesmith.listing import listed
 
     reply = {kind: listed(kind) for kind in ([asked.kind] if asked.kind else KINDS)}
-    if asked.base and "methods" in reply:
-        counts = counted(asked.base, asked.labels)
-        for each in reply["methods"]:
-            each["parameters"] = counts.get(each["name"])
+    base, counts = _counts(asked) if "methods" in reply else (None, {})
+    for each in reply.get("methods", []) if base else []:
+        each["parameters"] = counts.get(each["name"])
     for kind, parts in reply.items():
         say(asked, f"\n{kind}\n{_table(kind, parts)}")
-    return reply
+    if base:
+        say(asked, f"\nnumbers: {base}, default settings, {asked.labels} labels (--base, --labels)")
+    return reply | ({"counted_on": base} if base else {})
+
+
+def _counts(asked: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
+    """(the base that methods are counted on, the counts by method)."""
+    from tunesmith.errors import TunesmithError
+    from tunesmith.listing import counted
+
+    if asked.base or not asked.kind:
+        return asked.base, counted(asked.base, asked.labels) if asked.base else {}
+    try:
+        return USUAL, counted(USUAL, asked.labels)
+    except TunesmithError:  # nobody asked for that base
+        return None, {}
 
 
 def _table(kind: str, parts: list[dict[str, Any]]) -> str:
@@ -35,16 +52,16 @@ def _table(kind: str, parts: list[dict[str, Any]]) -> str:
     header = ["name", "trained", "stored", "added at inference", "head", "merges", "opens in", "prefer when"]
     rows = []
     for p in parts:
-        counts = p.get("parameters") or {}
+        counts = p.get("parameters")
         numbers = [_number(counts, k) for k in ("trained", "stored", "added", "head")]
         rows.append([p["name"], *numbers, "yes" if p["mergeable"] else "no", p["ecosystem"], p["prefer"]])
     return table(header, rows)
 
 
-def _number(counts: dict[str, Any], name: str) -> str:
+def _number(counts: dict[str, Any] | None, name: str) -> str:
+    if counts is None:
+        return "-"
     if "refused" in counts:
         return "refused"
-    if not counts:
-        return "(--base)"
     share = f" ({counts[name] / counts['base']:.3%})" if name == "trained" else ""
     return f"{counts[name]:,}{share}"

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tunesmith.data.record import Cell
+from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
 
 OnBad = Literal["refuse", "drop"]
@@ -15,10 +16,8 @@ EXCERPT = 80
 _SHOWN_NAMES = 12
 
 
-class Format(BaseModel):
+class Format(Described):
     """How to read a data file. Every field left out is detected, and what was detected is reported."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     header: bool | None = None
     """Whether the first row holds the column names; None = detect, and refuse when in doubt."""

@@ -2,15 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from tunesmith.described import Described
 
 Kind = Literal["alpaca", "sharegpt", "messages", "pairs", "text"]
 
 
-class Columns(BaseModel):
+class Columns(Described):
     """How a data file spells conversations. Empty = there is no such column."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Kind
     """alpaca: question and answer in columns. sharegpt, messages: a list of messages. pairs: two answers, one better.

@@ -112,6 +112,7 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     """The largest piece of the first steps."""
     way, plan = shortcuts.way, shortcuts.plan
     packed = isinstance(way, (Packed, PackedLanguage))
+    slabs = way.levers.budget > 0 if isinstance(way, PackedLanguage) else packed
     depth = len(shortcuts.family.block_list(shortcuts.net.auto))
     still = 0 if plan.method.thaws() else plan.method.still(shortcuts.net.auto, shortcuts.family)
     pieces = [
@@ -122,7 +123,7 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     tokens, rows = max(pieces, key=lambda each: each[0])
     return Step(
         tokens=tokens, longest=int(train.ids.lengths_of(rows).max()), reads=_reads(train, rows), above=depth - still,
-        packed=packed, language=isinstance(way, (PlainLanguage, PackedLanguage)),
+        packed=slabs, language=isinstance(way, (PlainLanguage, PackedLanguage)),
         masked=train.masking is not None, norms_learn=plan.method.moves_base(), last_at_reads=not shortcuts.whole,
     )  # fmt: skip
 

@@ -55,6 +55,7 @@ class Step(NamedTuple):
     above: int
     """Blocks through which gradients go."""
     packed: bool = True
+    """Whether a language model's logits are held a slab at a time."""
     language: bool = False
     masked: bool = False
     """Whether every logit of the read positions is held."""
@@ -115,14 +116,17 @@ class Forecast:
 
 
 def check_bytes(shape: Shape, step: Step, held: Held) -> int:
-    """What the self-check holds: the gradients of both ways and a copy, and every logit of its few tokens."""
-    share = min(1.0, TOKENS / max(1, step.tokens))
-    few = step._replace(
-        tokens=int(step.tokens * share), reads=int(step.reads * share), packed=False, last_at_reads=False,
-        checkpointing=False, attention_dropout=False, hidden_dropout=False,
-    )  # fmt: skip
-    found = forecast(shape, few, held)
-    return found.weights + 3 * found.gradients + found.activations + found.head
+    """What the self-check holds: the gradients of both ways and a copy, and its few tokens: all rows of the fast way,
+    or every logit of one row of the plain way."""
+    bare = step._replace(last_at_reads=False, checkpointing=False, attention_dropout=False, hidden_dropout=False)
+    ways = (TOKENS, True), (min(step.longest, TOKENS // 3), False)
+    found = [forecast(shape, _few(bare._replace(packed=packed), tokens), held) for tokens, packed in ways]
+    return found[0].weights + 3 * found[0].gradients + max(each.activations + each.head for each in found)
+
+
+def _few(step: Step, tokens: int) -> Step:
+    share = min(1.0, tokens / max(1, step.tokens))
+    return step._replace(tokens=int(step.tokens * share), reads=int(step.reads * share))
 
 
 def forecast(shape: Shape, step: Step, held: Held) -> Forecast:

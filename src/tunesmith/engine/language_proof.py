@@ -99,6 +99,9 @@ def _fewer(levers: Levers) -> Iterator[tuple[str, Levers]]:
     if levers.reads:
         yield "last block only where it is read", levers
         levers = replace(levers, reads=False)
+    if levers.head:
+        yield "loss and language head at learnt positions", levers
+        levers = replace(levers, head=False, budget=0)
     yield "packed rows", levers
 
 
@@ -133,18 +136,20 @@ def probe(rows: Encoded) -> Encoded:
 
 
 def differentiated(way: LanguageWay, rows: Encoded, *, each: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Losses (S,) and gradients of their sum, where anything has one, dropout off; the plain way one row at a time, so
-    that nothing is padded.
+    """Losses (S,) and gradients of their sum, where anything has one, dropout off; the plain way one row at a time
+    (`each`), so that nothing is padded and the logits of a single row are held.
 
     The network is left in evaluation mode, without gradients.
     """
     net = way.net
     net.eval()
     net.zero_grad(set_to_none=True)
-    every = list(range(len(rows)))
-    losses_S = torch.cat([way.losses(rows, part).losses_S for part in ([[r] for r in every] if each else [every])])
-    if losses_S.requires_grad:
-        torch.autograd.backward(losses_S.sum())
-    found = losses_S.detach(), gradients_of(net)
+    every, found_S = list(range(len(rows))), list[torch.Tensor]()
+    for part in [[r] for r in every] if each else [every]:
+        losses_S = way.losses(rows, part).losses_S
+        if losses_S.requires_grad:
+            torch.autograd.backward(losses_S.sum())
+        found_S.append(losses_S.detach())
+    found = torch.cat(found_S), gradients_of(net)
     net.zero_grad(set_to_none=True)
     return found

@@ -42,9 +42,18 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
         else:
             front = NOTHING
         rows = rows.inner or rows
-        levers = Levers(pack=self.asked.pack, reads=self.asked.reads, prefix=self.asked.prefix)
+        levers = self._levers()
         self.way, self.refused = choose(self.plain, self.family, levers, rows, front, check=self.asked.check)
+        if isinstance(self.way, PackedLanguage) and not self.asked.head:
+            self.refused.append("loss and language head at learnt positions: switched off (engine.head), and with it "
+                                "the last block at these alone")  # fmt: skip
         self.whole = not (isinstance(self.way, PackedLanguage) and self.way.levers.reads)
+
+    def _levers(self) -> Levers:
+        """What the plan asks for. A head at every position reads the last block at every position."""
+        asked = self.asked
+        levers = Levers(pack=asked.pack, reads=asked.reads and asked.head, prefix=asked.prefix)
+        return levers if asked.head else replace(levers, head=False, budget=0)
 
     def cache(self, sets: dict[str, Encoded], progress: Progress) -> None:
         """Run the blocks that never move over all rows of these sets; the last block and the head stay live."""
@@ -62,9 +71,10 @@ class LanguageShortcuts(Shortcuts[LanguageWay]):
         work = packed_work(lengths, plain)
         ways = [(packed_words(lengths, plain, work), work, self.saved.get("pack", 0))]
         alone = self._laid(train, batches, len(steps), replace(levers, prefix=False))
-        work = replace(work, heads=alone.heads, slabs=bool(levers.budget))
-        words = f"loss and language head: at {supervised(learnt):.0%} of the positions, those that are learnt"
-        ways.append((words, work, self.saved.get("head", 0)))
+        if levers.head:
+            work = replace(work, heads=alone.heads, slabs=bool(levers.budget))
+            words = f"loss and language head: at {supervised(learnt):.0%} of the positions, those that are learnt"
+            ways.append((words, work, self.saved.get("head", 0)))
         if not self.whole:
             words = "last block: computed at the same positions, and no token behind the last of them"
             work = replace(alone, slabs=work.slabs)

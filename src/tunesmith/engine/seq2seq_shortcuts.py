@@ -9,7 +9,7 @@ from tunesmith.data.ragged import Ragged
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.language_proof import differentiated
-from tunesmith.engine.proof import TOLERANCE, apart, relative
+from tunesmith.engine.proof import TOKENS, TOLERANCE, apart, relative
 from tunesmith.engine.seq2seq import Seq2SeqWay, read_sources
 from tunesmith.engine.shortcuts import Shortcuts
 from tunesmith.plan import Plan
@@ -32,8 +32,8 @@ class Seq2SeqShortcuts(Shortcuts[LanguageWay]):
         if self.proven and not learning:
             return
         self.proven, self.way, self.taken, self.refused = True, self.plain, [], []
-        if not self.asked.reads:
-            self.refused.append("head only at labels: switched off (engine.reads)")
+        if not self.asked.head:
+            self.refused.append("head only at labels: switched off (engine.head)")
             return
         way = Seq2SeqWay(self.net, self.stacks, self.pad_id)
         if self.asked.check and len(rows):
@@ -92,12 +92,14 @@ class Seq2SeqShortcuts(Shortcuts[LanguageWay]):
 
 
 def probe(rows: Encoded) -> Encoded:
-    """Shortest, median and longest pair."""
+    """Shortest, median and longest pair, cut to 512 tokens in all: a target to half its room, a source to the rest."""
     assert rows.labels is not None, "rows to learn from have labels"
     order = np.argsort(rows.lengths, kind="stable")
     picked = [int(order[i]) for i in dict.fromkeys((0, len(order) // 2, len(order) - 1))]
+    room = TOKENS // len(picked)
+    targets = [rows.labels[i][: room // 2].tolist() for i in picked]
+    sources = [rows.ids[i][: room - len(target)].tolist() for i, target in zip(picked, targets, strict=True)]
     return Encoded(
-        ids=rows.ids.pick(picked), types=None, lost=np.zeros(len(picked), dtype=np.int32), targets=None, side=None,
-        weights=np.ones(len(picked), dtype=np.float32), labels=Ragged.of([rows.labels[i].tolist() for i in picked]),
-        apart=True,
+        ids=Ragged.of(sources), types=None, lost=np.zeros(len(picked), dtype=np.int32), targets=None, side=None,
+        weights=np.ones(len(picked), dtype=np.float32), labels=Ragged.of(targets), apart=True,
     )  # fmt: skip

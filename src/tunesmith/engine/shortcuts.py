@@ -140,12 +140,12 @@ class Shortcuts(ABC, Generic[W]):
         if (where := self._place(need, missing, sorted(have))) is None:
             return
         folders = {n: trunk_cache.root() / key for n, key in keys.items()} if where == "disk" else {}
+        size = f"{need / 1e6:.1f} MB {'on disk' if where == 'disk' else 'in memory'}, {kept}"
+        if missing or not folders:
+            progress.say(f"engine: trunk cache: running {cut} of {depth} blocks once over all rows, for {size}")
         self.found = self._build(way, sets, cut, folders, progress)
         source = "found from an earlier run" if self.found else "run once"
-        place = "on disk" if where == "disk" else "in memory"
-        self.taken.append(
-            f"trunk cache: {cut} of {depth} blocks never move and are {source} ({need / 1e6:.1f} MB {place}, {kept})"
-        )
+        self.taken.append(f"trunk cache: {cut} of {depth} blocks never move and are {source} ({size})")
 
     def _build(
         self,

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tunesmith.bases.family import Family, plain
+from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_bytes, digest_json, free_bytes, read_json, verify_folder, write_folder, write_json
 from tunesmith.machine import processor, versions
 from tunesmith.tasks import Encoded
@@ -119,8 +120,8 @@ def _digest_weights(net: Any, family: Family, cut: int) -> str:
     trunk = base.get_submodule(family.trunk)
     if cut == len(blocks) and family.sense != "text":  # last convolutions, norms and pooling, too
         modules = [trunk]
-    elif cut == len(blocks) and hasattr(trunk, "norm"):
-        modules.append(trunk.norm)
+    elif cut == len(blocks):  # what `Layout.finish` adds, however it is called; a pooler above it is a head
+        modules += [module for module in trunk.children() if type(module).__name__.endswith("Norm")]
     parts = []
     for place, module in enumerate(modules):
         for name, tensor in module.state_dict().items():
@@ -161,13 +162,29 @@ def build(
         return Cache(encoded, cut, pooled, starts, states_TH)
 
     def write(temporary: Path) -> None:
-        states_TH = np.memmap(temporary / "states.bin", dtype=dtype, mode="w+", shape=shape)
+        file = temporary / "states.bin"
+        _take_room(file, shape[0] * shape[1] * np.dtype(dtype).itemsize)
+        states_TH = np.memmap(file, dtype=dtype, mode="r+", shape=shape)
         _fill(lower, encoded, cut, starts, states_TH, tick)
         states_TH.flush()
         write_json(temporary / "about.json", {"shape": shape, "dtype": np.dtype(dtype).name, "cut": cut})
 
     write_folder(folder, write)
     return Cache(encoded, cut, pooled, starts, _mapped(folder))
+
+
+def _take_room(file: Path, num_bytes: int) -> None:
+    """A file of this size that has its room on disk: a map of a sparse one would end the process on a full disk."""
+    with file.open("wb") as stream:
+        try:
+            if num_bytes and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(stream.fileno(), 0, num_bytes)
+        except OSError as error:
+            raise TunesmithError(
+                f"trunk cache: no room for {num_bytes / 1e6:.1f} MB in {root()}: {error.strerror or error}. Free some, "
+                "name another folder (TUNESMITH_CACHE), or go without: engine.cache: memory, or off"
+            ) from error
+        stream.truncate(num_bytes)
 
 
 def _starts(encoded: Encoded, *, pooled: bool) -> np.ndarray:

@@ -36,7 +36,7 @@ def baselines(
         return _of_several(plan, parts, model, encoded, answers)
     found: Found = {}
     silent = without(model, encoded) if any(name.startswith("no_") for name in plan.baseline_names) else {}
-    for name in plan.baseline_names:
+    for name in [n for asked in plan.baseline_names for n in (plan.alone if asked == "parts" else (asked,))]:
         if name in trained:
             predicted = trained[name]()
         elif name in silent:

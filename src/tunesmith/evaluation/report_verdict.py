@@ -243,7 +243,7 @@ def _baseline(name: str, kind: str = "classes") -> str:
         "cosine": "the base without fine-tuning, each text alone (a bi-encoder)",
         "dictionary": "a list of words with the most frequent tag of each",
         "source": "training on the source alone",
-    }.get(name, f"“{name}”")
+    }.get(name, name if name.endswith(" alone") else f"“{name}”")
 
 
 def _short(name: str) -> str:
@@ -254,7 +254,7 @@ def _short(name: str) -> str:
              "no_image": "itself without the images", "no_side": "itself without the side columns",
              "untuned": "the base without fine-tuning", "dictionary": "a list of words with their tags",
              "source": "training on the source alone"}  # fmt: skip
-    return words.get(name, f"“{name}”")
+    return words.get(name, name if name.endswith(" alone") else f"“{name}”")
 
 
 def _sentence(text: str) -> str:

@@ -92,6 +92,10 @@ class Method(Part):
         why = f": {self.stays}" if self.stays else ""
         return f"method '{getattr(self, 'name', '?')}' cannot be merged into its base{why}"
 
+    def components(self) -> "Mapping[str, Method]":
+        """Of several methods at once each by its name: a run compares the whole with every one of them alone."""
+        return {}
+
     def needs_equal_lengths(self, family: Family) -> bool:
         """Whether a batch must hold rows of one length, because padding would change the answer."""
         return False

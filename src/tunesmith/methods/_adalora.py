@@ -10,9 +10,10 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from tunesmith.bases.load import quiet
+from tunesmith.described import Described
 from tunesmith.methods import _peft
 
 if TYPE_CHECKING:
@@ -24,10 +25,8 @@ Share = Annotated[float, Field(ge=0, lt=0.5)]
 _TABLES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
-class Budget(BaseModel):
+class Budget(Described):
     """How AdaLoRA's ranks shrink over the run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     initial: Annotated[float, Field(gt=1)] = 1.5
     """Rank at the start, as a multiple of `r`, which is the mean rank at the end."""

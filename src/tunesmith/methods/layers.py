@@ -11,9 +11,10 @@ https://arxiv.org/abs/2111.09839; by size: Bhardwaj et al. 2024, https://arxiv.o
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tunesmith.bases.family import plain
+from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import Learnt, _masks, _peft, _weights
 
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
 Kind = Literal["attention", "feed_forward", "norms"]
 
 
-class Sparse(BaseModel):
+class Sparse(Described):
     """Which single weights move."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     by: Literal["fisher", "magnitude"] = "fisher"
     """fisher: largest mean squared gradient over training rows; magnitude: largest |weight| of each tensor."""

@@ -61,6 +61,8 @@ class Mixed(Method):
         if sum(name in _VIRTUAL for name in names) > 1:
             return f"mixed: {' and '.join(n for n in names if n in _VIRTUAL)} both add virtual tokens; keep one"
         for part in self.parts:
+            if part.start is not None:
+                return f"mixed: {_name(part)} cannot start by itself; a whole mix can: set method.start to a run of it"
             if fault := part.objection(plan):
                 return f"mixed: {fault}"
         return self._lora_objection(names)
@@ -79,6 +81,9 @@ class Mixed(Method):
 
     def base_objection(self, family: "Family") -> str | None:
         return next((fault for part in self.parts if (fault := part.base_objection(family))), None)
+
+    def components(self) -> Mapping[str, Method]:
+        return {_name(part): part for part in self.parts}
 
     def auto_rate(self) -> float:
         return min(part.auto_rate() for part in self.parts)

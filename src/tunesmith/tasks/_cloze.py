@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt
+from pydantic import BeforeValidator, Field, NonNegativeInt
 
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import label_of, text_of
+from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks._wording import Shot, Word, Wording
 
@@ -35,10 +36,8 @@ def _listed(value: Any) -> Any:
 Words = Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], BeforeValidator(_listed)]
 
 
-class Cloze(BaseModel):
+class Cloze(Described):
     """The question of `readout: verbalizer`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     template: str = ""
     """The sentence, with {text}, {mask} and, for pairs, {pair}: "{text} In short, it was {mask}.". For a causal base it

@@ -47,6 +47,8 @@ class Facts(BaseModel):
     """Class names in the order of the outputs."""
     counts: dict[str, int] = {}
     """Training rows by class."""
+    start: tuple[float, ...] = ()
+    """What each output says before anything is learnt, (C,); none: where the new head is drawn."""
     center: float = 0.0
     scale: float = 1.0
     """Regression: the network's output is (value - center) / scale."""

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from tunesmith import conforming, scratch
 from tunesmith.bases.family import Family, Purpose
@@ -24,6 +24,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.ragged import Growing
 from tunesmith.data.roles import find_column
 from tunesmith.data.table import Table
+from tunesmith.described import Described
 from tunesmith.dialogue import Call, Dialogue, Message
 from tunesmith.dialogue._spans import Learn
 from tunesmith.dialogue.chunking import chunks
@@ -55,10 +56,8 @@ _NO_ANSWER = "Every answer in them is empty or has the weight 0: give one a weig
 warnings.filterwarnings("ignore", 'Field name "schema" in "Decoding" shadows', UserWarning)
 
 
-class Decoding(BaseModel):
+class Decoding(Described):
     """How answers are written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     max_new_tokens: PositiveInt = 128
     """Longest answer in tokens."""

@@ -118,7 +118,10 @@ def whole(parts: Mapping[str, Facts]) -> Facts:
     labels = tuple(label for name, own in parts.items() for label in _names(name, own))
     counts = {f"{name}.{label}": n for name, own in parts.items() for label, n in own.counts.items()}
     notes = {f"{name}: {what}": note for name, own in parts.items() for what, note in own.notes.items()}
-    return Facts(labels=labels, counts=counts, parts=dict(parts), notes=notes)
+    start: tuple[float, ...] = ()
+    if any(own.start for own in parts.values()):
+        start = tuple(x for name, own in parts.items() for x in own.start or (0.0,) * len(_names(name, own)))
+    return Facts(labels=labels, counts=counts, start=start, parts=dict(parts), notes=notes)
 
 
 def _names(name: str, facts: Facts) -> list[str]:

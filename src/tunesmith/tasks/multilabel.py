@@ -2,10 +2,13 @@
 
     text -> backbone -> head -> logits (B, C) -> sigmoid -> labels whose probability reaches their threshold
 
-Loss: binary cross-entropy, the mean over the labels of a row. The thresholds are chosen on validation rows.
+Loss: binary cross-entropy, the mean over the labels of a row. The thresholds are chosen on validation rows. Outputs
+start at the log-odds of their label (Lin et al. 2017, §3.3, https://arxiv.org/abs/1708.02002): else the first hundred
+steps learn that labels are rare, and next to nothing of texts.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,6 +37,8 @@ class Multilabel(_text.TextTask):
     """What separates labels inside a text cell."""
     threshold: Literal["each", "one", "half"] = "each"
     """Chosen on validation rows for each label or one for all, or 0.5. Rare labels share the common one."""
+    start: Literal["shares", "drawn"] = "shares"
+    """What a new output says before anything is learnt: its label's share of the training rows, or about one half."""
 
     kind: ClassVar[Literal["multilabel"]] = "multilabel"
     problem_type: ClassVar[str] = "multi_label_classification"
@@ -45,10 +50,19 @@ class Multilabel(_text.TextTask):
         if not counts:
             raise TunesmithError(f"task.label: no row has a label in column '{roles.label}'")
         labels = tuple(sorted(counts))
-        return Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+        facts = Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+        return facts.model_copy(update={"start": self._start(facts, len(records))})
+
+    def _start(self, facts: Facts, rows: int) -> tuple[float, ...]:
+        """Log-odds of each label; half a row is added to both sides, so that labels of no or of all rows have one."""
+        if self.start == "drawn":
+            return ()
+        return tuple(math.log((facts.counts[k] + 0.5) / (rows - facts.counts[k] + 0.5)) for k in facts.labels)
 
     def grown(self, facts: Facts, earlier: Facts) -> Facts:
-        return _text.grown_labels(facts, earlier)
+        own = dict(zip(facts.labels, facts.start, strict=True)) if facts.start else {}
+        found = _text.grown_labels(facts, earlier)
+        return found.model_copy(update={"start": tuple(own.get(k, 0.0) for k in found.labels) if own else ()})
 
     def taken_in(
         self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
