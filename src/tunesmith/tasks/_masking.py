@@ -9,15 +9,19 @@ places a row has is no draw: round(share x tokens), at least one. Devlin et al. 
 Shape letters: T tokens of a row, n hidden places, U words.
 """
 
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.data.ragged import Ints, Ragged
+from tunesmith.data.ragged import Growing, Ints, Ragged
+from tunesmith.tasks import Array, Encoded
+from tunesmith.tasks._language import UNREAD
 from tunesmith.tasks._tagging import words_in
 
 SHOWN_AS_MASK, SHOWN_AS_OTHER = 0.8, 0.1
@@ -103,3 +107,28 @@ class Lexicon:
                     last = end
             yield spans[at][0], spans[last][1]
             at = last + 1
+
+
+def labels_of(tokens_T: Ints, places_n: Ints) -> Ints:
+    """Beside each token what is hidden there, or UNREAD."""
+    out = np.full(len(tokens_T), UNREAD, dtype=np.int32)
+    out[places_n] = tokens_T[places_n]
+    return out
+
+
+def asked(ids: Ragged, masking: Masking, lost: Array, weights: Array, tokenizer: Any) -> Encoded:
+    """Rows with the masks that they are judged with: drawn from their tokens, so that they depend on nothing else."""
+    shown, reads, labels, references = Growing(), Growing(), Growing(), list[tuple[str, ...]]()
+    for row, tokens in enumerate(ids):
+        seen, places = masking.drawn(row, tokens, (zlib.crc32(tokens.tobytes()),))
+        shown.extend([seen.tolist()])
+        reads.extend([places.tolist()])
+        labels.extend([labels_of(tokens, places).tolist()])
+        references.append((" ".join(tokenizer.convert_ids_to_tokens(tokens[places].tolist())),))
+    beside, places_read = labels.done(), reads.done()
+    empty = int((places_read.lengths == 0).sum())
+    return Encoded(
+        shown.done(), None, lost, np.asarray(beside.flat[beside.flat != UNREAD], dtype=np.int64), None, weights,
+        labels=beside, reads=places_read, references=references, masking=masking,
+        notes=(f"{empty} rows hold no word that could be hidden: nothing is learnt of them",) if empty else (),
+    )  # fmt: skip

@@ -9,7 +9,6 @@ hides other places; held-out rows hide the same ones always, drawn from their to
 Shape letters: N rows, B rows of a piece, Q hidden places of these, V vocabulary.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from tunesmith import scratch
 from tunesmith.bases.architecture import WORD_HEAD, Purpose
 from tunesmith.data import Record, Roles
-from tunesmith.data.ragged import Changed, Growing, Ragged
+from tunesmith.data.ragged import Changed, Growing
 from tunesmith.data.roles import find_column, infer_text, text_of
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
@@ -32,7 +31,7 @@ from tunesmith.files import read_json, write_json
 from tunesmith.scratch import Column
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, Rows, Tick, _text, no_tick
 from tunesmith.tasks._language import UNREAD, texts
-from tunesmith.tasks._masking import NEVER, Lexicon, Masking, units_of
+from tunesmith.tasks._masking import NEVER, Lexicon, Masking, asked, labels_of, units_of
 from tunesmith.tasks._windows import Frame
 
 if TYPE_CHECKING:
@@ -100,8 +99,6 @@ class Masked(LogitsTask):
             )
         return None
 
-    # rows
-
     def resolved(self, table: Table) -> "Masked":
         column = self.text or infer_text(table.columns, table)
         return self.model_copy(update={"text": find_column(column, table.columns, table.source)})
@@ -154,7 +151,7 @@ class Masked(LogitsTask):
             tick(len(rows))
         masking = Masking(units.done(), self.share, tokenizer.mask_token_id, len(tokenizer), tuple(sorted(special)))
         weights = scratch.filled((r.weight for r in records), len(records), np.float32)
-        return _asked(ids.done(), masking, lost.array(), weights, tokenizer)
+        return asked(ids.done(), masking, lost.array(), weights, tokenizer)
 
     def _lexicon(self) -> Lexicon | None:
         if self.lexicon is None:
@@ -175,7 +172,7 @@ class Masked(LogitsTask):
         for row in map(int, rows):
             tokens = np.where(encoded.labels[row] == UNREAD, encoded.ids[row], encoded.labels[row])
             ids[row], reads[row] = encoded.masking.drawn(row, tokens, (seed, row))
-            labels[row] = _labels(tokens, reads[row])
+            labels[row] = labels_of(tokens, reads[row])
         return replace(
             encoded, ids=Changed(encoded.ids, ids), labels=Changed(encoded.labels, labels), targets=None,
             reads=Changed(encoded.reads, reads),
@@ -225,8 +222,6 @@ class Masked(LogitsTask):
         index_Q = np.repeat(np.arange(len(rows)), encoded.reads.lengths_of(rows))
         return logits_QV, torch.from_numpy(own).to(logits_QV.device), torch.from_numpy(index_Q)
 
-    # answers
-
     def mean_loss(self, outputs_NC: Array, encoded: Encoded) -> float:
         """Negative log-likelihood of a hidden token."""
         return float(outputs_NC[:, 0].sum(dtype=np.float64) / max(1.0, outputs_NC[:, 1].sum(dtype=np.float64)))
@@ -252,33 +247,3 @@ class Masked(LogitsTask):
         if self.head == "new":
             about = read_json(folder / "config.json")
             write_json(folder / "config.json", about | {WORD_HEAD: "own"})
-
-
-def _labels(tokens_T: Any, places_n: Any) -> Any:
-    """Beside each token what is hidden there, or UNREAD."""
-    out = np.full(len(tokens_T), UNREAD, dtype=np.int32)
-    out[places_n] = tokens_T[places_n]
-    return out
-
-
-def _asked(ids: Ragged, masking: Masking, lost: Array, weights: Array, tokenizer: Any) -> Encoded:
-    """Rows with the masks that they are judged with: drawn from their tokens, so that they depend on nothing else."""
-    shown, reads, labels, references = Growing(), Growing(), Growing(), list[tuple[str, ...]]()
-    for row, tokens in enumerate(ids):
-        seen, places = masking.drawn(row, tokens, (zlib.crc32(tokens.tobytes()),))
-        shown.extend([seen.tolist()])
-        reads.extend([places.tolist()])
-        labels.extend([_labels(tokens, places).tolist()])
-        references.append((" ".join(tokenizer.convert_ids_to_tokens(tokens[places].tolist())),))
-    made = reads.done()
-    empty = int((made.lengths == 0).sum())
-    return Encoded(
-        shown.done(), None, lost, _targets(labels.done()), None, weights, labels=labels.done(), reads=made,
-        references=references, masking=masking,
-        notes=(f"{empty} rows hold no word that could be hidden: nothing is learnt of them",) if empty else (),
-    )  # fmt: skip
-
-
-def _targets(labels: Ragged) -> Array:
-    """(Q,): what is hidden, end to end."""
-    return np.asarray(labels.flat[labels.flat != UNREAD], dtype=np.int64)
