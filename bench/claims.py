@@ -34,7 +34,8 @@ BASES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
-    "full": {"name": "full"}, "head": {"name": "head"}, "layers (top 2)": {"name": "layers"},
+    "full": {"name": "full"}, "head": {"name": "head"},
+    "head, last layer alone": {"name": "head", "pooler": False}, "layers (top 2)": {"name": "layers"},
     "lora r8, q v": {"name": "lora", "targets": "qv"}, "lora r8, all": {"name": "lora"},
     "lora r16, all": {"name": "lora", "r": 16}, "adapter (pfeiffer, 16)": {"name": "adapter", "place": "pfeiffer"},
     "adapter (houlsby, 16)": {"name": "adapter", "place": "houlsby"}, "prefix 20": {"name": "prefix"},
@@ -235,7 +236,7 @@ def claims(found: dict[str, Any]) -> list[str]:
 
     def share(method: str, base: str) -> float:
         c = found["counts"][method][base]
-        return c["trained"] / (c["base"] + c["head"])
+        return float(c["trained"] / (c["base"] + c["head"]))
 
     head = found["counts"]["head"]["BERT-base"]
     whole = head["base"] + head["head"]

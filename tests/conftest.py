@@ -18,6 +18,12 @@ from kit import SHARED, TinyBases
 atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the contract tests draw their covering subset with."""
+    seed = os.environ.get("TUNESMITH_PAIRS", "0")
+    terminalreporter.write_line(f"pairs of methods, tasks and families were drawn with seed {seed} (TUNESMITH_PAIRS)")
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Every test starts from the same torch generator."""

@@ -28,7 +28,7 @@ ROWS, WIDTH, BLOCKS = 8, 512, 8
 VOCABULARY = {"152k": 151_936, "32k": 32_000}
 ALL = list(range(ROWS))
 Loss = Callable[[Any, list[int]], Any]
-LEVERS = {
+LEVERS: dict[str, dict[str, Any]] = {
     "packed": {"reads": False, "head": False, "budget": 0, "prefix": False},
     "+reads": {"head": False, "budget": 0, "prefix": False},
     "+head": {"reads": False, "budget": 0, "prefix": False},
@@ -58,7 +58,11 @@ def batch(case: str, seed: int) -> Any:
 
     vocabulary, kind = case.split("-")
     draw = np.random.default_rng(seed)
-    word = lambda n: draw.integers(10, VOCABULARY[vocabulary], n).tolist()  # noqa: E731
+
+    def word(count: int) -> list[int]:
+        found: list[int] = draw.integers(10, VOCABULARY[vocabulary], count).tolist()
+        return found
+
     if kind == "system":
         prompt = word(500)
         rows = [(prompt + word(130), 565) for _ in range(ROWS)]
@@ -84,7 +88,7 @@ def network(case: str) -> Any:
         vocab_size=VOCABULARY[case.split("-", maxsplit=1)[0]], hidden_size=WIDTH, intermediate_size=2816, num_hidden_layers=BLOCKS,
         num_attention_heads=8, num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=2048,
     )  # fmt: skip
-    auto = Qwen2ForCausalLM(config)
+    auto: Any = Qwen2ForCausalLM(config)
     linears = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     auto = get_peft_model(auto, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules=linears))
     for name, parameter in auto.named_parameters():
@@ -103,8 +107,10 @@ def loss_of(net: Any, arm: str) -> Loss:
     from tunesmith.engine.layouts import layout_of
     from tunesmith.engine.lessons import Levers
 
-    levers, family = Levers(**LEVERS[arm]), family_of("qwen2")
-    way = PackedLanguage(Fast(net, family, layout_of(family), reads=levers.reads), levers)
+    levers, family = Levers(**LEVERS[arm]), family_of("qwen2", "language")
+    layout = layout_of(family)
+    assert layout is not None
+    way = PackedLanguage(Fast(net, family, layout, reads=levers.reads), levers)
     return lambda encoded, rows: way.losses(encoded, rows).losses_S.mean()
 
 

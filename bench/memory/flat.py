@@ -86,11 +86,12 @@ def measured(data: Path, steps: int) -> dict[str, Any]:
     watch = Watch()
     from tunesmith.bases.find import find
     from tunesmith.flows import fitted
-    from tunesmith.job import Work, begin, learn
+    from tunesmith.job import begin, learn
     from tunesmith.plan_text import make_plan
     from tunesmith.prepare import prepare
     from tunesmith.progress import Progress, Stop
     from tunesmith.run import Run
+    from tunesmith.work import Work
 
     plan = make_plan({
         "task": {"name": "classify", "text": "text", "label": "label", "max_tokens": 32}, "base": "minilm",

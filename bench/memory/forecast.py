@@ -45,7 +45,8 @@ def language_base(folder: Path) -> str:
         "qwen2", vocab_size=32_000, hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
         num_key_value_heads=4, intermediate_size=2048, max_position_embeddings=1024, tie_word_embeddings=False,
     )  # fmt: skip
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    classes: Any = AutoModelForCausalLM
+    classes.from_config(config).save_pretrained(folder)
     return str(folder)
 
 

@@ -74,7 +74,7 @@ def fine_tuned(about: Any, split: Split, method: str) -> dict[str, Any]:
 def within(split: Split) -> Split:
     """A split of the training rows alone: every fourth row of each class, in their order, is judged on."""
     seen: dict[str, int] = {}
-    learn, judged = [], []
+    learn, judged = list[Any](), list[Any]()
     for record in split.train:
         label = str(record.cells["label"])
         seen[label] = seen.get(label, 0) + 1
@@ -87,11 +87,11 @@ def trained(asked: dict[str, Any], split: Split) -> dict[str, Any]:
     from tunesmith.bases.load import load_tokenizer
     from tunesmith.engine.network import count
     from tunesmith.evaluation.judge import Judge, answers_of
-    from tunesmith.job import decide
     from tunesmith.model import build
     from tunesmith.plan_text import make_plan
     from tunesmith.training.given import Job
     from tunesmith.training.loop import Loop
+    from tunesmith.work import decide
 
     plan = make_plan(asked)
     task, roles = plan.task, plan.task.roles()
@@ -159,8 +159,8 @@ def baseline(about: Any, split: Split, name: str) -> dict[str, Any]:
 
 def taken_in(task: Any, split: Split) -> Split:
     """The rows as the task reads them."""
-    rows = {name: list(task.taken_in(getattr(split, name))) for name in ("train", "validation", "test")}
-    return replace(split, **rows)
+    train, validation, test = (list(task.taken_in(rows)) for rows in (split.train, split.validation, split.test))
+    return replace(split, train=train, validation=validation, test=test)
 
 
 def of_words(plan: Any, split: Split, name: str) -> dict[str, Any]:
@@ -203,7 +203,8 @@ def truth_of(task: Any, rows: Any, roles: Any, facts: Any) -> np.ndarray:
         def __call__(self, first: list[str], *rest: Any, **more: Any) -> dict[str, Any]:
             return {"input_ids": [[0]] * len(first)}
 
-    return task.truth(task.encode(rows, roles, NoTokens(), facts), facts)
+    truth: np.ndarray = task.truth(task.encode(rows, roles, NoTokens(), facts), facts)
+    return truth
 
 
 def svm(train: list[str], truth: np.ndarray, test: list[str]) -> np.ndarray:
@@ -214,7 +215,9 @@ def svm(train: list[str], truth: np.ndarray, test: list[str]) -> np.ndarray:
 
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True)
-    return make_pipeline(make_union(words, letters), LinearSVC(C=1.0, random_state=0)).fit(train, truth).predict(test)
+    line = make_pipeline(make_union(words, letters), LinearSVC(C=1.0, random_state=0)).fit(train, truth)
+    found: np.ndarray = line.predict(test)
+    return found
 
 
 def compact(values: np.ndarray) -> list[Any]:

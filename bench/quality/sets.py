@@ -14,10 +14,12 @@ from tunesmith.data import Record, table
 from tunesmith.methods import METHODS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-SIX = ("full", "layers", "head", "lora", "adapter", "bitfit")
-ALL = tuple(n for n in METHODS.names() if n not in ("mixed", "expand")) + ("mixed",)
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
-"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit. `expand` is for decoders."""
+LAST = "head, last layer alone"
+SIX = ("full", "layers", "head", LAST, "lora", "adapter", "bitfit")
+ALL = tuple(n for n in METHODS.names() if n not in ("mixed", "expand")) + ("mixed", LAST)
+SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}, LAST: {"name": "head", "pooler": False}}
+"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit. `expand` is for decoders. `head` learns
+with the pooler and without it."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sets import LAST, SETS
 
 from tunesmith.data.words import Words
 from tunesmith.evaluation.significance import corrected_t, holm, paired_bootstrap, paired_permutation
@@ -119,7 +120,7 @@ Two cores (AMD EPYC, AVX2), November 2026:
 
 
 MEMORY = {
-    "full": "full", "head": "head", "layers": "layers (top 2)", "lora": "lora r8, all", "adapter": "adapter (houlsby, 16)",
+    "full": "full", "head": "head", LAST: LAST, "layers": "layers (top 2)", "lora": "lora r8, all", "adapter": "adapter (houlsby, 16)",
     "prefix": "prefix 20", "ptuning": "p-tuning 20", "prompt": "prompt 20", "bitfit": "bitfit", "ia3": "ia3",
 }  # fmt: skip
 
@@ -135,14 +136,15 @@ def overview() -> str:
             "of 32 rows of 64 tokens (docs/handbook-claims.md).\n",
             "| method | trained, head included | accuracy | memory of a step, MB | CPU s of a step | prefer it when |",
             "|" + " --- |" * 6]  # fmt: skip
-    for name in METHODS.names():
+    beside = {"head": [LAST]}
+    for name in [each for known in METHODS.names() for each in (known, *beside.get(known, ()))]:
         own = [line for line in lines if line["method"] == name]
         values = [line["metrics"]["accuracy"] for line in own]
         share = f"{own[0]['parameters']['trainable'] / own[0]['parameters']['total']:.2%}" if own else "not measured"
         quality = f"{np.mean(values):.3f} ({len(values)} folds)" if values else "not measured"
         step = memory.get(MEMORY.get(name, ""))
         cost = f"{step['mb']:.0f} | {step['seconds']:.2f}" if step else "not measured | not measured"
-        rows.append(f"| {name} | {share} | {quality} | {cost} | {METHODS.find(name).prefer} |")
+        rows.append(f"| {name} | {share} | {quality} | {cost} | {METHODS.find(name.split(',')[0]).prefer} |")
     return "\n".join(rows)
 
 
@@ -325,8 +327,6 @@ def by_orders(found: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
     """The other paired test of repeated folds, in words: each row's share of right answers over the repeats, ours and
     theirs swapped row by row. It asks whether these rows are answered better, where the test over folds asks whether
     other training rows would lead to a better model, too."""
-    from sets import SETS
-
     splits = {s.name: [r.id for r in s.test] for s in SETS["mwo"].splits(folds=25, seeds=1, rows=None)}
     theirs = {b["split"]: b for b in base}
     rows, right = [], []

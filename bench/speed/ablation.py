@@ -72,6 +72,7 @@ def _once(job: Job, arm: Arm, ask: dict[str, Any], ready: Any) -> dict[str, Any]
 
     from tunesmith.engine.batches import Batches
     from tunesmith.engine.savings import operations, sizes_of
+    from tunesmith.engine.shortcuts import HeadShortcuts
 
     meter, plan = Meter(), ours._plan(ask | {"options": arm.options}, {})
     with TemporaryDirectory(prefix="tunesmith-ablation-") as folder:
@@ -81,6 +82,7 @@ def _once(job: Job, arm: Arm, ask: dict[str, Any], ready: Any) -> dict[str, Any]
     found = {**about, **{name: cost[name] for name in ("cpu", "user", "wall")}}
     if arm.name == "all on":
         shortcuts, batches = model.shortcuts, Batches(ready.learn.ids, contest.BATCH, None, 0)
+        assert isinstance(shortcuts, HeadShortcuts), "the jobs classify"
         ways, plain = shortcuts.ways(ready.learn, batches, job.epochs)
         sizes = sizes_of(model.net.auto, model.family, shortcuts.resting())
         found |= {"least_flops": operations(sizes, ways[-1][1]) * job.epochs}
@@ -92,7 +94,7 @@ def _peak(config: dict[str, Any]) -> float:
     """GFLOP/s of the best product."""
     limit.SECONDS = 1.0
     products = limit.limit({"config": config}, Laps())["gemm"].values()
-    return max(each["best"] for each in products)
+    return float(max(each["best"] for each in products))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Full fine-tuning there is transformers' Trainer on a model that `adapters` has p
 (Pfeiffer), which has the formula and the size of ours. Pooler and classifier learn beside it, as on every side.
 """
 
+from importlib import import_module
 from typing import Any
 
 import peers
@@ -12,7 +13,7 @@ from meter import Laps, Meter
 
 def train(ask: dict[str, Any], laps: Laps) -> dict[str, Any]:
     """One fine-tuning run."""
-    import adapters  # paid as an import
+    adapters: Any = import_module("adapters")  # paid as an import; types of it are in its own environment alone
     from transformers import DataCollatorWithPadding, Trainer
 
     meter = Meter()

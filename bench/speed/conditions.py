@@ -104,7 +104,8 @@ def differences(lines: list[Line]) -> str:
 - Frozen blocks run with dropout in Trainer and without it in ours: what never moves computes as it will at prediction
   time, which is also what makes it cacheable. Trained parts have the base's dropout on both sides.
 - "best options" groups rows of one length into a batch, so its batches are not random, and it trains another trajectory.
-  Ours and the defaults train on random batches.
+  Ours and the defaults train on random batches. It sorts rows // 64 batches at a time, so few rows are grouped badly:
+  it is measured on 320 rows and more, where it leaves a padding of 1.07.
 - Each side draws its own order of rows and its own dropout; heads start from the same seed.
 - Bottleneck adapters: "defaults" and "best options" are Trainer with our own PEFT method. AdapterHub's `adapters` 1.3.0
   pins transformers ~= 4.57.6, so it runs in an environment of its own (`run.py --peer adapters`) with the same torch.

@@ -72,6 +72,9 @@ OURS = Arm("ours", "ours")
 DEFAULTS = Arm("trainer", "trainer")
 BEST = Arm("trainer best", "trainer", {"train_sampling_strategy": "group_by_length"})
 """What a user gains who knows every switch: rows of one length together. Fused AdamW is the default in this version."""
+GROUPED = 20 * BATCH
+"""Trainer sorts rows // (4 batch) batches at a time, 50 at most: with fewer rows than these it groups next to nothing,
+and what is measured are the defaults once more."""
 ADAPTERS = Arm("adapters", "adapters")
 """AdapterHub, in an environment of its own: `run.py --peer adapters`."""
 FEATURES = Arm("sentence-transformers", "sentence_transformers")
@@ -154,6 +157,7 @@ def learning_rate(job: Job) -> float:
     from tunesmith.plan_text import make_plan
 
     base, plan = find("minilm"), make_plan(job.plan(0, 128))
+    classes: Any = AutoModelForSequenceClassification
     with torch.device("meta"):  # a rate may depend on what the network is, never on its weights here
-        net = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**base.config))
+        net = classes.from_config(AutoConfig.for_model(**base.config))
     return fitted_rate(plan.method, family_for(plan, base), base, net)

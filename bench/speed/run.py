@@ -81,7 +81,8 @@ def _rows(job: Job, asked: argparse.Namespace) -> data.Rows:
 
 def _all_arms(job: Job, rows: data.Rows, reps: int, bench: Bench) -> int:
     """Every arm in turn, again and again; how many failed."""
-    arms = [arm for arm in job.arms if (not bench.arms or arm.name in bench.arms) and _can_run(job, arm)]
+    asked = [arm for arm in job.arms if not bench.arms or arm.name in bench.arms]
+    arms = [arm for arm in asked if _can_run(job, arm, rows)]
     return sum(not measured(job, arm, rep, rows, bench) for rep in range(reps) for arm in arms)
 
 
@@ -101,11 +102,13 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _can_run(job: Job, arm: Arm) -> bool:
+def _can_run(job: Job, arm: Arm, rows: data.Rows) -> bool:
     """Whether an arm can be measured here; says why not."""
     from tunesmith.plan import Plan
 
     reason = ""
+    if arm is contest.BEST and rows.train < contest.GROUPED:
+        reason = f"of fewer than {contest.GROUPED} rows it groups next to nothing by length"
     if environments.python(arm.side) is None:
         reason = f"its environment is not there; --peer {arm.side} makes it"
     if arm.side == "sentence_transformers" and find_spec("sentence_transformers") is None:

@@ -41,7 +41,8 @@ def base(vocabulary: str) -> Path:
 
         torch.manual_seed(0)
         config = AutoConfig.for_model("qwen2", vocab_size=VOCABULARIES[vocabulary], **SHAPE)
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        classes: Any = AutoModelForCausalLM
+        classes.from_config(config).save_pretrained(folder)
     return folder
 
 

@@ -4,6 +4,7 @@ Rows come tokenised and in the order in which ours takes them, and the samplers 
 rows together anew, so its steps hold other rows than ours: about as many tokens a step.
 """
 
+from importlib import import_module
 from tempfile import mkdtemp
 from typing import Any
 
@@ -24,8 +25,7 @@ def sft(ask: dict[str, Any], laps: Laps) -> dict[str, Any]:
 
     with_trl = ask["side"] == "trl"
     if with_trl:
-        import trl  # noqa: F401
-        from trl import SFTTrainer  # noqa: F401
+        import_module("trl").SFTTrainer  # noqa: B018 - loaded when it is asked for
     else:
         from transformers import Trainer  # noqa: F401
     laps.lap("import")
@@ -86,15 +86,14 @@ def _trainer(ask: dict[str, Any], net: Any, rows: list[dict[str, Any]]) -> Any:
 
 
 def _trl(ask: dict[str, Any], net: Any, rows: list[dict[str, Any]]) -> Any:
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
-
+    trl: Any = import_module("trl")
+    rows_of: Any = import_module("datasets").Dataset
     arguments = _arguments(ask)
     if ask["options"].get("packing"):
         tokens = sum(len(row["input_ids"]) for row in rows)
         arguments["per_device_train_batch_size"] = max(1, round(tokens / ask["steps"] / PACKED))
-    made = SFTConfig(**arguments)
-    return SFTTrainer(net, made, train_dataset=Dataset.from_list(rows), processing_class=_tokenizer())
+    made = trl.SFTConfig(**arguments)
+    return trl.SFTTrainer(net, made, train_dataset=rows_of.from_list(rows), processing_class=_tokenizer())
 
 
 def _tokenizer() -> Any:
@@ -102,7 +101,8 @@ def _tokenizer() -> Any:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(
+    kind: Any = PreTrainedTokenizerFast
+    return kind(
         tokenizer_object=Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1}, unk_token="<eos>")),
         pad_token="<pad>",
         eos_token="<eos>",

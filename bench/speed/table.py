@@ -99,6 +99,7 @@ giving and taking memory, which is dear in a virtual machine. Memory is the peak
 Accuracy is on held-out rows, median and span over repetitions: ours / defaults / best options.
 | job | epochs | rows | ours, CPU s | against defaults | against best options | user, defaults | user, best | wall, defaults | wall, best | memory, defaults | memory, best | accuracy | runs |"""
 REAL_TRAINING = "As above, on public data sets.\n" + TRAINING.rsplit("\n", 1)[1]
+SEEDS = 5
 RATIOS = tuple((field, arm) for field in ("cpu", "user", "wall", "peak_mb") for arm in ("trainer", "trainer best"))
 
 
@@ -127,7 +128,20 @@ def _accuracy(each: Measured, arm: str) -> str:
     if spread is None:
         return "not measured"
     span = f" [{spread.low:.3f}, {spread.high:.3f}]" if spread.count > 1 else ""
-    return f"{spread.median:.3f}{span}"
+    return f"{spread.median:.3f}{span}{_better(each, arm)}"
+
+
+def _better(each: Measured, arm: str) -> str:
+    """Ours less theirs, seed by seed, where there are five or more: mean and p of a paired t-test."""
+    ours = {line["rep"]: line["accuracy"] for line in each.lines("ours")}
+    pairs = [(ours[li["rep"]], li["accuracy"]) for li in each.lines(arm) if li["rep"] in ours]
+    if arm == "ours" or len(pairs) < SEEDS:
+        return ""
+    from scipy.stats import ttest_rel
+
+    mine, theirs = zip(*pairs, strict=True)
+    apart = sum(a - b for a, b in pairs) / len(pairs)
+    return f" (ours {apart:+.3f}, p = {ttest_rel(mine, theirs).pvalue:.2f}, {len(pairs)} seeds)"
 
 
 LANGUAGE = """LoRA on every linear layer of a language model (Qwen2 of random weights, 256 wide, 8 blocks; the job names its

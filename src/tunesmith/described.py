@@ -7,7 +7,9 @@ before a typo in a plan could be answered, which took as long as everything else
 import ast
 import inspect
 import sys
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
@@ -20,11 +22,11 @@ class Described(BaseModel):
 
     @classmethod
     def meanings(cls) -> dict[str, str]:
-        """{setting: the docstring below it}, those of base classes included; settings without one are left out."""
+        """{setting: the docstring below it, or below the same setting of a base class}; others are left out."""
         found: dict[str, str] = {}
         for each in reversed(cls.__mro__):
             found |= _docstrings(each.__module__).get(each.__qualname__, {})
-        return {name: text for name, text in found.items() if text and name in cls.model_fields}
+        return {name: text for name, text in found.items() if name in cls.model_fields}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -37,18 +39,17 @@ class Described(BaseModel):
 
 @cache
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
-    """{class: {attribute: the string below it, or nothing}} of a module; empty where there is no source."""
+    """{class: {attribute: the string below it}} of the source of a module; nothing where there is no source."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError, KeyError):
         return {}
-    return {node.name: _below(node) for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {node.name: dict(_below(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
-def _below(node: ast.ClassDef) -> dict[str, str]:
-    found = {}
-    for field, said in zip(node.body, [*node.body[1:], None], strict=True):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            text = said.value.value if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) else ""
-            found[field.target.id] = inspect.cleandoc(text) if isinstance(text, str) else ""
-    return found
+def _below(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for field, said in pairwise(node.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, ast.Expr):
+            text = getattr(said.value, "value", None)
+            if isinstance(text, str):
+                yield field.target.id, inspect.cleandoc(text)

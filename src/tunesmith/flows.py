@@ -260,20 +260,20 @@ def _short_name(path: str | Path) -> str:
 
 
 def register(path: str | Path, name: str) -> Any:
-    """Accept a finished run into the registry as the next version of a name."""
+    """Accept a finished run into the registry as the next version of a name. Raises TunesmithError for a run that is
+    not done, or whose model is not what it wrote."""
+    from tunesmith.model import saved
     from tunesmith.registry.store import Store
 
     run = Run(Path(path))
     if (run.path / "merge.json").is_file():
-        from tunesmith.model import saved
-
         return _register_merged(saved(run.path), name)
     reply = run.reply
     if reply is None:
         raise TunesmithError(f"{path} is not a finished run: only a run whose reload proof held can be a version")
     who = json_file(run.file("run.json"))
     lineage = {"base": who["base"], "data": who["data"], "plan": reply["plan_sha256"], "parent": _parent(run)}
-    return Store().register(run.model, name, lineage=lineage, metrics=reply["metrics"])
+    return Store().register(saved(run.path), name, lineage=lineage, metrics=reply["metrics"])
 
 
 def _parent(run: Run) -> str | None:

@@ -1,12 +1,6 @@
 """The job of one run: facts, training, judgement, saving, proof. Each part can be repeated, so a kill costs little."""
 
-import platform
-import resource
-import sys
-import time
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +13,24 @@ from tunesmith.checking import findings_in, special_tokens
 from tunesmith.data.roles import find_column, text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
-from tunesmith.engine.constrained import Account
 from tunesmith.engine.tower import Sight, sight_of
-from tunesmith.evaluation import compared
-from tunesmith.evaluation.choose import Choose
-from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
-from tunesmith.evaluation.structure import structure
-from tunesmith.files import digest_bytes, digest_file, read_json, write_folder, write_json, write_text
-from tunesmith.metrics import Answers
+from tunesmith.evaluation.judge import Judge
+from tunesmith.files import read_json, write_folder, write_json, write_text
+from tunesmith.judging import judge
 from tunesmith.mining import mine, told
-from tunesmith.model import Model, build, ecosystem, facts_for, kept, rows_for_golden, save, untuned
-from tunesmith.plan import Plan
+from tunesmith.model import Model, facts_for, rows_for_golden, save
 from tunesmith.plan_text import dump_plan
 from tunesmith.prepare import Prepared
 from tunesmith.progress import Progress, Stop
-from tunesmith.reference import refer, start_from
+from tunesmith.provenance import provenance, reply
+from tunesmith.reference import refer
 from tunesmith.run import Run
 from tunesmith.tasks import Encoded, Facts
-from tunesmith.tasks._zero_shot import Classified
-from tunesmith.together import Whole, together
 from tunesmith.training.checkpoint import State
+from tunesmith.work import Work, decide, fresh, trained
 
-WATT_PER_CORE = 10.0
-"""Assumed draw of a busy core; the energy figure is an estimate and says so."""
 CONVERSATIONAL = ("format", "template")
 """Facts that are told of every run on conversations, and are nothing to be warned of."""
-
-
-@dataclass
-class Work:
-    """What the parts of a job share."""
-
-    run: Run
-    prepared: Prepared
-    found: Found
-    progress: Progress
-    stop: Stop
-    began: float
-    warnings: list[str]
-    before: earlier.Earlier = earlier.NOTHING
-    lessons: Encoded | None = None
-    """What the loop learns from."""
-
-    @property
-    def plan(self) -> Plan:
-        return self.prepared.plan
 
 
 def carry_out(
@@ -82,14 +49,14 @@ def carry_out(
 
     progress.say("proving: a fresh process opens the model and must answer the same")
     proof = prove_apart(run)
-    reply = _reply(work, model, results, state, proof, "resumed" if resumed else "done")
-    _provenance(work, model, state, proof, reply)
+    said = reply(work, model, results, state, proof, "resumed" if resumed else "done")
+    provenance(work, model, state, proof, said)
     from tunesmith.evaluation.card import write_card
     from tunesmith.evaluation.report import write_report
 
     write_report(run.path)
     write_card(run.path)
-    return reply
+    return said
 
 
 def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
@@ -105,7 +72,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     encoded = encode(prepared, tokenizer, facts, work.progress, sight)
     work.warnings += [note for note in prepared.notes if note not in work.warnings]
     _write_data(work, tokenizer, encoded, facts)
-    model = _fresh(work, plan, facts, tokenizer, sight)
+    model = fresh(work, plan, facts, tokenizer, sight)
     refer(model, encoded, work.progress)
     if (found := mine(model, encoded["train"], work.progress)) is not None:
         about = read_json(file := work.run.file("data.json"))
@@ -123,18 +90,6 @@ def _refuse_unmeasurable(work: Work, facts: Facts) -> None:
     for row in splits.get("test", splits["validation"])[:1]:
         for column in work.plan.evaluate.slices:
             find_column(column, tuple(row.cells), "evaluate.slices")
-
-
-def _fresh(work: Work, plan: Plan, facts: Facts, tokenizer: Any, sight: "Sight | None" = None) -> Model:
-    """A network ready to be trained."""
-    model = build(plan, facts, work.found, tokenizer, sight)
-    if plan.method.start:
-        start_from(model, plan.method.start)
-    if plan.train.dropout is not None:
-        from tunesmith.engine.network import override_dropout
-
-        override_dropout(model.net, plan.train.dropout)
-    return model
 
 
 def _tell(work: Work, facts: Facts) -> None:
@@ -221,185 +176,9 @@ def learn(work: Work, model: Model, encoded: dict[str, Encoded]) -> State:
 
     assert work.lessons is not None, "a job begins with what is learnt"
     log = logger(work.plan.train.log, work.run.path)
-    state = _trained(work, model, work.lessons, encoded["validation"], work.run.path, log=log)
+    state = trained(work, model, work.lessons, encoded["validation"], work.run.path, log=log)
     work.warnings += [w for w in state.warnings if w not in work.warnings]
     return state
-
-
-def _trained(work: Work, model: Model, train: Encoded, held: Encoded, folder: Path, **more: Any) -> State:
-    from tunesmith.training.given import Job
-    from tunesmith.training.loop import Loop
-
-    judge = Judge(model.plan, model.facts)
-    job = Job(
-        model, train, held, lambda logits: judge.quick(logits, held), folder, progress=work.progress, stop=work.stop,
-        aids=instalments.aids(model, work.before, work.prepared.lessons), **more,
-    )  # fmt: skip
-    return Loop(job).run()
-
-
-def decide(model: Model, validation: Encoded) -> Model:
-    """The model with the decision thresholds that its validation rows suggest."""
-    task = model.plan.task
-    logits = model.outputs(validation)
-    _, scores = task.answer(logits, model.facts)
-    if scores is None:
-        return model
-    return model.with_facts(task.tuned(scores, task.truth(validation, model.facts), model.facts, Choose))
-
-
-def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, Any]:
-    """Metrics with intervals on validation and test, baselines beside them, paired tests between the two."""
-    by, account = Judge(work.plan, model.facts), Account()
-    logits = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
-    main = "test" if "test" in logits else "validation"
-    answers = _answers(work, model, encoded, logits, main, account)
-    work.progress.say("judging: intervals and baselines")
-    apart = _Apart(work, model, encoded) if work.plan.task.two_domains else None
-    trained = {} if apart is None else {"source": apart.source_alone}
-    trained |= {name: partial(_part_alone, work, model, encoded, name) for name in work.plan.alone}
-    baselines = compared.baselines(work.plan, work.prepared, model, encoded, answers, trained)
-    if work.plan.task.writes:
-        for name, each in baselines.items():
-            texts = _written(work, untuned(model), main, f"writing answers, {name}")
-            baselines[name] = each | {main: replace(each[main], predicted=texts)}
-    work.stop.check("before the results were written")
-    results = {
-        "metrics": {name: by.full(each, written=name == main) for name, each in answers.items()},
-        "baselines": {
-            b: {s: by.full(a, written=s == main) for s, a in found.items()} for b, found in baselines.items()
-        },
-        "paired": compared.paired(by, answers[main], {b: f[main] for b, f in baselines.items()}, main),
-        "slices": _slices(work, by, answers[main], main),
-        "better": better(work.plan.metric_names),
-        "level": work.plan.evaluate.level,
-        "main": work.plan.metric_names[0],
-        "signatures": by.signatures(answers[main]),
-        "structure": structure(model, work.prepared.splits[main], answers[main], account, work.progress),
-    }
-    results |= _further(work, model, encoded, answers[main], main)
-    if apart is not None:
-        results["domains"] = apart.measured()
-    return {"tables": results, "answers": answers, "logits": logits}
-
-
-def _answers(
-    work: Work, model: Model, encoded: dict[str, Encoded], logits: dict[str, Any], main: str, account: Account
-) -> dict[str, Answers]:
-    """What the model answers to the rows of each split; of tasks that write, with the texts of the main one."""
-    task, rows = work.plan.task, work.prepared.splits
-    answers = {name: answers_of(task, values, encoded[name], model.facts) for name, values in logits.items()}
-    if task.writes:
-        answers = {n: with_questions(a, work.plan, rows[n], rows["train"]) for n, a in answers.items()}
-        texts = _written(work, model, main, "writing answers", account)
-        answers[main] = replace(answers[main], predicted=texts)
-    return answers
-
-
-def _further(work: Work, model: Model, encoded: dict[str, Encoded], answers: Answers, main: str) -> dict[str, Any]:
-    """What else a plan asks to be told: tasks beside each of them alone, classes that were not taught, what is still
-    known of earlier instalments and of language in general."""
-    plan, found = work.plan, {}
-    whole = Whole(model, work.prepared, encoded, answers, main, work.run.path, decide, work.progress, work.stop)
-    if (beside := together(whole)) is not None:
-        found["together"] = beside
-    if (asked := plan.task.classified(work.prepared.splits[main], model.tokenizer)) is not None:
-        found["zero_shot"] = _zero_shot(work, model, asked)
-    if work.before.tests or plan.replay.keep:
-        work.progress.say("judging: what it knows of earlier instalments")
-        own = instalments.own_test(work.prepared.splits, plan.replay.keep or len(work.before.tests[-1]))
-        found["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
-    if plan.task.talks and plan.task.kind == "text" and plan.evaluate.forgetting:
-        found["forgetting"] = _forgotten(work, model)
-    return found
-
-
-class _Apart:
-    """Two domains beside each other: a model of the source alone, and how far they are apart in each model."""
-
-    def __init__(self, work: Work, model: Model, encoded: dict[str, Encoded]) -> None:
-        assert work.lessons is not None
-        self.work, self.model, self.encoded, self.lessons = work, model, encoded, work.lessons
-        given = isinstance(work.plan.data.test, str)
-        self.rows = adapting.domains(encoded["validation"], self.lessons, encoded["test"] if given else None)
-        self.found: dict[str, Any] = {"rows": len(self.rows[1]), "target": "test" if given else "training"}
-        self.found["after"] = self._distance(model)
-        self.other: Model | None = _fresh(work, adapting.source_plan(work.plan), model.facts, model.tokenizer)
-        self.found["before"] = self._distance(self.other)
-
-    def _distance(self, model: Model) -> dict[str, float | None]:
-        held, own, strange, theirs = self.rows
-        parts = adapting.states(model, held, own), adapting.states(model, strange, theirs)
-        return adapting.distance(*parts, self.work.plan.train.seed, self.work.plan.evaluate.level)
-
-    def source_alone(self) -> compared.Made:
-        """Train on the source for as many steps, and answer every held-out row."""
-        other, held = self.other, self.encoded["validation"]
-        assert other is not None
-        self.work.progress.say("training on the source alone, to compare with (evaluate.baselines)")
-        rows = adapting.source_alone(self.lessons)
-        _trained(self.work, other, rows, held, self.work.run.path / "source_alone")
-        other = decide(other, held)
-        self.found["source"] = self._distance(other)
-        return _held_out(other, self.encoded)
-
-    def measured(self) -> dict[str, Any]:
-        """For metrics.json."""
-        return self.found
-
-
-def _part_alone(work: Work, model: Model, encoded: dict[str, Encoded], name: str) -> compared.Made:
-    """One of several methods by itself: trained on the same rows with the same seed, it answers every held-out row."""
-    assert work.lessons is not None
-    work.progress.say(f"training {name}, to compare with (evaluate.baselines)")
-    plan = work.plan.model_copy(update={"method": work.plan.alone[name]})
-    other = _fresh(work, plan, model.facts, model.tokenizer, sight_of(plan))
-    _trained(work, other, work.lessons, encoded["validation"], work.run.path / "parts" / name.removesuffix(" alone"))
-    return _held_out(decide(other, encoded["validation"]), encoded)
-
-
-def _held_out(model: Model, encoded: dict[str, Encoded]) -> compared.Made:
-    """Answers to all rows that were not learnt from, by split."""
-    outputs = {name: model.outputs(e) for name, e in encoded.items() if name != "train"}
-    return {name: model.plan.task.answer(each, model.facts) for name, each in outputs.items()}
-
-
-def _forgotten(work: Work, model: Model) -> dict[str, Any]:
-    """The loss on general text before and after; a warning where it rose."""
-    from tunesmith.evaluation import forgetting
-
-    work.progress.say("judging: what it forgot of general text")
-    found = forgetting.measure(model, untuned(model), work.plan.evaluate.forgetting)
-    if text := forgetting.warning(found):
-        work.warnings.append(text)
-        work.progress.say(f"warning: {text}")
-    return found
-
-
-def _zero_shot(work: Work, model: Model, asked: Classified) -> dict[str, Any]:
-    """Accuracy on classes that were not taught, before and after; a warning where it fell."""
-    from tunesmith.evaluation import zero_shot
-
-    work.progress.say(f"judging: {len(asked.labels)} classes by their names, before and after")
-    found = zero_shot.measure(work.plan, asked, untuned(model), model)
-    if text := zero_shot.warning(found):
-        work.warnings.append(text)
-        work.progress.say(f"warning: {text}")
-    return found
-
-
-def _written(work: Work, model: Model, split: str, what: str, account: Account | None = None) -> Any:
-    rows = work.prepared.splits[split]
-    with work.progress.bar(what, len(rows), "rows") as bar:
-        return model.write(rows, tick=bar.advance, account=account)
-
-
-def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, Any]:
-    rows = work.prepared.splits[split]
-    out = {}
-    for column in work.plan.evaluate.slices:
-        out[column] = by.slices(answers, [r.cells.get(column) for r in rows])
-    return out
 
 
 def keep(work: Work, model: Model, encoded: dict[str, Encoded], results: dict[str, Any], state: State) -> None:
@@ -435,77 +214,3 @@ def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> Non
         splits = work.prepared.splits
         own = instalments.own_test(splits, count)
         earlier.keep(folder, count, splits["train"], work.before, own, tables["instalments"])
-
-
-def _reply(
-    work: Work, model: Model, results: dict[str, Any], state: State, proof: dict[str, Any], status: str
-) -> dict[str, Any]:
-    from tunesmith.engine.network import count
-
-    model.net.train()  # parameters are counted as they were trained
-    tables = results["tables"]
-    return {
-        "run": str(work.run.path),
-        "status": status,
-        "metrics": tables["metrics"],
-        "baselines": tables["baselines"],
-        "paired": tables["paired"],
-        "seconds": {
-            "train": round(state.seconds, 3), "train_cpu": round(state.cpu_seconds, 3),
-            "total": round(time.monotonic() - work.began, 3),
-        },
-        "memory_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "parameters": count(model.net),
-        "weights_sha256": digest_weights(model),
-        "golden_sha256": digest_file(work.run.file("golden") / "golden.safetensors"),
-        "plan_sha256": digest_file(work.run.plan),
-        "equality": "exact" if state.equality == "exact" else proof["equality"],
-        "proof": proof,
-        "warnings": work.warnings,
-    }  # fmt: skip
-
-
-def digest_weights(model: Model) -> str:
-    """sha256 over names and bytes of everything that was trained."""
-    raw = {name: p.detach().cpu().contiguous().numpy().tobytes() for name, p in kept(model).items()}
-    parts = [f"{name}:{digest_bytes(content)}" for name, content in sorted(raw.items())]
-    return digest_bytes("\n".join(parts).encode())
-
-
-def _provenance(work: Work, model: Model, state: State, proof: dict[str, Any], reply: dict[str, Any]) -> None:
-    from tunesmith.bases.quant import num_bytes
-    from tunesmith.machine import machine, versions
-
-    write_json(
-        work.run.file("provenance.json"),
-        {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": [a if i else "tunesmith" for i, a in enumerate(sys.argv)],
-            "versions": versions() | {"python": platform.python_version()},
-            "machine": machine(),
-            "seconds": reply["seconds"],
-            "memory_peak_mb": reply["memory_peak_mb"],
-            "memory": state.memory,
-            "energy_wh": round(state.cpu_seconds * WATT_PER_CORE / 3600, 3),
-            "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
-            "parameters": reply["parameters"],
-            "base": {
-                "name": work.found.name,
-                "public_name": work.found.public_name,
-                "digest": work.found.digest,
-                "quant": work.found.quant,
-                "rope": work.found.rope and work.found.rope.model_dump(),
-                "bytes": num_bytes(model.net),
-            },
-            "engine": model.shortcuts.said,
-            "equality": reply["equality"],
-            "weights_sha256": reply["weights_sha256"],
-            "golden_sha256": reply["golden_sha256"],
-            "seed": work.plan.train.seed,
-            "best_step": state.best_step,
-            "steps": state.step,
-            "reason": state.reason,
-            "ecosystem": ecosystem(work.plan, model.family),
-            "proof": proof,
-        },
-    )

@@ -44,7 +44,9 @@ def _statistics_objection(plan: Plan) -> str | None:
 
 
 def _fitting(plan: Plan) -> list[str]:
-    return [name for name in METRICS.names() if plan.task.kind in METRICS.find(name).kinds]
+    """Metrics that this plan could ask for."""
+    kind = plan.task.kind
+    return [n for n in METRICS.names() if kind in METRICS.find(n).kinds and not METRICS.make(n).objection(plan)]
 
 
 def _metric_objections(plan: Plan) -> list[str]:

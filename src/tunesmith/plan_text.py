@@ -159,7 +159,8 @@ def _sentence(error: Any) -> str:
         known = [t.strip(" '") for t in error["ctx"]["expected_tags"].split(",")]
         return f"{where}: {unknown(path[0] if path else 'part', error['ctx']['tag'], known)}"
     if kind == "union_tag_not_found":
-        return f"{where}: needs a name, such as {{name: …}}; got {_short(given)}"
+        beside = "".join(f" {where}.{key}=…" for key in (given if isinstance(given, dict) else ()))
+        return f"{where}: needs a name: {{name: …, …}}, or in words {where}=NAME{beside}; got {_short(given)}"
     if kind == "missing":
         return f"{where}: is asked for and not given"
     if kind == "literal_error":

@@ -53,13 +53,18 @@ def refer(model: Model, sets: Mapping[str, Encoded], progress: Progress = _SILEN
 
 def start_from(model: Model, where: str) -> None:
     """Copy the learnt weights of another run of the same method; outputs for other labels stay fresh, also where they
-    are as many."""
+    are as many. Raises TunesmithError for a run on another base, of another shape, or without a checkpoint."""
     from tunesmith.training.checkpoint import newest_good, read_best
 
     folder = Path(where) / "checkpoints"
     found, _ = newest_good(folder)
     if found is None:
         raise TunesmithError(f"method.start: {where} holds no checkpoint of a run")
+    if read_json(Path(where) / "run.json").get("base") != model.base.digest:  # the same shape would hide it
+        raise TunesmithError(
+            f"method.start: {where} learnt on another base, and what it learnt means nothing on {model.base.name}. "
+            "Start from a run on this base"
+        )
     step = found.state.best_step
     tensors = found.weights if step is None else read_best(folder, step)[0]
     own = weights(model)

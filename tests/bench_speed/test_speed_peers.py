@@ -9,6 +9,7 @@ from typing import Any
 import contest
 import environments
 import pytest
+import rows
 import run
 import sft
 
@@ -70,7 +71,7 @@ def test_an_arm_without_its_environment_is_skipped_aloud(
 ) -> None:
     monkeypatch.setattr(environments.texts, "MADE", tmp_path)
     job = contest.chosen(["full-1"])[0]
-    assert not run._can_run(job, contest.ADAPTERS)
+    assert not run._can_run(job, contest.ADAPTERS, rows.Rows(tmp_path, {"rows": 32}))
     assert "--peer adapters makes it" in capsys.readouterr().out
 
 

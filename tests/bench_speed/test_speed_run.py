@@ -72,7 +72,7 @@ def test_levers_are_skipped_aloud_without_a_section_for_them(
     job = contest.chosen(["ablation-full"])[0]
     fields = {name: field for name, field in Plan.model_fields.items() if name != "engine"}
     monkeypatch.setattr(Plan, "model_fields", fields)
-    assert [arm.name for arm in job.arms if run._can_run(job, arm)] == ["all on"]
+    assert [arm.name for arm in job.arms if run._can_run(job, arm, ROWS)] == ["all on"]
     assert "pack off: skipped, this version's plan has no section `engine`" in capsys.readouterr().out
 
 
@@ -82,3 +82,10 @@ def test_every_side_trains_with_the_rate_that_the_product_would_take(name: str) 
     (job,) = contest.chosen([name])
     expected = {"head-1": 5e-3, "layers2-10": 4e-4, "lora-1": 1e-3, "full-1": 2e-4, "predict": 2e-4}
     assert contest.learning_rate(job) == pytest.approx(expected.get(name, 1e-3), rel=1e-9)
+
+
+def test_best_options_are_measured_where_they_have_rows_to_group(capsys: pytest.CaptureFixture[str]) -> None:
+    job = contest.chosen(["full-3"])[0]
+    few, many = (rows.Rows(Path("rows.json"), {"rows": count}) for count in (contest.GROUPED - 1, contest.GROUPED))
+    assert not run._can_run(job, contest.BEST, few) and "groups next to nothing" in capsys.readouterr().out
+    assert run._can_run(job, contest.BEST, many) and run._can_run(job, contest.DEFAULTS, few)

@@ -107,7 +107,7 @@ WORDS: dict[str, Any] = {"tokens": "tokens", "label": "tags", "scheme": "bio", "
 
 
 def combinations(tasks: list[str], families: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """A small set that covers every pair of (method, task, family); the seed is printed in the test ids."""
+    """A small set that covers every pair of (method, task, family); the seed is printed at the end of the tests."""
     seed = int(os.environ.get("TUNESMITH_PAIRS", "0"))
     shuffled = list(itertools.product(METHODS.names(), tasks, families))
     random.Random(seed).shuffle(shuffled)
@@ -290,6 +290,12 @@ def test_encoder_decoders(method: str, family: str, tiny_bases: TinyBases, tmp_p
 @pytest.mark.parametrize("method", METHODS.names())
 def test_matrix(method: str, task: str, family: str, tiny_bases: TinyBases, tmp_path: Path) -> None:
     check_contract(method, task, family, tiny_bases, tmp_path)
+
+
+def test_bases_are_tiny(tiny_bases: TinyBases) -> None:
+    for family in {*FAMILIES, *TAG_FAMILIES, *ALSO_TAG}:
+        model = make_case("head", "classify", family, tiny_bases).model
+        assert sum(p.numel() for p in model.net.parameters()) <= 50_000, family
 
 
 def test_every_family_takes_the_methods_that_the_design_promises(tiny_bases: TinyBases) -> None:

@@ -127,6 +127,12 @@ def test_label_sets_are_strata_by_their_rarest() -> None:
             (0.2, 0.2),
             r"t\.csv:37: column 'who': the group is missing",
         ),
+        (
+            rows("aabb" * 9),
+            Roles(("text",), "label", group="whom"),
+            (0.2, 0.2),
+            r"data\.group: t\.csv: no column named 'whom'\. Did you mean 'who'\?",
+        ),
         ([], ROLES, (0.2, 0.2), r"only one class: no rows"),
     ],
 )

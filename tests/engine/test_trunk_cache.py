@@ -14,6 +14,7 @@ import torch
 import small
 from kit import TinyBases
 from tunesmith.engine import trunk_cache
+from tunesmith.engine.batches import Batches
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.ways import Packed
 from tunesmith.errors import TunesmithError
@@ -34,8 +35,15 @@ def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "caches"))
 
 
-def made(bases: TinyBases, method: Any, family: str = "bert", task: Any = "classify", **engine: Any) -> Model:
-    asked = small.plan(bases[family], method=method, task=task, epochs=3, lr=1e-3, batch=4)
+def made(
+    bases: TinyBases,
+    method: Any,
+    family: str = "bert",
+    task: Any = "classify",
+    dropout: float | None = None,
+    **engine: Any,
+) -> Model:
+    asked = small.plan(bases[family], method=method, task=task, epochs=3, lr=1e-3, batch=4, dropout=dropout)
     return small.model(asked.model_copy(update={"engine": asked.engine.model_copy(update=engine)}), ROWS)
 
 
@@ -203,6 +211,19 @@ def test_no_room_at_all_is_said(tiny_bases: TinyBases) -> None:
     model.shortcuts.prove(encoded, learning=True)
     model.shortcuts.cache({"train": encoded}, QUIET)
     assert "engine.cache_gb" in model.shortcuts.refused[0]
+
+
+@pytest.mark.parametrize(("method", "told"), (({"name": "layers", "top": 1}, True), ("full", False)), ids=str)
+def test_a_dropout_of_the_plan_is_said_to_act_above_the_cut_alone(
+    method: Any, told: bool, tiny_bases: TinyBases
+) -> None:
+    model = made(tiny_bases, method, dropout=0.3)
+    encoded = small.encoded(model, ROWS)
+    model.shortcuts.prove(encoded, learning=True)
+    model.shortcuts.cache({"train": encoded}, QUIET)
+    lines = model.shortcuts.explain(encoded, Batches(encoded.ids, 4, None, 0), 3)
+    said = "engine: dropout: 0.3 above the 3 blocks that never move; these draw none"
+    assert (said in lines) == told
 
 
 def test_a_disk_that_fills_up_meanwhile_is_told_before_anything_is_computed(

@@ -102,9 +102,11 @@ METHODS = {
     "adalora": {"name": "lora", "variant": "adalora"}, "sparse": {"name": "layers", "sparse": {"by": "fisher"}},
     "ema": "lora", "cached": {"name": "layers", "top": 1}, "cached in memory": {"name": "layers", "top": 1},
     "head": "head", "padded": "full", "penalised": "full", "swa": "full",
+    "token budget": "full",
 }  # fmt: skip
 PENALTIES = {"penalised": ["l2sp", "mixout", "adversarial", "rdrop"]}
-TRAIN = {"ema": {"ema": 0.9}, "swa": {"swa": 0.3}}
+BUDGET = {"batch": 32, "batch_tokens": 80, "micro_tokens": 40}
+TRAIN = {"ema": {"ema": 0.9}, "swa": {"swa": 0.3}, "token budget": BUDGET}
 ENGINE = {"padded": {"pack": False}, "cached in memory": {"cache": "memory"}}
 
 

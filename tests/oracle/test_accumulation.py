@@ -84,6 +84,29 @@ def test_in_double_precision_they_agree_to_1e_12(tiny_bases: TinyBases, monkeypa
     assert furthest(gradients, expected) <= 1e-12
 
 
+@pytest.mark.parametrize(
+    ("family", "method"), (("bert", {"name": "prefix", "tokens": 2}), ("qwen2", {"name": "prefix", "tokens": 2}),
+                           ("deberta-v2", "lora"), ("deberta-v2", {"name": "layers", "top": 1})), ids=str,
+)  # fmt: skip
+def test_what_cannot_be_packed_equals_its_rows_alone(family: str, method: Any, tiny_bases: TinyBases) -> None:
+    made = model_of(tiny_bases, family, 40, method=method)
+    made.net.double()
+    whole, step = encoded(made), 0
+    loss, gradients = backward(made, whole, step)
+    rows = step_rows(len(whole), 8, 0, step)
+    assert made.shortcuts.way is made.shortcuts.plain
+    assert len(list(made.shortcuts.way.pieces(whole, rows, 40))) > 2
+    made.net.zero_grad()
+    total = torch.zeros((), dtype=torch.float64)
+    for row in rows:
+        batch = collate(whole, [int(row)], made.tokenizer.pad_token_id)
+        own = functional.cross_entropy(made.net.auto(**batch.inputs).logits, batch.targets)
+        total = total + own * float(whole.weights[row]) / float(whole.weights[rows].sum())
+    total.backward()  # type: ignore[no-untyped-call]
+    assert loss == pytest.approx(total.item(), rel=1e-9)
+    assert furthest(gradients, {n: p.grad for n, p in made.net.named_parameters() if p.grad is not None}) <= 1e-9
+
+
 @pytest.mark.parametrize("task", ("regress", {"name": "classify", "focal": 2.0}))
 def test_other_losses_too(task: Any, tiny_bases: TinyBases) -> None:
     name = task if isinstance(task, str) else task["name"]

@@ -10,7 +10,7 @@ import small
 import tiny
 from tunesmith.data import Record
 from tunesmith.errors import TunesmithError
-from tunesmith.job import Choose
+from tunesmith.evaluation.choose import Choose
 from tunesmith.tasks import TASKS, Facts, Task
 
 TWO, THREE = Facts(labels=("no", "yes")), Facts(labels=("a", "b", "c"))

@@ -102,7 +102,9 @@ def losses(train: list[float], validation: list[float]) -> list[dict[str, float]
 
 
 def test_over_fitting_warns_when_one_loss_falls_and_the_other_rises() -> None:
-    assert "over-fitting" in str(watch.overfitting(losses([1, 0.8, 0.6, 0.4], [0.9, 1.0, 1.1, 1.2])))
+    told = str(watch.overfitting(turning := losses([1, 0.8, 0.6, 0.4], [0.9, 1.0, 1.1, 1.2])))
+    assert "over-fitting" in told and "The best weights are kept" in told
+    assert "The last weights are kept. Cures: train.keep=best" in str(watch.overfitting(turning, "last"))
     assert watch.overfitting(losses([1, 0.8, 0.6], [0.9, 1.0, 1.1])) is None, "two rises may be chance"
     assert watch.overfitting(losses([1, 0.8, 0.6, 0.4], [0.9, 1.0, 0.95, 1.2])) is None
     assert watch.overfitting(losses([0.4, 0.6, 0.8, 1.0], [0.9, 1.0, 1.1, 1.2])) is None, "both rise: not that"

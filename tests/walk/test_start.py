@@ -67,6 +67,13 @@ def test_another_shape_is_refused(first: tuple[Path, Path], tiny_bases: TinyBase
         second(first, tiny_bases["bert"], tmp_path / "run", r=4)
 
 
+def test_a_run_on_another_base_of_the_same_shape_is_refused(first: tuple[Path, Path], tmp_path: Path) -> None:
+    import tiny
+
+    with pytest.raises(TunesmithError, match=r"method\.start: .* learnt on another base"):
+        second(first, tiny.make("bert", tmp_path / "other", seed=1), tmp_path / "run")
+
+
 def test_a_folder_without_checkpoints_is_refused(tiny_bases: TinyBases, tmp_path: Path) -> None:
     data = write_tickets(tmp_path / "tickets.csv")
     with pytest.raises(TunesmithError, match=r"holds no checkpoint of a run"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tunesmith import scratch
 from tunesmith.data.coded import Coded, coded
-from tunesmith.data.format import excerpt
+from tunesmith.data.format import excerpt, find_column
 from tunesmith.data.ledger import Split
 from tunesmith.data.record import Record, Roles
 from tunesmith.data.roles import label_of, number_of
@@ -127,7 +127,7 @@ def _bins(numbers: NDArray[np.float64]) -> Coded:
 
 
 def _group(record: Record, column: str) -> str:
-    value = record.cells.get(column)
+    value = record.cells.get(find_column(column, tuple(record.cells), f"data.group: {record.source}"))
     if value is None or value == "":
         raise TunesmithError(
             f"{record.source}:{record.line}: column '{excerpt(column)}': the group is missing. "

@@ -105,6 +105,10 @@ class Shortcuts(ABC, Generic[W]):
         if self.plan.train.neftune is not None:
             lines.append(f"noise on word embeddings: alpha {self.plan.train.neftune:g}, in training alone (NEFTune); "
                          "what depends on it is not shared between rows or kept")  # fmt: skip
+        if self.plan.train.dropout and (still := self.resting()):
+            lines.append(
+                f"dropout: {self.plan.train.dropout:g} above the {still} blocks that never move; these draw none"
+            )
         seen = [] if self.net.tower is None else self.net.tower.told()
         self.said = lines + [f"without {line}" for line in self.refused] + seen + self.notes
         return [f"engine: {line}" for line in self.said]

@@ -68,7 +68,7 @@ def _keep_best(loop: "Loop", values: Mapping[str, float]) -> None:
 
 
 def _warn(loop: "Loop", outputs_NC: Array) -> None:
-    found = [watch.overfitting(loop.evaluations)]
+    found = [watch.overfitting(loop.evaluations, loop.asked.keep)]
     if loop.model.plan.task.kind == "classes":
         predicted, _ = loop.model.plan.task.answer(outputs_NC, loop.model.facts)
         found.append(watch.one_class(predicted, loop.model.facts.labels))

@@ -4,8 +4,10 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tunesmith.errors import TunesmithError
+from tunesmith.files import write_text
 
 Log = Callable[[int, Mapping[str, float]], None]
 
@@ -40,7 +42,7 @@ def _mlflow(folder: Path) -> Log:
 
     if "MLFLOW_TRACKING_URI" not in os.environ:
         mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
-    run = mlflow.active_run() or mlflow.start_run(run_name=folder.name)
+    run = mlflow.active_run() or _mlflow_run(mlflow, folder)
 
     def log(step: int, values: Mapping[str, float]) -> None:
         mlflow.log_metrics(
@@ -48,3 +50,13 @@ def _mlflow(folder: Path) -> Log:
         )
 
     return log
+
+
+def _mlflow_run(mlflow: Any, folder: Path) -> Any:
+    """MLflow's run of this folder: a resumed training goes on in the one that it began."""
+    number = folder / "mlflow_run.txt"
+    if number.is_file():
+        return mlflow.start_run(run_id=number.read_text(encoding="utf-8"))
+    run = mlflow.start_run(run_name=folder.name)
+    write_text(number, run.info.run_id)
+    return run

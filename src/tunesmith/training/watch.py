@@ -78,8 +78,9 @@ def one_class(predicted: np.ndarray, labels: Sequence[str]) -> str | None:
     )
 
 
-def overfitting(history: Sequence[Mapping[str, float]]) -> str | None:
-    """A warning when training loss has fallen and validation loss has risen over three evaluations in a row."""
+def overfitting(history: Sequence[Mapping[str, float]], keep: str = "best") -> str | None:
+    """A warning when training loss has fallen and validation loss has risen over three evaluations in a row; which
+    weights the plan keeps."""
     if len(history) < 4:
         return None
     last = history[-4:]
@@ -89,5 +90,6 @@ def overfitting(history: Sequence[Mapping[str, float]]) -> str | None:
         return None
     return (
         "over-fitting: the training loss falls while the validation loss has risen three times in a row. "
-        "The best weights are kept. Cures: fewer epochs, more dropout, weight decay, label_smoothing, more data"
+        f"The {keep} weights are kept. Cures: {'' if keep == 'best' else 'train.keep=best, '}fewer epochs, more "
+        "dropout, weight decay, label_smoothing, more data"
     )

@@ -2,11 +2,13 @@
 
 import csv
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import small
 from jobs import WORDS, history, run_job, tree, write_tickets
@@ -16,7 +18,7 @@ from tunesmith.data.ragged import Ragged
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of, metrics_of
 from tunesmith.evaluation.significance import paired_bootstrap
-from tunesmith.files import read_json
+from tunesmith.files import read_json, write_manifest
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.plan_text import make_plan
 from tunesmith.progress import Progress
@@ -172,3 +174,44 @@ def test_metrics_of_two_classes_are_refused_for_more() -> None:
     with pytest.raises(TunesmithError, match=r"f1 compare a positive with a negative class; these data have 3"):
         metrics_of(["accuracy", "f1"], labels=3)
     assert metrics_of(["f1"], labels=2)
+
+
+def test_the_next_version_leaves_the_one_before_as_it_was(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version file that the next version writes over, without weights or digest in it."""
+    from tunesmith.model import saved
+
+    monkeypatch.setenv("TUNESMITH_REGISTRY", str(tmp_path / "registry"))
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    card = other / "model" / "tunesmith.json"
+    card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    one = flows.register(run, "tickets")
+    with pytest.raises(TunesmithError, match="tunesmith.json"):
+        flows.register(other, "tickets")  # not what the run wrote
+    write_manifest(other / "model")
+    two = flows.register(other, "tickets")
+    assert (str(one), str(two)) == ("tickets@1", "tickets@2") and one.digest != two.digest
+    for version, source in ((one, run), (two, other)):
+        opened = saved(str(version))
+        for file in sorted(p.relative_to(source / "model") for p in (source / "model").rglob("*") if p.is_file()):
+            assert (opened / file).read_bytes() == (source / "model" / file).read_bytes(), file
+
+
+def test_rows_go_where_the_network_is(run: Path) -> None:
+    """Inputs moved to a device where the model is not: whoever asks names no device, the network's own counts."""
+    model = flows.load(run)
+    encoded = model.encode(small.records(), model.plan.task.roles())
+    seen: list[str] = []
+
+    def look(module: torch.nn.Module, words: Any, inputs: dict[str, Any]) -> None:
+        seen.extend(each.device.type for each in inputs.values() if isinstance(each, torch.Tensor))
+        raise StopIteration
+
+    model.net.auto.register_forward_pre_hook(look, with_kwargs=True)
+    for device in ("cpu", "meta"):
+        model.net.to(device)
+        with pytest.raises(StopIteration):
+            model.shortcuts.plain.logits(encoded, [0, 1])
+        assert seen and set(seen) == {device}
+        seen.clear()
