@@ -222,7 +222,7 @@ def test_a_dropout_of_the_plan_is_said_to_act_above_the_cut_alone(
     model.shortcuts.prove(encoded, learning=True)
     model.shortcuts.cache({"train": encoded}, QUIET)
     lines = model.shortcuts.explain(encoded, Batches(encoded.ids, 4, None, 0), 3)
-    said = "engine: dropout: 0.3 above the 3 blocks that never move; these draw none"
+    said = "engine: dropout: 0.3 in what learns; the lowest 3 blocks rest and draw none"
     assert (said in lines) == told
 
 

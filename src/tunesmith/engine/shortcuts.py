@@ -107,7 +107,7 @@ class Shortcuts(ABC, Generic[W]):
                          "what depends on it is not shared between rows or kept")  # fmt: skip
         if self.plan.train.dropout and (still := self.resting()):
             lines.append(
-                f"dropout: {self.plan.train.dropout:g} above the {still} blocks that never move; these draw none"
+                f"dropout: {self.plan.train.dropout:g} in what learns; the lowest {still} blocks rest and draw none"
             )
         seen = [] if self.net.tower is None else self.net.tower.told()
         self.said = lines + [f"without {line}" for line in self.refused] + seen + self.notes
