@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-LIMIT = 46_000  # sound, two towers, several tasks, several inputs, shifted domains
+LIMIT = 48_000  # masked pretraining, speech that is written, images in conversations
 """Lines below src/ agreed on; raise it in a commit that says why."""
 SOURCE = Path(__file__).parent.parent / "src" / "tunesmith"
 

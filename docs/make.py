@@ -38,6 +38,7 @@ EXAMPLES = {
     "prefer": "task: {name: prefer, loss: dpo, beta: 0.1, template: chatml}",
     "reward": "task: {name: reward, template: chatml, centering: 0.01}",
     "domain": "task: {name: domain, task: {name: classify, text: text, label: failure}, target: new.csv, mix: 0.3}",
+    "masked": "task: {name: masked, text: text, whole_words: true, max_tokens: 128}",
     "embed": "task: {name: embed, anchor: question, positive: answer, mine: 2}",
     "full": "method: full",
     "head": "method: {name: head, pooler: true}",

@@ -83,6 +83,8 @@ def main() -> None:
             parts.append(vectors(name, [json.loads(line) for line in file.read_text().splitlines()]))
     if (file := HERE / "results" / "domain.jsonl").is_file():
         parts.append(domains([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "instalments.jsonl").is_file():
+        parts.append(instalments([json.loads(line) for line in file.read_text().splitlines()]))
     PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     print(f"{PAGE.name}: {len(parts) - 2} data sets")
 
@@ -202,6 +204,55 @@ def domains(lines: list[dict[str, Any]]) -> str:
             f"| {arm} | {np.mean(each[0]):.3f} | {np.mean(each[1]):.3f} | {', '.join(f'{v:.3f}' for v in each[0])} | {apart} "
             f"| {p} | {near[0]:.2f} | {near[1]:.2f} | {len(found)} |"
         )
+    return "\n".join(out)
+
+
+INSTALMENTS = """
+## Tweets in instalments
+
+Three instalments of 240 tweets of tweeteval, each with labels of its own: emotions (4), irony (2), offence (2); a model
+answers with all labels that it has met, and is not told which instalment a tweet is from. "plain" learns the second and
+third from their own rows; "replay" has three old rows in ten, out of at most 200 that the version kept. 150 held-out tweets
+each; `minilm`, its highest block, 6 epochs; seeds draw the rows, too, and both arms start from one first instalment.
+Forgetting: how far accuracy on earlier instalments is below the best it was; backward transfer: how far it is from what it
+was when they were learnt; with three instalments and no gain in between, one is the other with its sign turned. Accuracy:
+the mean over all three at the end. p: paired t-test over seeds. Measured by `python bench/quality/instalments.py`.
+"""
+
+
+def instalments(lines: list[dict[str, Any]]) -> str:
+    """Arms of `instalments.py`: means over seeds, each seed paired with plain sequential tuning."""
+    from scipy.stats import ttest_rel
+
+    names = ("forgetting", "backward_transfer", "accuracy")
+    arms: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in lines:
+        arms.setdefault(line["arm"], {})[line["seed"]] = line
+    head = (
+        "| arm | forgetting | backward transfer | accuracy at the end | forgetting by seed | on its own rows at once |"
+    )
+    out = [INSTALMENTS, head + " CPU s | seeds |", "|" + " --- |" * 8]
+    for arm, found in arms.items():
+        each = {name: np.array([line[name] for line in found.values()]) for name in names}
+        own = np.mean([np.mean([row[-1] for row in line["values"]]) for line in found.values()])
+        out.append(
+            f"| {arm} | {' | '.join(f'{each[n].mean():.3f}' for n in names)} | "
+            f"{', '.join(f'{v:.3f}' for v in each['forgetting'])} | {own:.3f} | "
+            f"{np.mean([line['seconds'] for line in found.values()]):.0f} | {len(found)} |"
+        )
+    plain = arms.get("plain", {})
+    for arm, found in arms.items():
+        both = sorted(set(found) & set(plain))
+        if arm == "plain" or len(both) < 3:
+            continue
+        for name in names:
+            mine, theirs = (np.array([x[seed][name] for seed in both]) for x in (found, plain))
+            test = ttest_rel(mine, theirs)
+            low, high = test.confidence_interval()
+            out.append(
+                f"\n{arm} against plain, {name.replace('_', ' ')}: {(mine - theirs).mean():+.3f} "
+                f"[{low:+.3f}, {high:+.3f}], p = {test.pvalue:.2g} ({len(both)} seeds)."
+            )
     return "\n".join(out)
 
 

@@ -296,13 +296,14 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
 
     head: dict[str, Any] = {}
     purpose = plan.task.purpose(base.model_type)
-    if family_for(plan, base).headed:
+    family = family_for(plan, base)
+    if family.headed:
         head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
     head |= plan.task.config(facts)
     if facts.labels:
         head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
     head.setdefault("pad_token_id", tokenizer.pad_token_id)
-    net = load_net(base, purpose=purpose, layers=plan.base.layers, start=facts.start, **head)
+    net = load_net(base, purpose=purpose, layers=plan.base.layers, start=facts.start, family=family, **head)
     for name, value in plan.task.configured().items():
         setattr(net.config, name, value)
     if purpose == "embed":

@@ -182,7 +182,7 @@ def plain_logits(net: Any, model: Any, tensors: dict[str, Any]) -> np.ndarray:
         return _both(net, tensors)
     if "words" in tensors:
         return np.asarray(model.plan.task.by_word(_places(net, tensors), tensors["words"][:, 2].bool()))
-    found = _row_by_row(net, tensors, apart=model.family.purpose == "seq2seq")
+    found = _row_by_row(net, tensors, model.family.purpose)
     return np.asarray(model.plan.task.as_plain(found, tensors["logits"].numpy()))
 
 
@@ -211,12 +211,12 @@ def _both(net: Any, tensors: dict[str, Any]) -> np.ndarray:
     return np.stack(rows)
 
 
-def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray:
+def _row_by_row(net: Any, tensors: dict[str, Any], purpose: str) -> np.ndarray:
     """What the golden rows say, one at a time: what padding does is no matter here."""
     if "pixel_values" in tensors:
         return np.concatenate([net(pixel_values=row[None]).logits.float().numpy() for row in tensors["pixel_values"]])
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in tensors]
-    mask = tensors["attention_mask"]
+    mask, apart = tensors["attention_mask"], purpose == "seq2seq"
     rows = []
     for i in range(len(mask)):
         length = int(mask[i].sum())
@@ -227,7 +227,7 @@ def _row_by_row(net: Any, tensors: dict[str, Any], *, apart: bool) -> np.ndarray
             inputs["labels"] = tensors["labels"][i : i + 1, : int((tensors["labels"][i] >= 0).sum())]
         logits = net(**inputs).logits.float()[0]
         labels = inputs["labels"][0] if apart else tensors["labels"][i, :length] if "labels" in tensors else None
-        rows.append(logits.numpy() if labels is None else _read(logits, labels, apart=apart))
+        rows.append(logits.numpy() if labels is None else _read(logits, labels, purpose))
     return np.stack(rows)
 
 
@@ -245,17 +245,18 @@ def _places(net: Any, tensors: dict[str, Any]) -> Any:
     return torch.cat(parts)
 
 
-def _read(logits_TV: Any, labels_T: Any, *, apart: bool) -> np.ndarray:
+def _read(logits_TV: Any, labels_T: Any, purpose: str) -> np.ndarray:
     """(nll, tokens, hits) of one row, as anybody would compute them from a language model's logits; those of an
-    encoder-decoder (`apart`) stand at their labels, those of others a place before."""
+    encoder-decoder and of a masked model stand at their labels, those of others a place before."""
     from torch.nn import functional
 
-    if apart:
+    if purpose == "seq2seq":
         losses = functional.cross_entropy(logits_TV, labels_T, reduction="none").double()
         return np.array([float(losses.sum()), len(labels_T), int((logits_TV.argmax(1) == labels_T).sum())], np.float32)
     virtual = len(logits_TV) - len(labels_T)  # prompt tokens that PEFT put in front
-    wanted = [t for t in range(len(labels_T)) if labels_T[t] >= 0 and t + virtual > 0]
-    before, labels = logits_TV[[t + virtual - 1 for t in wanted]], labels_T[wanted]
+    back = 0 if purpose == "masked" else 1
+    wanted = [t for t in range(len(labels_T)) if labels_T[t] >= 0 and t + virtual >= back]
+    before, labels = logits_TV[[t + virtual - back for t in wanted]], labels_T[wanted]
     losses = functional.cross_entropy(before, labels, reduction="none").double()
     return np.array([float(losses.sum()), len(wanted), int((before.argmax(1) == labels).sum())], dtype=np.float32)
 

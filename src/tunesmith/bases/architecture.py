@@ -24,6 +24,8 @@ characters of speech; the headless model; two towers, for images and texts, as t
 masked language model, the one that sees images, or the encoder-decoder, of texts or
 of speech, as it was pretrained. No task asks for that: the architecture decides
 what "language" is."""
+WORD_HEAD = "tunesmith_word_head"
+"""Field of a configuration: `new` where the head over the vocabulary is drawn anew, because the base ships none."""
 Sense = Literal["text", "images", "sound", "images and texts", "text beside images"]
 """What a network is given."""
 State = Literal["first", "pooled", "mean", "every"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.bases.architecture import Family, Purpose, Sense, bare_name, plain, purpose_of
+from tunesmith.bases.architecture import WORD_HEAD, Family, Purpose, Sense, bare_name, plain, purpose_of
 from tunesmith.bases.sighted import SIGHTED, SightedLanguage
 from tunesmith.bases.sound import SOUND, SoundFamily
 from tunesmith.bases.stacked import DICTATING, STACKED, EncoderDecoder
@@ -145,13 +145,22 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if isinstance(family, SoundFamily):
         return _hearing(family, purpose, config)
     if isinstance(family, EncoderDecoder):
-        if purpose in ("classify", "tag", "embed"):
-            able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
-            raise TunesmithError(
-                f"base: {model_type} writes an answer to what it reads, and has no head that classifies. Use task "
-                f"generate, or a base of another family: {able}"
-            )
-        return family if config is None else family.sized(config)
+        return _writing(family, purpose, config)
+    return _reading(family, purpose, config or {})
+
+
+def _writing(family: EncoderDecoder, purpose: Purpose, config: Mapping[str, Any] | None) -> Family:
+    if purpose in ("classify", "tag", "embed"):
+        able = ", ".join(name for name, f in FAMILIES.items() if f.head and f.purpose == "classify")
+        raise TunesmithError(
+            f"base: {family.name} writes an answer to what it reads, and has no head that classifies. Use task "
+            f"generate, or a base of another family: {able}"
+        )
+    return family if config is None else family.sized(config)
+
+
+def _reading(family: Family, purpose: Purpose, config: Mapping[str, Any]) -> Family:
+    """An encoder or a decoder, with the head that its purpose asks for."""
     if purpose in ("classify", "embed"):
         return family if purpose == "classify" else family.headless()
     if purpose == "tag":  # the pooler and dense layers of other heads are left out in all of transformers' classes
@@ -160,7 +169,9 @@ def family_of(model_type: str, purpose: Purpose = "classify", config: Mapping[st
     if not any(made.word_heads):
         able = ", ".join(n for n, f in FAMILIES.items() if any(replace(f, purpose=purpose).word_heads))
         what = "reads text and cannot write it" if purpose == "language" else "writes text and fills no gaps"
-        raise TunesmithError(f"base: {model_type} {what}. Families that can: {able}")
+        raise TunesmithError(f"base: {family.name} {what}. Families that can: {able}")
+    if purpose == "masked" and config.get(WORD_HEAD) == "new":
+        return replace(made, head=made.masked_head)  # as any head that a task brings
     return made
 
 

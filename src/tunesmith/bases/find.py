@@ -136,7 +136,9 @@ def _verify_alias(found: Found, alias: Alias) -> None:
 def _named_folder(name: str, *, online: bool) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return folder.resolve()
+        run = folder / "model" if not (folder / "config.json").is_file() and (folder / "model").is_dir() else folder
+        _refuse_adapter(name, run)
+        return run.resolve()
     if folder.exists():
         raise TunesmithError(f"base: {name} is a file; a base is a folder with config.json and *.safetensors")
     if "@" in name:
@@ -155,13 +157,18 @@ def _version_folder(reference: str) -> Path:
     store = Store()
     version = store.resolve(reference)
     folder = store.open(version)
-    if not (folder / "model.safetensors").is_file() and not list(folder.glob("model-*.safetensors")):
-        raise TunesmithError(
-            f"base: {reference} is an adapter beside a base, and a base is whole. Fold it first: "
-            f"tunesmith merge {version} --out FOLDER, then name FOLDER (or register it); or go on with the same "
-            "adapter: method.start"
-        )
+    _refuse_adapter(str(version), folder)
     return folder
+
+
+def _refuse_adapter(name: str, folder: Path) -> None:
+    """A base is whole: what Tunesmith saved beside another base has to be folded into it."""
+    if (folder / "config.json").is_file() or not (folder / "tunesmith.json").is_file():
+        return
+    raise TunesmithError(
+        f"base: {name} is an adapter beside a base, and a base is whole. Fold it first: tunesmith merge {name} --out "
+        "FOLDER, then name FOLDER (or register it); or go on with the same adapter: method.start"
+    )
 
 
 def _from_cache(hub_id: str) -> Path:

@@ -93,6 +93,7 @@ def load_net(
     layers: int | None = None,
     pad_token_id: int | None = None,
     start: Sequence[float] = (),
+    family: Family | None = None,
     **config: Any,
 ) -> "nn.Module":
     """transformers' Auto class in float32. To classify: a head for `num_labels` answers, drawn from torch's global
@@ -101,10 +102,11 @@ def load_net(
 
     A base found with `quant` gets the linear layers of its blocks quantised while they are read, one after the other.
     `layers` keeps the lowest n blocks. `start` is what new outputs say before anything is learnt (their biases, where
-    the head has any). `config` are further configuration fields (labels, problem type, dropout).
+    the head has any). `family`: the base as the task sees it, where that says more than its purpose does. `config` are
+    further configuration fields (labels, problem type, dropout).
     Raises TunesmithError when weights outside a new head are missing from the files.
     """
-    family = family_of(found.model_type, purpose, found.config)
+    family = family or family_of(found.model_type, purpose, found.config)
     _check_layers(found, family, layers)
     how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
     net, info = _read(found, family, how | taken(found, family) | dict(family.settings) | config)
@@ -183,6 +185,8 @@ def _refuse_missing(found: Found, family: Family, keys: Sequence[str], *, tied: 
         raise TunesmithError(
             f"base: {found.name} has no language head ({', '.join(lost[:2])}): it can be read with, and cannot "
             f"{purpose}. Use the base as it was pretrained, with its {auto_class(family.purpose)} head"
+            + " (task masked gives it one: task.head=new)"
+            * (family.purpose == "masked")
         )
     if missing:
         raise TunesmithError(f"base: {found.name} lacks weights outside the head: {', '.join(missing[:5])}")

@@ -6,7 +6,7 @@
 Both move into nameless files when they are large (`tunesmith.scratch`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
@@ -82,6 +82,17 @@ class Ragged:
     def pick(self, rows: Sequence[int]) -> "Ragged":
         """Some rows, in the order asked for."""
         return Ragged.of([self[r].tolist() for r in rows])
+
+
+class Changed(Ragged):
+    """The same rows, some of them with other numbers, as many as before, for whoever reads row by row."""
+
+    def __init__(self, whole: Ragged, rows: Mapping[int, Ints]) -> None:
+        super().__init__(whole.flat, whole.offsets)
+        self.rows = rows
+
+    def __getitem__(self, row: int) -> Ints:
+        return found if (found := self.rows.get(int(row))) is not None else super().__getitem__(row)
 
 
 class Growing:

@@ -34,6 +34,7 @@ class Batch:
     side: "torch.Tensor | None"
     """(B, S) float32."""
     targets: "torch.Tensor | None"
+    """Of rows; None where they are those of the places that are read."""
     weights: "torch.Tensor"
     """(B,) float32."""
     places: "torch.Tensor | None" = None
@@ -185,11 +186,12 @@ def collate(encoded: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
 def _batch(encoded: Encoded, rows: Sequence[int], inputs: "dict[str, torch.Tensor]") -> Batch:
     import torch
 
+    targets = encoded.targets if encoded.reads is None else None
     return Batch(
         rows=list(rows),
         inputs=inputs,
         side=None if encoded.side is None else torch.from_numpy(encoded.side[list(rows)]),
-        targets=None if encoded.targets is None else torch.from_numpy(encoded.targets[list(rows)]),
+        targets=None if targets is None else torch.from_numpy(targets[list(rows)]),
         weights=torch.from_numpy(encoded.weights[list(rows)]),
         places=None if encoded.slots is None else torch.from_numpy(encoded.slots.places(rows)),
         reads=None if encoded.reads is None else _reads(encoded.reads, rows),

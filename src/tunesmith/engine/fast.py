@@ -80,6 +80,9 @@ class Fast:
     def head(self, read_QH: torch.Tensor, form: int = 0) -> torch.Tensor:
         """Logits (B, C) without the side path, or scores of words (B, W), from the states that the head reads."""
         words = self.net.words
+        if self.family.purpose == "masked" and words is None:  # every word of the vocabulary
+            said = self.layout.before_words(self.auto, read_QH)
+            return cast("torch.Tensor", self.layout.language_head(self.auto)(said))
         if self.net.reads is not None:  # a headless model says what it read
             return read_QH
         if self.family.purpose == "tag":  # one linear layer in every architecture, behind a dropout

@@ -124,7 +124,7 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     return Step(
         tokens=tokens, longest=int(train.ids.lengths_of(rows).max()), reads=_reads(train, rows), above=depth - still,
         packed=slabs, language=isinstance(way, (PlainLanguage, PackedLanguage)),
-        norms_learn=plan.method.moves_base(), last_at_reads=not shortcuts.whole,
+        masked=train.masking is not None, norms_learn=plan.method.moves_base(), last_at_reads=not shortcuts.whole,
     )  # fmt: skip
 
 

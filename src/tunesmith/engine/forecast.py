@@ -57,6 +57,8 @@ class Step(NamedTuple):
     packed: bool = True
     """Whether a language model's logits are held a slab at a time."""
     language: bool = False
+    masked: bool = False
+    """Whether every logit of the read positions is held."""
     narrow: bool = False
     """bf16 or fp16 products."""
     attention_dropout: bool = False
@@ -168,9 +170,11 @@ def _activations(shape: Shape, step: Step) -> int:
 
 def _head(shape: Shape, step: Step, *, learns: bool) -> int:
     states = 3 * FLOAT * step.reads * shape.width
-    if not step.language:
+    if not step.language and not step.masked:
         return states
     second = FLOAT * shape.vocabulary * shape.width if learns else 0
+    if step.masked:
+        return states + second + FLOAT * shape.vocabulary * (3 * step.reads + (0 if step.packed else 2 * step.tokens))
     if step.packed:
         return states + second + min(SLAB, FLOAT * step.reads * shape.vocabulary)
     return states + second + FLOAT * shape.vocabulary * (2 * step.tokens + 3 * step.reads)

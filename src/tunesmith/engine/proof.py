@@ -50,11 +50,12 @@ def _cut(encoded: Encoded, rows: Sequence[int], room: int) -> Encoded:
         first = np.array([slots.first[r] - starts[r] for r in rows], dtype=np.int32)
         slots = Slots(first, slots.count)
     windows = {r: slice(starts[r], starts[r] + room) for r in rows}
-    targets, reads = None if encoded.targets is None else encoded.targets[list(rows)], encoded.reads
+    own, reads = list(rows), encoded.reads
     if reads is not None:
         kept = [reads[r][reads[r] < room].tolist() for r in rows]
         own = [int(reads.offsets[r]) + i for r, places in zip(rows, kept, strict=True) for i in range(len(places))]
-        targets, reads = None if encoded.targets is None else encoded.targets[own], Ragged.of(kept)
+        reads = Ragged.of(kept)
+    targets = None if encoded.targets is None else encoded.targets[own]
     return Encoded(
         ids=Ragged.of([encoded.ids[r][windows[r]].tolist() for r in rows]),
         types=None if encoded.types is None else Ragged.of([encoded.types[r][windows[r]].tolist() for r in rows]),

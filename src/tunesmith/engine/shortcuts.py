@@ -129,6 +129,9 @@ class Shortcuts(ABC, Generic[W]):
         if self.plan.train.neftune is not None:
             self.refused.append("trunk cache: train.neftune draws new noise below the lowest block in every step")
             return
+        if any(encoded.redrawn for encoded in sets.values()):
+            self.refused.append(f"trunk cache: task {self.plan.task.name} shows rows otherwise in every step")
+            return
         if not self._below_is_frozen():
             self.refused.append("trunk cache: something below the blocks moves")
             return

@@ -18,7 +18,7 @@ from tunesmith.files import write_text
 CARD = "MODEL_CARD.md"
 _SPECIAL = {ord(letter): f"\\{letter}" for letter in r"\`*_[]<>|#~!$"}
 _PIPELINES = {"regress": "text-classification", "classify": "text-classification", "multilabel": "text-classification",
-              "tag": "token-classification"}  # fmt: skip
+              "tag": "token-classification", "masked": "fill-mask"}  # fmt: skip
 
 
 def write_card(run: Path) -> Path:

@@ -224,6 +224,7 @@ def base_name(path: object) -> str:
 def _answers(columns: dict[str, list[Any]], kind: Kind, plan: dict[str, Any], facts: dict[str, Any]) -> Answers:
     truth, predicted = columns["truth"], columns["prediction"]
     if kind == "text":
+        predicted = [p if isinstance(p, str) else "" for p in predicted]  # a number, where nothing is written
         known = {"nll", "tokens"} <= set(columns)
         read = np.array([columns["nll"], columns["tokens"]], dtype=np.float64).T if known else None
         return Answers.of_texts(columns.get("references") or [(text,) for text in truth], predicted, read)

@@ -1,7 +1,8 @@
 """Perplexity: how many equally likely tokens the model hesitates between, at each token of the reference.
 
 exp(sum of -ln p(token) / number of tokens), over all tokens of all rows. 1 is certainty. Tokens are those of the
-model's own tokenizer: between models with different tokenizers compare bits_per_byte.
+model's own tokenizer: between models with different tokenizers compare bits_per_byte. Of masked models, over the tokens
+that are hidden.
 """
 
 from typing import ClassVar, Literal

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tunesmith.tasks._blend import Blend
+    from tunesmith.tasks._masking import Masking
     from tunesmith.tasks._paired import Paired
     from tunesmith.tasks._relations import Pull, Relations
 
@@ -127,6 +128,8 @@ class Encoded:
     """(N,): which rows are of the target domain, where rows to learn from come from two."""
     blend: "Blend | None" = None
     """Which rows make an epoch, where they are of several kinds (domains, tasks); None: each row once."""
+    masking: "Masking | None" = None
+    """How tokens are hidden, where each step hides others (`Task.faced`)."""
     notes: tuple[str, ...] = ()
     """What a user should know of these rows."""
     part: NDArray[np.int16] | None = None
@@ -174,6 +177,11 @@ class Encoded:
     def forms(self) -> "tuple[Encoded, ...]":
         """These rows in every form that the network reads; most tasks have one."""
         return (self, *self.others)
+
+    @property
+    def redrawn(self) -> bool:
+        """Whether steps show these rows otherwise than they lie here, so that nothing below can be kept."""
+        return self.masking is not None or (self.pixels is not None and bool(self.pixels.augment))
 
     @property
     def lengths(self) -> NDArray[np.int64]:
