@@ -1,6 +1,7 @@
 """Encoder-decoders: losses and gradients are those of the library's own labelled forward pass; an encoder that rests
 may be kept; blocks and layers are found in both stacks."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from tunesmith.tasks import Encoded
 EXACT = 1e-10
 FAMILIES = tiny.ENCODER_DECODERS
 ROWS = list(range(5))
+
+HOW = partial(Seq2SeqWay, pad_id=1)
 
 
 def network(name: str, bases: TinyBases, method: str = "full", **settings: Any) -> tuple[Network, EncoderDecoder]:
@@ -150,14 +153,14 @@ def test_a_head_that_answers_otherwise_is_found_and_not_taken(
     encoded, told = pairs("bart"), {}
     for engine in ({}, {"head": False}):
         plan = make_plan({"task": "generate", "base": "x", "data": "x.csv", "method": "lora", "engine": engine})
-        shortcuts = Seq2SeqShortcuts(net, family, plan, 1)
+        shortcuts = Seq2SeqShortcuts(net, family, plan, HOW)
         shortcuts.prove(encoded, learning=True)
         told[len(engine)] = (shortcuts.way is shortcuts.plain, shortcuts.refused)
     assert told == {0: (False, []), 1: (True, ["head only at labels: switched off (engine.head)"])}
 
     losses = chunked_loss.losses
     monkeypatch.setattr(chunked_loss, "losses", lambda *given: losses(*given) * 1.0001)
-    shortcuts = Seq2SeqShortcuts(net, family, make_plan({"task": "generate", "base": "x", "data": "x.csv"}), 1)
+    shortcuts = Seq2SeqShortcuts(net, family, make_plan({"task": "generate", "base": "x", "data": "x.csv"}), HOW)
     shortcuts.prove(encoded, learning=True)
     assert shortcuts.way is shortcuts.plain
     assert shortcuts.refused[0].startswith("head only at labels: on 3 rows it differed from the library's own")

@@ -110,7 +110,7 @@ TRAIN = {"ema": {"ema": 0.9}, "swa": {"swa": 0.3}, "token budget": BUDGET}
 ENGINE = {"padded": {"pack": False}, "cached in memory": {"cache": "memory"}}
 
 
-QUICK = ("adalora", "cached", "head", "penalised", "prefix")
+QUICK = ("cached", "head", "penalised")
 """Tried by default; the others under the mark `faults`."""
 
 

@@ -72,7 +72,8 @@ def test_a_loss_a_row_and_no_row_in_anothers_loss(name: str) -> None:
     logits = LOGITS[:, :1] if made.kind == "numbers" else LOGITS
     numbers = LOGITS[:, 1]
     targets = {
-        "classes": TARGETS, "tags": TARGETS, "multilabel": (LOGITS > 0).double(), "numbers": numbers, "pairs": numbers,
+        **dict.fromkeys(("classes", "tags", "text"), TARGETS), "multilabel": (LOGITS > 0).double(),
+        **dict.fromkeys(("numbers", "pairs"), numbers),
     }[made.kind]  # fmt: skip
     whole = made.losses(logits, targets)
     assert whole.shape == (40,)

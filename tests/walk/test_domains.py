@@ -75,6 +75,7 @@ def test_a_run_says_what_the_source_alone_gives_and_how_far_apart_they_are(
     assert len(ask(run, [{"text": "the rotor drips oil"}])) == 1
 
 
+@pytest.mark.faults
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(tiny_bases: TinyBases, tmp_path: Path) -> None:
     from tunesmith.training.loop import Loop
 

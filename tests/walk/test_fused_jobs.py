@@ -81,6 +81,7 @@ def test_predict_reads_images_beside_the_file(trained: Any, data: Path, tmp_path
         tunesmith.predict(run, new, tmp_path / "again.csv")
 
 
+@pytest.mark.faults
 def test_a_kill_costs_nothing_while_both_towers_move(
     tiny_bases: TinyBases, tower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

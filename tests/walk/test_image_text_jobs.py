@@ -78,6 +78,7 @@ def test_so_they_do_with_siglip(tmp_path: Path) -> None:
     check_taught(tmp_path / "run", taught("siglip", tmp_path)[1])
 
 
+@pytest.mark.faults
 def test_a_kill_costs_nothing(base: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, with steps in several pieces, dropout, several captions an image, and a tower that rests."""
     from tunesmith.training.loop import Loop

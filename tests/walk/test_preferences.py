@@ -86,9 +86,7 @@ def check_asked(folder: Path, data: Path) -> None:
     assert all((float(r["margin"]) > 0) == (r["prediction"] == "chosen") for r in rows)
 
 
-@pytest.mark.parametrize(
-    "loss", [pytest.param("ipo", marks=pytest.mark.slow), "orpo", pytest.param("simpo", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("loss", [pytest.param(name, marks=pytest.mark.slow) for name in ("ipo", "orpo", "simpo")])
 def test_other_losses_learn_the_better_answer_too(loss: str, base: Path, tmp_path: Path) -> None:
     data = preferring.write_rows(tmp_path / "pairs.jsonl", preferring.pairs(100))
     settings = {"simpo": {"beta": 2.0}, "orpo": {"beta": 1.0}}.get(loss, {})
@@ -98,6 +96,7 @@ def test_other_losses_learn_the_better_answer_too(loss: str, base: Path, tmp_pat
     assert found["reward_accuracy"]["low"] > 0.5 and found["reward_margin"]["low"] > 0
 
 
+@pytest.mark.slow
 def test_kto_learns_from_single_answers(base: Path, tmp_path: Path) -> None:
     data = preferring.write_rows(tmp_path / "opinions.jsonl", preferring.opinions(120))
     reply = run_job(preferring.tree(base, data, tmp_path / "run", method="full", loss="kto", train={"epochs": 3}))
