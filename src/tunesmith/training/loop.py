@@ -107,6 +107,7 @@ class Loop:
         shortcuts, job = self.model.shortcuts, self.job
         shortcuts.prove(job.train, learning=True)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
+        give_memory_back()  # the check held the gradients of two ways, and steps need other pieces
         self._fit()
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
