@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -72,3 +73,24 @@ def test_the_plan_of_the_page_trains_whisper(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 24 and set(rows[0]) == {"path", "text", "prediction"}
     assert "cer" in tunesmith.evaluate(run, table)["metrics"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ("pictures", "speech"))
+def test_a_tuned_run_folded_into_its_base_answers_alike(what: str, tmp_path: Path) -> None:
+    run, train = tmp_path / "run", {"epochs": 1, "batch": 8}
+    if what == "pictures":
+        data = sighted.captioned(tmp_path / "data", 9)
+        asked = sighted.tree(sighted.make("llava", tmp_path / "base"), data, run, method="lora", train=train)
+    else:
+        data = sounds.spoken(tmp_path / "data", 16)
+        asked = plan_of("transcribe.md", "language") | {
+            "base": str(sounds.dictating(tmp_path / "base")), "data": str(data), "run": str(run), "method": "lora",
+            "train": train,
+        }  # fmt: skip
+    jobs.run_job(asked | {"evaluate": QUICK})
+    found = tunesmith.merge([run], tmp_path / "folded")
+    assert found["proof"]["max_error"] <= 1e-4, found
+    for name, folder in (("before", run), ("after", tmp_path / "folded")):
+        tunesmith.predict(folder, data, tmp_path / f"{name}.csv")
+    assert (tmp_path / "before.csv").read_text() == (tmp_path / "after.csv").read_text()
