@@ -128,7 +128,9 @@ def _others() -> Iterable[Job]:
         for share in (70, 50, 0):
             name = f"{vocabulary}-{share}"
             yield Job(f"sft-{name}", "sft", {"name": "lora"}, (OURS, DEFAULTS, *TRL), data=name)
-    shared = (OURS, Arm("ours, prefix off", "ours", {"prefix": False}), DEFAULTS)
+    unlike = {"prefix off": {"prefix": False}, "check off": {"check": False}}
+    unlike["prefix and check off"] = unlike["prefix off"] | unlike["check off"]
+    shared = (OURS, *(Arm(f"ours, {name}", "ours", options) for name, options in unlike.items()), DEFAULTS)
     yield Job("sft-32k-shared", "sft", {"name": "lora"}, shared, data="32k-shared", batch=8)
     yield Job("limit", "limit", METHODS["full"], (Arm("gemm", "gemm"),))
 
