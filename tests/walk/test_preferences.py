@@ -51,6 +51,7 @@ def test_dpo_moves_the_margin_of_held_out_pairs(stories: Path, tmp_path: Path) -
     check_asked(tmp_path, data)
 
 
+@pytest.mark.slow
 def test_a_reward_model_of_real_weights_tells_held_out_answers_apart(stories: Path, tmp_path: Path) -> None:
     data = preferring.write_rows(tmp_path / "pairs.jsonl", preferring.pairs(110))
     asked = preferring.tree(stories, data, tmp_path / "run", train={"epochs": 2})
@@ -110,6 +111,7 @@ def test_kto_learns_from_single_answers(base: Path, tmp_path: Path) -> None:
     assert sum(right) >= 15
 
 
+@pytest.mark.faults
 def test_a_killed_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
     data = preferring.write_rows(tmp_path / "pairs.jsonl", preferring.pairs(80))
