@@ -108,13 +108,13 @@ its interval counts the test rows, and not which rows, order and head were drawn
 Two cores (AMD EPYC, AVX2), November 2026:
 
 - `make demo` on the bundled tickets (upper four blocks of `minilm`, seven epochs): 150 s of training, 178 s in all
-  after set-up, 1,337 MB at most. Accuracy on 210 held-out rows 0.929 [0.890, 0.962], TF-IDF 0.862 [0.814, 0.905];
-  macro F1 0.860 against 0.775, paired bootstrap p = 0.06.
+  after set-up on an idle machine (343 s beside two benchmarks), 1,139 MB at most. Accuracy on 210 held-out rows 0.914
+  [0.876, 0.948], TF-IDF 0.862 [0.814, 0.905]; macro F1 0.869 against 0.775, paired bootstrap p = 0.07.
 - `kill -9` at 200 random moments of a run that saves every step (`make test-faults`): 200 of 200 went on by
   themselves and ended with the same weights, golden batch and journal, bit for bit (519 s).
 - Contract matrix, 12 methods x 3 tasks x 7 architectures (`make test-slow`): 240 hold, 12 are refused by name
   (bitfit and its mix on Llama, prefix on DistilBERT and DeBERTa).
-- `tunesmith --help`: 0.06 s of CPU, 0.17 s wall; a typo in a plan is answered after 0.63 s of CPU. No torch is
+- `tunesmith --help`: 0.06 s of CPU, 0.17 s wall; a typo in a plan is answered after 0.8 s of CPU. No torch is
   imported for either.
 """
 
