@@ -245,9 +245,7 @@ def test_only_the_parts_that_a_plan_names_are_imported() -> None:
         "print(*sorted(m[2] for m in named if len(m) == 3 and m[1] in folders and m[2][0] != '_'))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["bitfit", "head", "lora"], (
-        "lora and head are what a plan and a tower have unless told"
-    )
+    assert done.stdout.split() == ["bitfit", "head", "lora"], "lora and head: what stands unless told"
 
 
 def test_a_part_of_another_kind_is_refused() -> None:
