@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data import Record, Roles
 from tunesmith.checks import CHECKS, Finding, Seen, check
+from tunesmith.data import Record, Roles
 
 ROLES = Roles(("text",), "label")
 

@@ -13,7 +13,7 @@ LEAK_SHARE, LEAK_ROWS = 0.5, 5
 
 
 class LabelInText(Check):
-    """Words of labels, in any case, with any of space, _ and - between them; numbers and single letters prove nothing."""
+    """Words of labels in any case, with space, _ or - between them; numbers and single letters prove nothing."""
 
     name: Literal["label_in_text"] = "label_in_text"
 
