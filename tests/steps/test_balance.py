@@ -30,6 +30,16 @@ def classes(records: list[Record]) -> Counter[Any]:
     return Counter(r.cells["label"] for r in records)
 
 
+def test_effective_numbers_by_the_formula() -> None:
+    _, records, out = run(Balance(how="effective", beta=0.9))
+    raw = {label: 0.1 / (1 - 0.9**count) for label, count in classes(records).items()}
+    mean = sum(raw[label] for label in LABELS) / len(LABELS)
+    assert [r.weight for r in out] == pytest.approx([raw[str(r.cells["label"])] / mean for r in records], rel=1e-12)
+    assert sum(r.weight for r in out) == pytest.approx(len(out))
+    plan = SimpleNamespace(task=TASKS.make("classify"), steps=[])
+    assert "beta has no effect" in (Balance(beta=0.9).objection(plan) or "")
+
+
 def test_weights() -> None:
     import numpy as np
 

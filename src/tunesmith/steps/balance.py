@@ -1,12 +1,14 @@
 """Even out classes in the training split: repeat rare rows, drop common ones, or weigh rows.
 
-weights: n / (C n_c)        n rows, C classes, n_c rows of the class; mean weight 1
+weights:   n / (C n_c)              n rows, C classes, n_c rows of the class; mean weight 1
+effective: (1 - b) / (1 - b ** n_c) scaled to mean weight 1; b (beta): how soon further rows say nothing new
 """
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tunesmith import scratch
@@ -23,13 +25,19 @@ class Balance(Step):
     """After the split, so that held-out rows keep the proportions of real life."""
 
     name: Literal["balance"] = "balance"
-    how: Literal["weights", "over", "under"] = "weights"
-    """weights: rows of rare classes count more in the loss. over: they are repeated. under: others are dropped."""
+    how: Literal["weights", "effective", "over", "under"] = "weights"
+    """weights: rows of rare classes count more in the loss. effective: so, but less for classes that have many rows
+    anyway. over: they are repeated. under: others are dropped."""
+    beta: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Of effective: about 1 / (1 - beta) rows say all that a class has to say."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 changes nothing, 1 makes all classes count alike."""
 
     scope: ClassVar[Scope] = "train"
-    source: ClassVar[str] = "weights as scikit-learn's class_weight='balanced': n / (C n_c)"
+    source: ClassVar[str] = (
+        "weights as scikit-learn's class_weight='balanced': n / (C n_c); effective: Cui et al. 2019, "
+        "https://arxiv.org/abs/1901.05555"
+    )
     prefer: ClassVar[str] = "Rare classes that matter. weights loses and repeats nothing; under suits very large files."
 
     def objection(self, plan: Any) -> str | None:
@@ -37,6 +45,8 @@ class Balance(Step):
             return f"balance needs one class a row, and task {plan.task.name} has none. Take balance out of steps"
         if sum(step.name == self.name for step in plan.steps) > 1:
             return "balance stands twice in steps. Keep one of them"
+        if self.differs("beta") and self.how != "effective":
+            return f"beta has no effect with how: {self.how}. Remove it, or set how: effective"
         if self.strength == 0:
             return "balance with strength 0 changes nothing. Take it out of steps, or set strength above 0"
         return None
@@ -48,7 +58,7 @@ class Balance(Step):
         classes = coded(label_of(record, label) for record in records)
         if not records or self.strength == 0:
             return records
-        if self.how == "weights":
+        if self.how in ("weights", "effective"):
             return self._weigh(records, classes, ledger)
         by_name = sorted(zip(classes.names, classes.rows(), strict=True), key=lambda pair: pair[0])
         change = self._repeat if self.how == "over" else self._drop
@@ -56,13 +66,19 @@ class Balance(Step):
 
     def _weigh(self, records: Sequence[Record], classes: Coded, ledger: Ledger) -> Sequence[Record]:
         weight = scratch.filled((r.weight for r in records), len(records), np.float64)
-        factors = (len(records) / (len(classes.names) * classes.sizes)) ** self.strength
+        factors = self._factors(classes.sizes, len(records))
         for part in scratch.blocks(len(weight)):
             weight[part] *= factors[classes.numbers[part]]
-        if self.strength < 1:  # at 1 the mean is 1 by the formula
+        if self.strength < 1 or self.how == "effective":  # otherwise the mean is 1 by the formula
             weight *= len(records) / weight.sum()
         ledger.changed(self.name, "rows weighed", len(records))
         return reweighed(records, weight)
+
+    def _factors(self, sizes: Index, rows: int) -> NDArray[np.float64]:
+        """(C,): the weight of a row of each class."""
+        even = rows / (len(sizes) * sizes)
+        effective = (1 - self.beta) / (1 - self.beta**sizes)
+        return np.asarray((even if self.how == "weights" else effective) ** self.strength)
 
     def _repeat(
         self, records: Sequence[Record], classes: list[Index], ledger: Ledger, order: np.random.Generator

@@ -3,16 +3,10 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Literal
 
-from tunesmith.data import stored
-from tunesmith.data.ledger import Ledger
 from tunesmith.data.markup import without_markup
-from tunesmith.data.record import Cell, Record, Roles
-from tunesmith.data.roles import text_of
-from tunesmith.steps import Scope, Step
+from tunesmith.steps._rewriting import Rewriting
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
 _LINE_ENDS, _BLANKS, _EDGES, _GAPS = (
@@ -23,7 +17,7 @@ _LINE_ENDS, _BLANKS, _EDGES, _GAPS = (
 )
 
 
-class Clean(Step):
+class Clean(Rewriting):
     """Text columns only; digits, signs, units and every script stay: "0.5 MPa -3.2°C", "泵A-12漏油,压力<0.3!"."""
 
     name: Literal["clean"] = "clean"
@@ -37,25 +31,7 @@ class Clean(Step):
     whitespace: Literal["collapse", "keep"] = "collapse"
     """collapse: runs of blanks to one space, at most one empty line, nothing at either end."""
 
-    scope: ClassVar[Scope] = "every_row"
     prefer: ClassVar[str] = "Texts copied from web pages, mails or spreadsheets. It runs at prediction time too."
-
-    def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
-        return stored.records(self._row(record, roles, ledger) for record in records)
-
-    def _row(self, record: Record, roles: Roles, ledger: Ledger) -> Record:
-        changed: dict[str, Cell] = {}
-        for column in roles.texts:
-            before = text_of(record, column)
-            after, counts = self.tidy(before)
-            for what, times in counts.items():
-                ledger.changed(self.name, what, times)
-            if after != before:
-                changed[column] = after
-        if not changed:
-            return record
-        ledger.changed(self.name, "rows")
-        return replace(record, cells=record.cells | changed)
 
     def tidy(self, text: str) -> tuple[str, Counter[str]]:
         """A clean text, and how often what was done to it."""
