@@ -90,6 +90,9 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
         if plan.method.start:  # another content under the same name is another run
             before = Run(Path(plan.method.start)).reply
             who["start"] = before["weights_sha256"] if before else "unfinished"
+        halves = [plan.method] if plan.tower is None else [plan.method, plan.tower.method]
+        if sources := [s for method in halves for s in method.sources()]:
+            who["sources"] = [digest_folder(saved(s)) for s in sources]
         if plan.tower is not None:
             who["tower"] = plan.tower.found(online=online).digest
         run = place(prepared.plan, who, fork=fork)
@@ -118,8 +121,9 @@ def fitted(plan: Plan, found: Found) -> Plan:
     """The plan with `max_tokens` fitted to the base where it was not asked for. What cannot work with this base is
     refused before any weight is loaded."""
     from tunesmith.bases.load import max_positions
-    from tunesmith.model import family_for
+    from tunesmith.model import check_sources, family_for
 
+    check_sources(plan, found)
     family = family_for(plan, found)
     for path, part in (("task", plan.task), ("method", plan.method)):
         if text := part.base_objection(family):
