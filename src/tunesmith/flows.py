@@ -1,7 +1,7 @@
 """The walk from a data file to a measured model that reloads. The whole Python API."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,24 @@ def _parts(paths: Sequence[str | Path], shares: Sequence[float]) -> list[Any]:
     return parts
 
 
+def compare(
+    arms: Mapping[str, Any], data: str | Path, *, by: str | None = None, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Several models on one labelled file: metrics of all rows and of each value of the column `by`, with paired tests
+    against the first. An arm is a run, or, with `by`, one for each value: {"shared": "runs/all", "own": {"acme":
+    "runs/acme", "zeta": "runs/zeta"}}. The key `table` of the reply is Markdown."""
+    from tunesmith.comparing import compare as compare_arms
+    from tunesmith.model import load as load_model
+    from tunesmith.model import saved
+
+    found = {
+        name: {str(k): saved(v) for k, v in arm.items()} if isinstance(arm, Mapping) else saved(arm)
+        for name, arm in arms.items()
+    }
+    return compare_arms(found, Path(data), by, lambda f: load_model(f, online=online), progress or Progress())
+
+
 def _short_name(path: str | Path) -> str:
     """What a run is called among others: its folder's name, or the version as it is written."""
     text, folder = str(path), Path(path)
@@ -343,6 +361,7 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "evaluate", "hardprompt", "import_plan", "load",
-    "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "compare", "evaluate", "hardprompt",
+    "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train",
+    "train_plan",
 ]  # fmt: skip
