@@ -153,7 +153,8 @@ def _combined(parts: Sequence[Part], recipe: Recipe, load: Load, progress: Progr
     assert first is not None, "somebody gave parts"
     weights = [part.weight for part in parts]
     progress.say(f"merging {sum(map(len, changed))} changed weights: {recipe.how}")
-    made = combine(base, changed, weights, recipe.how, recipe.density or 1.0, recipe.seed)
+    how: Any = recipe.how
+    made = combine(base, changed, weights, how, recipe.density or 1.0, recipe.seed)
     for name in heads[0]:  # a head is new in every run: there is no base to measure its change from
         shares = [w / sum(weights) * h[name] for w, h in zip(weights, heads, strict=True)]
         made[name] = torch.stack(shares).sum(0)

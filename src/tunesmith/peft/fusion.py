@@ -65,7 +65,8 @@ class FusedPart(nn.Module):
     def forward(self, entry: Tensor) -> Tensor:
         """What it adds, of the width of the place."""
         inner = self.down(entry.to(next(self.down.parameters()).dtype))
-        return self.scale * self.up(inner if self.activation is None else ACT2FN[self.activation](inner))
+        added: Tensor = self.scale * self.up(inner if self.activation is None else ACT2FN[self.activation](inner))
+        return added
 
 
 def _entry_of(base: Any, rank: int) -> nn.Module:
