@@ -48,7 +48,7 @@ def learnt(run: Path, data: Path, method: Any, base: str, epochs: int) -> str:
     made = tunesmith.train(
         {"name": "classify", "text": "text", "label": "failure", "max_tokens": 64}, base,
         {"train": str(data), "validation": 0.15, "test": None}, method,
-        settings={"epochs": epochs, "batch": 16}, evaluate={"baselines": [], "resamples": 200}, run=run,
+        settings={"epochs": epochs, "batch": 16}, evaluate={"baselines": []}, run=run,
     )  # fmt: skip
     return str(made.path)
 

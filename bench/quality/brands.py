@@ -85,7 +85,7 @@ def learnt(folder: Path, name: str, data: Path, method: Any, seed: int, epochs: 
         {"name": "image", "image": "image", "label": "label", "resolution": 64}, str(BASE),
         {"train": str(data), "validation": 0.15, "test": None}, method, run=folder / name,
         settings={"epochs": epochs, "batch": 32, "seed": seed},
-        evaluate={"baselines": [], "resamples": 100, "metrics": ["accuracy", "macro_f1"]}, progress=Progress(silent=True),
+        evaluate={"baselines": [], "metrics": ["accuracy", "macro_f1"]}, progress=Progress(silent=True),
     )  # fmt: skip
     return str(made.path)
 

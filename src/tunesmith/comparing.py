@@ -106,7 +106,7 @@ def _values(table: Table, by: str | None) -> NDArray[np.str_]:
     if by is None:
         return np.full(len(table.rows), "")
     column = find_column(by, table.columns, table.source)
-    return np.array([str(cells.get(column) or "") for _, cells in table.rows])
+    return np.array(["" if cells.get(column) is None else str(cells[column]) for _, cells in table.rows])
 
 
 def _answered(name: str, arm: Arm, rows: _Rows, load: Load, progress: Progress) -> tuple[Answers, list[str]]:

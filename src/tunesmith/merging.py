@@ -191,6 +191,8 @@ def _average_objection(plans: Sequence[Plan]) -> str | None:
     method = plans[0].method
     if not type(method).averages:
         return f"--how average is for adapters that cannot be folded, and {method.name} can be merged by --how linear"
+    if any(plan.tower is not None for plan in plans):
+        return "a second network (tower) reads images beside the text, and has no mean with the adapters"
     bare = [plan.method.model_copy(update={"start": None}) for plan in plans]
     if any(other != bare[0] for other in bare):
         return "the adapters have different settings, so that their weights do not correspond. Average runs of one plan"
