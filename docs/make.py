@@ -52,6 +52,7 @@ EXAMPLES = {
     "bitfit": "method: bitfit",
     "expand": "method: {name: expand, blocks: 8}",
     "ia3": "method: {name: ia3, top: 4}",
+    "fusion": "method: {name: fusion, of: [runs/halvorn, runs/tornefalk]}",
     "mixed": "method: [lora, {name: adapter, reduction_factor: 32}]",
     "adversarial": "penalties: [{name: adversarial, where: weights}]",
     "distill": "penalties: [{name: distill, teacher: runs/large, share: 0.5, temperature: 2.0}]",
@@ -195,7 +196,8 @@ def opens(name: str, family: Any) -> str:
     import transformers
 
     kind: Any = CATALOGS["methods"].find(name)
-    method = kind(parts=("lora", "adapter")) if name == "mixed" else kind()
+    method = kind(parts=("lora", "adapter")) if name == "mixed" else None if name == "fusion" else kind()
+    method = method or CATALOGS["methods"].make("adapter")  # it goes where its parts go
     sizes = dict(zip(SIZES.get(family.name, SIZES["bert"]), (32, 2, 4, 64), strict=True))
     with quiet(), torch.device("meta"):
         seen = isinstance(family, VisionFamily)

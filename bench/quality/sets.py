@@ -16,9 +16,10 @@ from tunesmith.methods import METHODS
 DATA = Path(__file__).parents[3] / "shared" / "data"
 LAST = "head, last layer alone"
 SIX = ("full", "layers", "head", LAST, "lora", "adapter", "bitfit")
-ALL = tuple(n for n in METHODS.names() if n not in ("mixed", "expand")) + ("mixed", LAST)
+ALL = tuple(n for n in METHODS.names() if n not in ("mixed", "expand", "fusion")) + ("mixed", LAST)
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}, LAST: {"name": "head", "pooler": False}}
-"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit. `expand` is for decoders. `head` learns
+"""Methods run with their defaults; `mixed` has none and stacks LoRA with BitFit. `expand` is for decoders, `fusion` for runs
+that are there. `head` learns
 with the pooler and without it."""
 
 

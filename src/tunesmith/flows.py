@@ -1,7 +1,7 @@
 """The walk from a data file to a measured model that reloads. The whole Python API."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,9 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
         if plan.method.start:  # another content under the same name is another run
             before = Run(Path(plan.method.start)).reply
             who["start"] = before["weights_sha256"] if before else "unfinished"
+        halves = [plan.method] if plan.tower is None else [plan.method, plan.tower.method]
+        if sources := [s for method in halves for s in method.sources()]:
+            who["sources"] = [digest_folder(saved(s)) for s in sources]
         if plan.tower is not None:
             who["tower"] = plan.tower.found(online=online).digest
         run = place(prepared.plan, who, fork=fork)
@@ -120,8 +123,9 @@ def fitted(plan: Plan, found: Found) -> Plan:
     """The plan with `max_tokens` fitted to the base where it was not asked for. What cannot work with this base is
     refused before any weight is loaded."""
     from tunesmith.bases.load import max_positions
-    from tunesmith.model import family_for
+    from tunesmith.model import check_sources, family_for
 
+    check_sources(plan, found)
     family = family_for(plan, found)
     for path, part in (("task", plan.task), ("method", plan.method)):
         if text := part.base_objection(family):
@@ -252,6 +256,24 @@ def _parts(paths: Sequence[str | Path], shares: Sequence[float]) -> list[Any]:
     return parts
 
 
+def compare(
+    arms: Mapping[str, Any], data: str | Path, *, by: str | None = None, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Several models on one labelled file: metrics of all rows and of each value of the column `by`, with paired tests
+    against the first. An arm is a run, or, with `by`, one for each value: {"shared": "runs/all", "own": {"acme":
+    "runs/acme", "zeta": "runs/zeta"}}. The key `table` of the reply is Markdown."""
+    from tunesmith.comparing import compare as compare_arms
+    from tunesmith.model import load as load_model
+    from tunesmith.model import saved
+
+    found = {
+        name: {str(k): saved(v) for k, v in arm.items()} if isinstance(arm, Mapping) else saved(arm)
+        for name, arm in arms.items()
+    }
+    return compare_arms(found, Path(data), by, lambda f: load_model(f, online=online), progress or Progress())
+
+
 def _short_name(path: str | Path) -> str:
     """What a run is called among others: its folder's name, or the version as it is written."""
     text, folder = str(path), Path(path)
@@ -347,6 +369,7 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "evaluate", "hardprompt", "import_plan", "load",
-    "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "compare", "evaluate", "hardprompt",
+    "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train",
+    "train_plan",
 ]  # fmt: skip

@@ -49,8 +49,8 @@ def counted(base: str, labels: int) -> dict[str, dict[str, Any]]:
     found = find(base)
     out: dict[str, dict[str, Any]] = {}
     for name in METHODS.names():
-        if name == "mixed":
-            continue  # has no default parts
+        if any(field.is_required() for field in METHODS.find(name).model_fields.values()):
+            continue  # mixed and fusion have no default parts
         try:
             out[name] = count_method(METHODS.make(name), found.folder, labels)
         except TunesmithError as error:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tunesmith.engine.task_vectors import How
 
 MERGE = "merge.json"
-HOWS = ("linear", "ties", "dare_linear", "dare_ties")
+HOWS = ("linear", "ties", "dare_linear", "dare_ties", "average")
 Dtype = Literal["fp32", "bf16"]
 Load = Callable[[Path], Model]
 
@@ -93,7 +93,7 @@ def fold_run(part: Part, out: Path, dtype: Dtype, load: Load, progress: Progress
 class Recipe:
     """How several models become one."""
 
-    how: "How"
+    how: 'How | Literal["average"]'
     density: float | None = None
     """Share of each task vector that ties and dare keep; half of it unless given."""
     seed: int = 0
@@ -103,15 +103,19 @@ class Recipe:
 def merge_runs(
     parts: Sequence[Part], recipe: Recipe, out: Path, dtype: Dtype, load: Load, progress: Progress
 ) -> dict[str, Any]:
-    """Several tuned models of one base as one, by their task vectors (see `engine.task_vectors`)."""
+    """Several tuned models of one base as one, by their task vectors (see `engine.task_vectors`); or, of adapters that
+    do not fold, by the mean of their weights."""
     from tunesmith.engine.task_vectors import DENSITY
 
     how, density, seed = recipe.how, recipe.density, recipe.seed
-    warnings = refuse_strangers(parts)
+    warnings = refuse_strangers(parts, how)
     _check_numbers(parts, how, density)
     refuse_taken(out)
-    density = DENSITY if density is None and how != "linear" else density
-    model = _combined(parts, Recipe(how, density or 1.0, seed), load, progress)
+    density = DENSITY if density is None and how not in ("linear", "average") else density
+    if how == "average":
+        model = _averaged(parts, load, progress)
+    else:
+        model = _combined(parts, Recipe(how, density or 1.0, seed), load, progress)
     records = [record for part in parts for record in read_golden(part.golden)[0]]
 
     def golden(folder: Path) -> None:
@@ -149,7 +153,8 @@ def _combined(parts: Sequence[Part], recipe: Recipe, load: Load, progress: Progr
     assert first is not None, "somebody gave parts"
     weights = [part.weight for part in parts]
     progress.say(f"merging {sum(map(len, changed))} changed weights: {recipe.how}")
-    made = combine(base, changed, weights, recipe.how, recipe.density or 1.0, recipe.seed)
+    how: Any = recipe.how
+    made = combine(base, changed, weights, how, recipe.density or 1.0, recipe.seed)
     for name in heads[0]:  # a head is new in every run: there is no base to measure its change from
         shares = [w / sum(weights) * h[name] for w, h in zip(weights, heads, strict=True)]
         made[name] = torch.stack(shares).sum(0)
@@ -159,14 +164,56 @@ def _combined(parts: Sequence[Part], recipe: Recipe, load: Load, progress: Progr
     return first
 
 
-def refuse_strangers(parts: Sequence[Part]) -> list[str]:
+def _averaged(parts: Sequence[Part], load: Load, progress: Progress) -> Model:
+    """The first model with the weighted mean of what all of them learnt (AdapterSoup, Chronopoulou et al. 2023,
+    https://arxiv.org/abs/2302.07027); every tensor that is the same in all stays as it is."""
+    import torch
+
+    first: Model | None = None
+    learnt: list[dict[str, Tensor]] = []
+    for part in parts:
+        progress.say(f"reading what {part.name} learnt")
+        model = load(part.folder)
+        first = first or model
+        learnt.append(dict(model.net.auto.named_parameters()))
+    assert first is not None, "somebody gave parts"
+    shares = [part.weight / sum(p.weight for p in parts) for part in parts]
+    with torch.no_grad():
+        for name, parameter in first.net.auto.named_parameters():
+            if any(not torch.equal(own[name], parameter) for own in learnt):
+                mean = torch.stack([share * own[name] for share, own in zip(shares, learnt, strict=True)]).sum(0)
+                parameter.copy_(mean)
+    return first
+
+
+def _average_objection(plans: Sequence[Plan]) -> str | None:
+    """Why the weights of these adapters have no mean that means something; None where they have."""
+    method = plans[0].method
+    if not type(method).averages:
+        return f"--how average is for adapters that cannot be folded, and {method.name} can be merged by --how linear"
+    if any(plan.tower is not None for plan in plans):
+        return "a second network (tower) reads images beside the text, and has no mean with the adapters"
+    bare = [plan.method.model_copy(update={"start": None}) for plan in plans]
+    if any(other != bare[0] for other in bare):
+        return "the adapters have different settings, so that their weights do not correspond. Average runs of one plan"
+    return None
+
+
+def refuse_strangers(parts: Sequence[Part], how: str = "linear") -> list[str]:
     """Warnings on models that can be merged. Raises TunesmithError where they cannot be one."""
     cards = [(part.name, *read_card(part.folder)) for part in parts]
     name, plan, facts, card = cards[0]
     warnings = []
+    if how == "average":
+        if fault := _average_objection([theirs for _, theirs, _, _ in cards]):
+            raise TunesmithError(f"merge: {fault}")
+        if len({(theirs.method.start, theirs.train.seed) for _, theirs, _, _ in cards}) > 1:
+            warnings.append("the adapters did not begin alike (train.seed, method.start), and a mean of weights wants "
+                            "that: the same unit may stand for something else in each. Look at --data")  # fmt: skip
     for other, theirs, known, own in cards:
-        if fault := fold_objection(theirs):
-            raise TunesmithError(f"merge: {other}: {fault}")
+        if how != "average" and (fault := fold_objection(theirs)):
+            hint = ". Use --how average" if type(theirs.method).averages else ""
+            raise TunesmithError(f"merge: {other}: {fault}{hint}")
         reasons = [
             ("bases", card["base"]["digest"] != own["base"]["digest"] or plan.base.layers != theirs.base.layers),
             ("tasks", plan.task.name != theirs.task.name or plan.task.pool != theirs.task.pool),
@@ -190,9 +237,9 @@ def _template(facts: Facts) -> str:
     return facts.template.text if facts.template else ""
 
 
-def _check_numbers(parts: Sequence[Part], how: "How", density: float | None) -> None:
-    if how == "linear" and density is not None:
-        raise TunesmithError("--density has no effect with --how linear: remove it, or choose ties or dare")
+def _check_numbers(parts: Sequence[Part], how: str, density: float | None) -> None:
+    if how in ("linear", "average") and density is not None:
+        raise TunesmithError(f"--density has no effect with --how {how}: remove it, or choose ties or dare")
     if density is not None and not 0 < density <= 1:
         raise TunesmithError(f"--density: {density} is not a share above 0 and at most 1")
     weights = [part.weight for part in parts]
@@ -237,9 +284,9 @@ def compare(parts: Sequence[Part], out: Path, data: Path, load: Load, progress: 
     """Each part and the merged model on one labelled file, and paired tests of merged against part, with p-values
     corrected for their number (Holm)."""
     from tunesmith.asking import answers_on
+    from tunesmith.comparing import corrected
     from tunesmith.evaluation.compared import paired
     from tunesmith.evaluation.judge import Judge
-    from tunesmith.evaluation.significance import holm
 
     model = load(out)
     table, by = read(data, model.plan.data.format), Judge(model.plan, model.facts)
@@ -247,9 +294,6 @@ def compare(parts: Sequence[Part], out: Path, data: Path, load: Load, progress: 
     theirs = {}
     for part in parts:
         theirs[part.name], _ = answers_on(load(part.folder), table, progress)
-    tests = paired(by, mine, theirs, data.name)
-    known = [name for name, test in tests.items() if test["p"] is not None]
-    for name, p in zip(known, holm([tests[n]["p"] for n in known]) if known else [], strict=True):
-        tests[name]["p_holm"] = p
+    tests = corrected(paired(by, mine, theirs, data.name))
     metrics = {"merged": by.full(mine), **{name: by.full(each) for name, each in theirs.items()}}
     return {"data": str(data), "rows": mine.rows, "metrics": metrics, "paired": tests, "warnings": warnings}

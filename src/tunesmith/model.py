@@ -245,6 +245,7 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any, sight: "Sight |
 
     from tunesmith.engine.tower import build_tower, sight_of
 
+    check_sources(plan, base)
     for path, part in (("task", plan.task), ("method", plan.method)):
         if text := part.base_objection(family_for(plan, base)):
             raise TunesmithError(f"{path}: {text}")
@@ -256,6 +257,23 @@ def build(plan: Plan, facts: Facts, base: Found, tokenizer: Any, sight: "Sight |
     if (sight := sight or sight_of(plan)) is not None:
         net.tower = build_tower(plan, facts, sight)
     return Model(plan, facts, base, net, tokenizer)
+
+
+def check_sources(plan: Plan, base: Found) -> None:
+    """Raise TunesmithError unless every run that a method takes weights from is done, whole, and of the same base."""
+    halves: list[tuple[str, Method, Found, int | None]] = [("method", plan.method, base, plan.base.layers)]
+    if plan.tower is not None and plan.tower.method.sources():
+        halves.append(("tower.method", plan.tower.method, plan.tower.found(), None))
+    for path, method, found, layers in halves:
+        for run in method.sources():
+            if not (Path(run).expanduser() / "reply.json").is_file():
+                raise TunesmithError(f"{path}: {run} is no finished run: only one whose reload proof held can be used")
+            card = read_json(saved(Path(run).expanduser()) / CARD)
+            if card["base"]["digest"] != found.digest or card["plan"]["base"]["layers"] != layers:
+                raise TunesmithError(
+                    f"{path}: {run} learnt on another base than {found.name}, or on more or fewer blocks of it, and "
+                    "what it learnt means nothing here. Name runs on this base"
+                )
 
 
 def _put_beside(net: "Network", plan: Plan, family: Family) -> None:

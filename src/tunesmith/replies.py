@@ -133,7 +133,7 @@ class MergeReply(Reply):
     """`merge`."""
 
     out: str
-    how: Literal["fold", "linear", "ties", "dare_linear", "dare_ties"]
+    how: Literal["fold", "linear", "ties", "dare_linear", "dare_ties", "average"]
     dtype: Literal["fp32", "bf16"]
     parts: list[MergePart]
     density: float | None

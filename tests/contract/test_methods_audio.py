@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import sounds
+from kit import settings
 from tunesmith.bases.find import find
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import read
@@ -30,7 +31,7 @@ from tunesmith.training.loop import Loop
 BASES = (*sounds.FAMILIES, "wav2vec2:layer")
 REFUSED = set(itertools.product(("prompt", "ptuning", "prefix", "expand"), BASES))
 """For a reason of the architecture; may only shrink."""
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}, "adapter": {"reduction_factor": 4}}
+SETTINGS: dict[str, Any] = {"adapter": {"reduction_factor": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def case(method: Any, base: Path, folder: Path, **train: Any) -> tuple[Model, list[Any]]:
     """A fresh model of a method, and the rows of the folder."""
     if isinstance(method, str):
-        method = {"name": method, **SETTINGS.get(method, {})}
+        method = {"name": method, **SETTINGS.get(method, {}), **settings(method, base)}
     plan = make_plan(
         {
             "task": "audio", "base": str(base), "data": str(folder), "method": method,

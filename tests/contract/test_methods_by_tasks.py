@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from kit import TinyBases
+from kit import TinyBases, settings
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.data import Record
@@ -45,7 +45,6 @@ HEADS = [
 ]
 TAGGING = [name for name in TASKS.names() if TASKS.find(name).kind == "tags"]
 LANGUAGE = [name for name in TASKS.names() if TASKS.find(name).talks and TASKS.find(name).kind == "text"]
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart")
 REFUSED = {
     *itertools.product(("bitfit", "mixed"), ("llama", "qwen3", "mistral", "gemma")),
@@ -134,7 +133,7 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
             "task": {"name": task, **(WORDS if task in TAGGING else DOMAIN if task == "domain" else COLUMNS), **more},
             "base": str(bases[family]),
             "data": "unused.csv",
-            "method": {"name": method, **SETTINGS.get(method, {})},
+            "method": {"name": method, **settings(method, bases[family])},
             "penalties": PENALTIES.get(task, []),
             "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last"},
         }
@@ -157,7 +156,7 @@ def several_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
             "task": {"name": task, **asked},
             "base": str(bases[family]),
             "data": "unused.csv",
-            "method": {"name": method, **SETTINGS.get(method, {})},
+            "method": {"name": method, **settings(method, bases[family])},
             "train": {"epochs": 1, "batch": 24, "warmup": 0.0, "keep": "last"},
         }
     )
@@ -177,12 +176,13 @@ def tagging_case(plan: Plan, rows: list[dict[str, Any]]) -> Case:
 
 
 def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
+    base = bases[family if task in HEADS else f"{family} language"]
     plan: Plan = make_plan(
         {
             "task": {"name": task, "max_tokens": 48, "template": "plain", **ASKED[task]},
-            "base": str(bases[family if task in HEADS else f"{family} language"]),
+            "base": str(base),
             "data": "unused.json",
-            "method": {"name": method, **SETTINGS.get(method, {})},
+            "method": {"name": method, **settings(method, base)},
             "train": {"epochs": 1, "batch": 4, "warmup": 0.0, "keep": "last"},
         }
     )

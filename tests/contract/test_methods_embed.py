@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import embedding
-from kit import TinyBases
+from kit import TinyBases, settings
 from tunesmith.engine.batches import collate
 from tunesmith.errors import TunesmithError
 from tunesmith.golden import EXACT, error_of
@@ -20,7 +20,6 @@ from tunesmith.prove import plain_logits, plain_network
 from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 OBJECTS = {"head": "embed has no head"}
 REFUSED = {
     ("prefix", "distilbert"), ("bitfit", "llama"), ("mixed", "llama"),
@@ -30,10 +29,6 @@ REFUSED = {
 NAMES = [name for name in METHODS.names() if name not in OBJECTS]
 
 
-def method_of(name: str) -> dict[str, Any]:
-    return {"name": name, **SETTINGS.get(name, {})}
-
-
 def asked(model: Model, records: Any) -> np.ndarray:
     return model.outputs(model.encode(records, model.plan.task.roles(labelled=False)))
 
@@ -41,7 +36,9 @@ def asked(model: Model, records: Any) -> np.ndarray:
 def check(name: str, family: str, bases: TinyBases, folder: Path, pool: str) -> None:
     rows = embedding.pairs(8, wrong=1)
     try:
-        model, encoded, records = embedding.made(bases[family], rows, method_of(name), pool=pool)
+        model, encoded, records = embedding.made(
+            bases[family], rows, {"name": name, **settings(name, bases[family])}, pool=pool
+        )
     except TunesmithError as error:
         assert (name, family) in REFUSED, f"{name} must work on {family}, but: {error}"
         pytest.skip(f"refused: {error}")

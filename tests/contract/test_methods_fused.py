@@ -13,6 +13,7 @@ import torch
 import fused
 import pictures
 import tiny
+from kit import settings
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_net
 from tunesmith.data.ledger import Ledger
@@ -28,7 +29,6 @@ from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
 SEEING = ("resnet", "vit")
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 UNSEEING = {*itertools.product(("prompt", "ptuning", "prefix", "expand"), pictures.FAMILIES),
             *itertools.product(("ia3",), set(pictures.FAMILIES) - {"vit", "swin"})}  # fmt: skip
 """As for the task `image`, for a reason of the architecture; may only shrink."""
@@ -64,8 +64,8 @@ def one_step(model: Model, encoded: Any) -> Loop:
     return loop
 
 
-def spelt(method: str) -> dict[str, Any]:
-    return {"name": method, **SETTINGS.get(method, {})}
+def spelt(method: str, base: Path) -> dict[str, Any]:
+    return {"name": method, **settings(method, base)}
 
 
 def check(model: Model, records: list[Any], folder: Path) -> None:
@@ -123,7 +123,7 @@ def pairs(*, some: bool) -> list[tuple[str, str]]:
 def check_tower(method: str, family: str, folder: Path, tmp_path: Path) -> None:
     more: dict[str, Any] = {"task": {"no_image": "learn"}, "method": "head"}
     try:
-        model, records = case(folder, "bert", family, tower={"method": spelt(method)}, **more)
+        model, records = case(folder, "bert", family, tower={"method": spelt(method, folder / family)}, **more)
     except TunesmithError as error:
         assert (method, family) in UNSEEING, f"{method} must work in a tower of {family}, but: {error}"
         assert str(error).startswith("tower.method: ") or "tower.method: " in str(error)
@@ -146,7 +146,7 @@ def test_a_method_of_its_own_for_the_tower(method: str, family: str, folder: Pat
 @pytest.mark.parametrize(("method", "base"), zip(METHODS.names(), itertools.cycle(("bert", "qwen2")), strict=False))
 def test_every_method_beside_a_tower(method: str, base: str, folder: Path, tmp_path: Path) -> None:
     try:
-        model, records = case(folder, base, "resnet", method=spelt(method), task={"no_image": "learn"})
+        model, records = case(folder, base, "resnet", method=spelt(method, folder / base), task={"no_image": "learn"})
     except TunesmithError as error:
         assert (method, base) in UNREADING and str(error).startswith("method: ")
         return

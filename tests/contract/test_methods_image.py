@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import pictures
+from kit import settings
 from tunesmith.bases.family import VisionFamily
 from tunesmith.bases.find import find
 from tunesmith.data.ledger import Ledger
@@ -36,7 +37,6 @@ REFUSED = {
     *itertools.product(("ia3",), CONVOLUTIONAL),
 }  # fmt: skip
 """For a reason of the architecture; may only shrink."""
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def case(method: Any, base: Path, folder: Path, **train: Any) -> tuple[Model, list[Any]]:
     """A fresh model of a method, and the rows of the folder."""
     if isinstance(method, str):
-        method = {"name": method, **SETTINGS.get(method, {})}
+        method = {"name": method, **settings(method, base)}
     plan = make_plan(
         {
             "task": "image", "base": str(base), "data": str(folder), "method": method,

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import towers
+from kit import settings
 from tunesmith.engine.batches import collate
 from tunesmith.errors import TunesmithError
 from tunesmith.golden import EXACT, error_of
@@ -25,7 +26,6 @@ from tunesmith.training.loop import Loop
 
 REFUSED = {"prompt": "two towers", "ptuning": "two towers", "prefix": "two towers", "expand": "counted apart"}
 """For a reason of the architecture; may only shrink."""
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 SOME = [
     *((m, "clip", "both") for m in METHODS.names()),
     ("full", "siglip", "both"), ("lora", "siglip", "both"), ("head", "siglip", "both"), ("layers", "siglip", "image"),
@@ -70,9 +70,9 @@ def test_contract(method: str, family: str, which: str, bases: dict[str, Path], 
 
 
 def check_contract(method: str, family: str, which: str, bases: dict[str, Path], data: Path, folder: Path) -> None:
-    settings = {"name": method, **SETTINGS.get(method, {})}
+    spelt = {"name": method, **settings(method, bases[family])}
     try:
-        model, encoded, records = towers.made(bases[family], data, settings, "test.csv", task={"towers": which})
+        model, encoded, records = towers.made(bases[family], data, spelt, "test.csv", task={"towers": which})
     except TunesmithError as error:
         assert REFUSED.get(method, "\0") in str(error), f"{method} must work on {family}, but: {error}"
         assert family in str(error) and "Use " in str(error)

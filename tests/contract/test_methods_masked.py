@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import small
-from kit import TinyBases
+from kit import TinyBases, settings
 from tunesmith.engine.batches import collate
 from tunesmith.errors import TunesmithError
 from tunesmith.golden import EXACT, beside, error_of
@@ -17,7 +17,6 @@ from tunesmith.model import ecosystem, load, save, weights
 from tunesmith.plan_text import make_plan
 from tunesmith.prove import plain_logits, plain_network
 
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}}
 FAMILIES = ("bert", "roberta", "distilbert", "electra", "deberta-v2")
 REFUSED = {*(("expand", family) for family in FAMILIES), ("prefix", "distilbert"), ("prefix", "deberta-v2")}
 """Pairs that cannot work, each for a reason of the architecture."""
@@ -29,7 +28,7 @@ def check(name: str, family: str, bases: TinyBases, folder: Path, head: str = "o
     base = bases[f"{family} language" if head == "own" else family]
     plan = make_plan({
         "task": {"name": "masked", "text": "text", "max_tokens": 32, "head": head}, "base": str(base),
-        "data": "unused.csv", "method": {"name": name, **SETTINGS.get(name, {})},
+        "data": "unused.csv", "method": {"name": name, **settings(name, base)},
         "train": {"epochs": 1, "batch": 5, "warmup": 0.0, "keep": "last"},
     })  # fmt: skip
     records = small.records()

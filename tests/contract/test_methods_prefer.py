@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import preferring
+from kit import settings
 from tunesmith import golden, reference
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
@@ -24,7 +25,7 @@ from tunesmith.training.given import Job
 from tunesmith.training.loop import Loop
 
 SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "ia3"]}}
-KEEPS = {"lora", "adapter", "ia3", "prefix", "prompt", "ptuning", "mixed"}
+KEEPS = {"lora", "adapter", "fusion", "ia3", "prefix", "prompt", "ptuning", "mixed"}
 NEAR = 2e-4
 """Of sums over 20 tokens in float32."""
 
@@ -63,8 +64,8 @@ def train(model: Model, encoded: Encoded) -> None:
     Loop(Job(model, encoded, encoded, lambda _: {model.plan.best_metric: 0.0}, Path(), save=False)).run()
 
 
-def method_of(name: str) -> dict[str, Any]:
-    return {"name": name, **SETTINGS.get(name, {})}
+def method_of(name: str, base: Path) -> dict[str, Any]:
+    return {"name": name, **(SETTINGS.get(name) or settings(name, base))}
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -72,7 +73,7 @@ def test_the_reference_is_the_base_before_and_after_training(
     name: str, base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
-    model, encoded, records = made(base, method_of(name))
+    model, encoded, records = made(base, method_of(name, base))
     expected = of_the_base(model, encoded)
     moving = {n: p.requires_grad for n, p in model.net.named_parameters()}
     reference.refer(model, {"train": encoded})
@@ -106,7 +107,7 @@ def check_saved(model: Model, encoded: Encoded, records: list[Record], folder: P
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_keeps_the_base_exactly_if_it_says_so(name: str, base: Path) -> None:
-    model, encoded, _ = made(base, method_of(name))
+    model, encoded, _ = made(base, method_of(name, base))
     assert model.plan.method.keeps_base() == (name in KEEPS)
     expected = of_the_base(model, encoded)
     encoded.reference = expected.copy()

@@ -12,6 +12,7 @@ NAMES = [
     "bitfit",
     "expand",
     "full",
+    "fusion",
     "gradual",
     "head",
     "ia3",
@@ -36,7 +37,7 @@ def test_every_method_documents_itself(name: str) -> None:
     assert found.prefer
     assert "https://" in found.source
     assert 1e-6 < found.rate < 1
-    assert found.ecosystem == ("tunesmith" if name in ("adapter", "mixed") else "plain")
+    assert found.ecosystem == ("tunesmith" if name in ("adapter", "fusion", "mixed") else "plain")
     module = inspect.getmodule(found)
     assert module is not None
     assert module.__doc__
@@ -44,7 +45,7 @@ def test_every_method_documents_itself(name: str) -> None:
         assert field in ("name", "start") or field in found.meanings(), f"{name}.{field} has no docstring"
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "mixed"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("mixed", "fusion")])
 def test_a_method_with_its_defaults_is_never_refused(name: str) -> None:
     made = METHODS.find(name)()
     assert made.objection(None) is None

@@ -41,7 +41,8 @@ def test_a_short_plan_has_every_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", METHODS.names())
 def test_the_resolved_plan_reads_back_as_the_same_plan(method: str, tmp_path: Path) -> None:
-    part: Any = {"name": "mixed", "parts": ["lora", "bitfit"]} if method == "mixed" else method
+    asked = {"mixed": {"parts": ["lora", "bitfit"]}, "fusion": {"of": ["runs/a", "runs/b"]}}
+    part: Any = {"name": method, **asked.get(method, {})}
     plan = make_plan({"task": "classify", "base": "minilm", "data": str(tmp_path / "t.csv"), "method": part})
     again = read_plan(written(tmp_path / "p.yaml", dump_plan(plan)))
     assert again == plan

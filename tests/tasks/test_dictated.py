@@ -11,6 +11,7 @@ import torch
 from transformers import AutoProcessor, WhisperTokenizer
 
 import sounds
+from kit import settings
 from tunesmith.bases.find import find
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import read
@@ -43,8 +44,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def case(method: Any, base: Path, data: Path, **task: Any) -> tuple[Model, list[Any]]:
-    settings = {"mixed": {"parts": ["lora", "bitfit"]}, "adapter": {"reduction_factor": 4}}.get(str(method), {})
-    method = method if isinstance(method, dict) else {"name": method, **settings}
+    if isinstance(method, str):
+        more = {"adapter": {"reduction_factor": 4}}.get(method) or settings(method, base, "speech")
+        method = {"name": method, **more}
     plan = make_plan(
         {
             "task": {"name": "transcribe", "language": "en", "seconds": 1.0, **task}, "base": str(base),

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoProcessor
 
 import sighted
+from kit import settings
 from tunesmith.bases.load import quiet
 from tunesmith.data.images import look
 from tunesmith.engine.sighted import SightedWay
@@ -133,7 +134,6 @@ REFUSED = {"prompt", "ptuning", "prefix", "expand"}
 TIED = ("head", "paligemma")
 """Its head is its word table."""
 SOME = [("lora", "paligemma"), ("full", "llava"), ("adapter", "llava")]
-SETTINGS: dict[str, Any] = {"mixed": {"parts": ["lora", "bitfit"]}, "adapter": {"reduction_factor": 4}}
 
 
 @pytest.mark.slow
@@ -149,9 +149,9 @@ def test_method(method: str, family: str, bases: dict[str, Path], data: Path, tm
 
 def check_method(method: str, family: str, bases: dict[str, Path], data: Path, tmp_path: Path) -> None:
     """What is frozen stays, the vision tower above all; the saved model says the same, in other tools, too."""
-    settings = {"name": method, **SETTINGS.get(method, {})}
+    more = {"adapter": {"reduction_factor": 4}}.get(method) or settings(method, bases[family])
     train = {"epochs": 1, "batch": 6, "warmup": 0.0, "keep": "last"}
-    model, records = sighted.made(sighted.tree(bases[family], data, method=settings, train=train))
+    model, records = sighted.made(sighted.tree(bases[family], data, method={"name": method, **more}, train=train))
     roles = model.plan.task.roles()
     encoded = model.encode(records, roles)
     before = {n: t.detach().clone() for n, t in model.net.state_dict().items()}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import sounds
+from kit import settings
 from tunesmith.bases.find import find
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import read
@@ -37,11 +38,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def case(method: Any, base: Path, data: Path, **task: Any) -> tuple[Model, list[Any]]:
-    settings = {"mixed": {"parts": ["lora", "bitfit"]}, "adapter": {"reduction_factor": 4}}.get(str(method), {})
+    more = {"adapter": {"reduction_factor": 4}}.get(str(method)) or settings(method, base, "ctc")
     plan = make_plan(
         {
             "task": {"name": "transcribe", **task}, "base": str(base), "data": str(data),
-            "method": {"name": method, **settings},
+            "method": {"name": method, **more},
             "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last", "lr": 1e-2},
         }
     )  # fmt: skip

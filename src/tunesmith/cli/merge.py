@@ -10,7 +10,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `merge`."""
     parser.add_argument("models", nargs="+", metavar="RUN", help="run folders (or merged folders)")
     parser.add_argument("--out", required=True, help="folder to write: a whole model")
-    parser.add_argument("--how", choices=["linear", "ties", "dare_linear", "dare_ties"], help="for several runs")
+    parser.add_argument(
+        "--how", choices=["linear", "ties", "dare_linear", "dare_ties", "average"], help="for several runs"
+    )
     parser.add_argument("--weights", nargs="+", type=float, help="one a run; equal ones that add up to 1 unless given")
     parser.add_argument("--density", type=float, help="share of each change that ties and dare keep (0.5)")
     parser.add_argument("--seed", type=int, default=0, help="of what dare drops")

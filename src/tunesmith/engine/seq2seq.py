@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from tunesmith import scratch
 from tunesmith.bases.family import EncoderDecoder, plain
 from tunesmith.dialogue.pairing import front_of, target_of
-from tunesmith.engine import chunked_loss
 from tunesmith.engine.batches import Ints, collate, pieces
-from tunesmith.engine.language import LanguageWay, Outcome
+from tunesmith.engine.headed import HeadedWay
 from tunesmith.engine.lessons import UNREAD, Asked, asked
 from tunesmith.tasks import Array, Encoded
 
@@ -52,13 +50,12 @@ class Sources:
         return torch.from_numpy(out)
 
 
-class Seq2SeqWay(LanguageWay):
+class Seq2SeqWay(HeadedWay):
     """The library's forward pass on padded pairs. `head`: the head only where a label stands, its loss in slabs;
     without it every logit is held."""
 
     def __init__(self, net: "Network", family: EncoderDecoder, pad_id: int, *, head: bool = True) -> None:
         self.net, self.family, self.pad_id, self.head = net, family, pad_id, head
-        self.budget = chunked_loss.BUDGET
         self.caches: dict[int, Sources] = {}
         """By id of the encoded rows, which each cache holds."""
 
@@ -66,33 +63,12 @@ class Seq2SeqWay(LanguageWay):
         lengths = encoded.extents.lengths_of(rows)
         return pieces(rows, dict(zip(map(int, rows), lengths.tolist(), strict=True)), max_tokens)
 
-    def losses(self, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0) -> Outcome:
-        what, found_S, labels_S = self._read(encoded, rows)
-        if self.head:
-            losses_S = chunked_loss.losses(found_S, self._language_head(), labels_S, smoothing, self.budget)
-        else:
-            losses_S = functional.cross_entropy(found_S, labels_S, reduction="none", label_smoothing=smoothing)
-        return Outcome(what, losses_S)
-
-    def scores(self, encoded: Encoded, rows: Sequence[int]) -> Outcome:
-        with torch.no_grad():
-            what, found_S, labels_S = self._read(encoded, rows)
-            if self.head:
-                told = chunked_loss.told(found_S, self._language_head(), labels_S, self.budget)
-                return Outcome(what, told.losses_S, told.hits_S)
-            losses_S = functional.cross_entropy(found_S, labels_S, reduction="none")
-            return Outcome(what, losses_S, found_S.argmax(1) == labels_S)
-
-    def _language_head(self) -> torch.nn.Module:
-        return plain(self.net.auto).get_submodule(self.family.language_head)
-
     def _read(self, encoded: Encoded, rows: Sequence[int]) -> tuple[Asked, torch.Tensor, torch.Tensor]:
-        """What is read, labels (S,), and in between the states (S, H) before the head, or logits (S, V)."""
         what, inputs = asked(encoded, rows), self._inputs(encoded, rows)
         auto: Any = self.net.auto
         labels_S = torch.from_numpy(what.labels_S).to(inputs["decoder_input_ids"].device)
         if self.head:
-            with _before(self._language_head(), what) as seen:
+            with _before(self._head(), what) as seen:
                 auto(**inputs, use_cache=False)
             return what, seen[0], labels_S
         logits_SV = auto(**inputs, use_cache=False).logits[what.index_S, what.places_S]

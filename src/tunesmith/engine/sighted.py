@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from tunesmith import scratch
 from tunesmith.bases.family import SightedLanguage, plain
 from tunesmith.data.pixels import Pixels
-from tunesmith.engine import chunked_loss
 from tunesmith.engine.batches import Batches, Ints, collate, pieces
-from tunesmith.engine.language import LanguageWay, Outcome
+from tunesmith.engine.headed import HeadedWay
+from tunesmith.engine.language import LanguageWay
 from tunesmith.engine.language_proof import differentiated
 from tunesmith.engine.lessons import UNREAD, Asked, asked
 from tunesmith.engine.proof import TOLERANCE, apart, relative
@@ -49,7 +48,7 @@ class Looked:
     states_NPV: Array
 
 
-class SightedWay(LanguageWay):
+class SightedWay(HeadedWay):
     """Padded rows of similar length with their images. `head`: the head only where a label stands."""
 
     def __init__(self, net: "Network", family: SightedLanguage, pad_id: int, *, head: bool) -> None:
@@ -61,29 +60,10 @@ class SightedWay(LanguageWay):
         lengths = dict(zip(map(int, rows), encoded.ids.lengths_of(rows).tolist(), strict=True))
         return pieces(rows, lengths, max_tokens)
 
-    def losses(self, encoded: Encoded, rows: Sequence[int], smoothing: float = 0.0) -> Outcome:
-        what, found_S, labels_S = self._read(encoded, rows)
-        if self.head:
-            return Outcome(what, chunked_loss.losses(found_S, self._head(), labels_S, smoothing, chunked_loss.BUDGET))
-        return Outcome(what, functional.cross_entropy(found_S, labels_S, reduction="none", label_smoothing=smoothing))
-
-    def scores(self, encoded: Encoded, rows: Sequence[int]) -> Outcome:
-        with torch.no_grad():
-            what, found_S, labels_S = self._read(encoded, rows)
-            if self.head:
-                told = chunked_loss.told(found_S, self._head(), labels_S, chunked_loss.BUDGET)
-                return Outcome(what, told.losses_S, told.hits_S)
-            losses_S = functional.cross_entropy(found_S, labels_S, reduction="none")
-            return Outcome(what, losses_S, found_S.argmax(1) == labels_S)
-
-    def _head(self) -> torch.nn.Module:
-        return plain(self.net.auto).get_submodule(self.family.language_head)
-
     def _projector(self) -> torch.nn.Module:
         return plain(self.net.auto).get_submodule(self.family.projector)
 
     def _read(self, encoded: Encoded, rows: Sequence[int]) -> tuple[Asked, torch.Tensor, torch.Tensor]:
-        """What is read, labels (S,), and in between the states (S, H) before the head, or logits (S, V)."""
         what, inputs = asked(encoded, rows), self._inputs(encoded, rows)
         auto: Any = self.net.auto
         labels_S = torch.from_numpy(what.labels_S).to(inputs["input_ids"].device)

@@ -11,6 +11,7 @@ _HOW = {
     "linear": "Task vectors of the parts were added, each by its weight (Ilharco et al. 2023).",
     "ties": "Task vectors were trimmed, signs elected, and what agrees averaged (TIES, Yadav et al. 2023).",
     "dare_linear": "Task vectors were thinned at random and rescaled, then added (DARE, Yu et al. 2024).",
+    "average": "The adapters' weights were averaged, each by its share (AdapterSoup, Chronopoulou et al. 2023).",
     "dare_ties": "Task vectors were thinned at random and rescaled (DARE), then signs elected and averaged (TIES).",
 }
 

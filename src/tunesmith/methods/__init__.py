@@ -44,6 +44,9 @@ class Method(Part):
     base's own weights wants 2e-4 on MiniLM (384), 5e-5 on BERT-base, about 1e-5 on a model 2,048 wide."""
     mergeable: ClassVar[bool] = False
     """Whether `fold` can turn the result into the base's own architecture with equal outputs."""
+    averages: ClassVar[bool] = False
+    """Of a method that is not mergeable: whether the mean of the weights of several runs that began alike is a model of
+    its kind (`tunesmith merge --how average`)."""
     stays: ClassVar[str] = ""
     """Of a method that is not mergeable: why."""
     ecosystem: ClassVar[Ecosystem] = "plain"
@@ -91,6 +94,11 @@ class Method(Part):
             return None
         why = f": {self.stays}" if self.stays else ""
         return f"method '{getattr(self, 'name', '?')}' cannot be merged into its base{why}"
+
+    def sources(self) -> tuple[str, ...]:
+        """Folders of finished runs on the same base whose weights it takes in; what they hold is part of what a run
+        is."""
+        return ()
 
     def components(self) -> "Mapping[str, Method]":
         """Of several methods at once each by its name: a run compares the whole with every one of them alone."""

@@ -31,7 +31,7 @@ def wrap(net: "nn.Module", family: Family, config: str, **settings: Any) -> "nn.
 
     import tunesmith.peft as ours
 
-    maker = getattr(ours if config == "BottleneckConfig" else peft, config)
+    maker = getattr(ours if hasattr(ours, config) else peft, config)
     with quiet():
         if hasattr(plain(net), "peft_config") or hasattr(net, "get_base_model"):
             made = maker(**settings)

@@ -49,6 +49,7 @@ class Adapter(Method):
     rate: ClassVar[float] = 1e-3
     width_power: ClassVar[int] = 1
     ecosystem: ClassVar[Ecosystem] = "tunesmith"
+    averages: ClassVar[bool] = True
     stays: ClassVar[str] = "its bottlenecks have a bend in the middle, and no matrix of a layer equals them"
     prefer: ClassVar[str] = "many tasks share one base and the update must not be linear; it stays in the network"
     source: ClassVar[str] = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"

@@ -34,6 +34,7 @@ _ALONE = {
     "full": "full already moves every weight, so there is nothing to add",
     "expand": "expand makes a deeper network, which is saved whole",
     "head": "every method trains the head, so it adds nothing",
+    "fusion": "fusion has adapters of its own, which stand where others would",
     "gradual": "gradual decides epoch by epoch what is frozen and would undo the other parts",
 }
 

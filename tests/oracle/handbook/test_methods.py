@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
+import kit
 import tiny
 from tunesmith.bases.family import bare_name, family_of, plain
 from tunesmith.engine.network import Network, training_mode
@@ -28,7 +29,7 @@ ON_BERT = [n for n in METHODS.names() if n != "expand"]
 
 
 def method(name: str, **settings: object) -> Method:
-    return METHODS.find(name).model_validate(SETTINGS.get(name, {}) | settings)
+    return METHODS.find(name).model_validate(SETTINGS.get(name, kit.settings(name, tiny.folder("bert"))) | settings)
 
 
 def applied(name: str, family: str = "bert", **settings: object) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Bottleneck adapters as a PEFT method: `import tunesmith.peft`, and plain PEFT opens files of type BOTTLENECK.
+"""Bottleneck adapters as a PEFT method, type BOTTLENECK.
 
     A(u) = W_up act(W_down u + b_down) + b_up        W_up = 0 at the start, so that step 0 is the base
 
@@ -28,7 +28,7 @@ from transformers.activations import ACT2FN
 NAME = "BOTTLENECK"
 
 
-def _add_type(name: str) -> None:
+def add_type(name: str) -> None:
     """One more member of PEFT's closed enumeration of methods; `register_peft_method` asks for it."""
     if name not in PeftType.__members__:
         member = str.__new__(PeftType, name)
@@ -39,7 +39,7 @@ def _add_type(name: str) -> None:
         type.__setattr__(PeftType, name, member)
 
 
-_add_type(NAME)
+add_type(NAME)
 
 
 @dataclass
@@ -88,9 +88,7 @@ class BottleneckLinearLayer(nn.Module, BaseTunerLayer):
         """Add an adapter of that name: down-projection drawn as LoRA's A, everything else zero."""
         outer, inner = self.in_features, config.bottleneck_size
         inner = inner if config.reduction is None else max(1, outer // config.reduction)
-        seen = self.is_convolution
-        down = nn.Conv2d(outer, inner, 1) if seen else nn.Linear(outer, inner)
-        up = nn.Conv2d(inner, outer, 1) if seen else nn.Linear(inner, outer)
+        down, up = mixing(outer, inner, seen=self.is_convolution), mixing(inner, outer, seen=self.is_convolution)
         zeros: tuple[Any, ...] = (down.bias, up.weight, up.bias)
         for zero in zeros:
             nn.init.zeros_(zero)
@@ -160,20 +158,27 @@ class BottleneckModel(BaseTuner):
         if isinstance(target, BottleneckLinearLayer):
             target.update_layer(adapter_name, peft_config)
             return
-        channels = _channels(target)
-        width = self._width(target) if channels is None else channels
-        made = BottleneckLinearLayer(target, adapter_name, peft_config, width, seen=channels is not None)
+        width, seen = width_of(target, self.model.config)
+        made = BottleneckLinearLayer(target, adapter_name, peft_config, width, seen=seen)
         if adapter_name not in self.active_adapters:
             made.requires_grad_(False)
         setattr(parent, target_name, made)  # PEFT's own `_replace_module` wants a weight, which a block has not
 
-    def _width(self, target: nn.Module) -> int:
-        base: Any = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
-        if hasattr(base, "out_features"):
-            return int(base.out_features)
-        weight = getattr(base, "weight", None)
-        config: Any = self.model.config  # its attribute map knows DistilBERT's `dim` as hidden_size, its dict does not
-        return int(config.hidden_size if weight is None else weight.shape[-1])
+
+def mixing(outer: int, inner: int, *, seen: bool, bias: bool = True) -> "nn.Linear | nn.Conv2d":
+    """A matrix from so many numbers to so many, at each token, or at each pixel."""
+    return nn.Conv2d(outer, inner, 1, bias=bias) if seen else nn.Linear(outer, inner, bias=bias)
+
+
+def width_of(target: nn.Module, config: Any) -> tuple[int, bool]:
+    """(width of what a module gives, whether these are feature maps)."""
+    if (channels := _channels(target)) is not None:
+        return channels, True
+    base: Any = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+    if hasattr(base, "out_features"):
+        return int(base.out_features), False
+    weight = getattr(base, "weight", None)  # the config's attribute map knows DistilBERT's `dim` as hidden_size
+    return int(config.hidden_size if weight is None else weight.shape[-1]), False
 
 
 def _channels(target: nn.Module) -> int | None:
