@@ -312,6 +312,25 @@ def check(
     return check_file(Path(data), plan, found)
 
 
+def doubts(  # noqa: PLR0913 - a file, words of a plan, and where it goes
+    data: str | Path, out: str | Path, *, words: Sequence[str] = (), base: str | None = None, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """List the labels of a file that are probably wrong into `out`, to be decided about and applied with the step
+    `relabel`. `words` are of a plan (task.label=failure)."""
+    from tunesmith.labelling.doubts import doubts_in
+
+    plan = plan_around(data, words, base)
+    found = find(base, online=online) if base else None
+    return doubts_in(Path(data), fitted(plan, found) if found else plan, found, Path(out), progress or Progress())
+
+
+def plan_around(data: str | Path, words: Sequence[str], base: str | None) -> Plan:
+    """A plan for a file that is only looked at: task classify and base minilm unless words say otherwise."""
+    task = () if any(word.startswith("task") for word in words) else ("task=classify",)
+    return read_plan(None, [*task, f"data={data}", f"base={base or 'minilm'}", *words])
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -341,6 +360,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "evaluate", "hardprompt", "import_plan", "load",
+    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "doubts", "evaluate", "hardprompt", "import_plan", "load",
     "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip
