@@ -327,7 +327,8 @@ def doubts(  # noqa: PLR0913 - a file, words of a plan, and where it goes
 
 def plan_around(data: str | Path, words: Sequence[str], base: str | None) -> Plan:
     """A plan for a file that is only looked at: task classify and base minilm unless words say otherwise."""
-    task = () if any(word.startswith("task") for word in words) else ("task=classify",)
+    named = any(word.partition("=")[0] in ("task", "task.name") for word in words)
+    task = () if named else ("task=classify",)
     return read_plan(None, [*task, f"data={data}", f"base={base or 'minilm'}", *words])
 
 

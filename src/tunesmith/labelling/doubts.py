@@ -32,12 +32,12 @@ def doubts_in(path: Path, plan: Plan, found: Found | None, out: Path, progress: 
     """The reply of `data labels`; `out` gets every suspect. Judged by vectors of a frozen base where one is `found`,
     else by counts of words and characters; a logistic regression on either."""
     require_writable(out, path)
-    plan, records, roles = _read(path, plan)
+    plan, records, roles = rows_of(path, plan)
     facts = plan.task.study(records, roles)
     assert roles.label is not None, "the task has a label"
     truth_N = class_numbers(records, roles.label, facts)
-    predict = _by_words(records, roles, truth_N, facts) if found is None else \
-        _by_states(_states(plan, found, records, facts, progress), truth_N, facts)  # fmt: skip
+    predict = by_words(records, roles, truth_N, facts) if found is None else \
+        by_states(states_of(plan, found, records, facts, progress), truth_N, facts)  # fmt: skip
     progress.say(f"judging {len(records)} labels, each by a model of the other {FOLDS - 1} fifths of the rows")
     texts_N = first_alike(inputs(records, roles))
     suspects = find_suspects(truth_N, texts_N, predict, plan.train.seed)
@@ -51,7 +51,7 @@ def doubts_in(path: Path, plan: Plan, found: Found | None, out: Path, progress: 
     }  # fmt: skip
 
 
-def _read(path: Path, plan: Plan) -> tuple[Plan, Sequence[Record], Roles]:
+def rows_of(path: Path, plan: Plan) -> tuple[Plan, Sequence[Record], Roles]:
     """Rows as they come to `relabel` in that plan: after the steps of every row."""
     table, ledger = read(path, plan.data.format), Ledger()
     plan = plan.model_copy(update={"task": plan.task.resolved(table)})
@@ -62,7 +62,7 @@ def _read(path: Path, plan: Plan) -> tuple[Plan, Sequence[Record], Roles]:
     return plan, records, roles
 
 
-def _by_words(records: Sequence[Record], roles: Roles, truth_N: Ints, facts: Facts) -> Predict:
+def by_words(records: Sequence[Record], roles: Roles, truth_N: Ints, facts: Facts) -> Predict:
     if roles.wordless:
         raise TunesmithError("data labels: these rows have no words to go by. Pass --base NAME, a base that reads them")
     texts = texts_of(records, roles)
@@ -74,7 +74,7 @@ def _by_words(records: Sequence[Record], roles: Roles, truth_N: Ints, facts: Fac
     return predict
 
 
-def _states(plan: Plan, found: Found, records: Sequence[Record], facts: Facts, progress: Progress) -> Floats:
+def states_of(plan: Plan, found: Found, records: Sequence[Record], facts: Facts, progress: Progress) -> Floats:
     """(N, H): what the frozen base knows of each row."""
     model = bare(plan, found, plan.task.processor(found), facts)
     progress.say(f"reading {len(records)} rows with {found.name}, frozen")
@@ -82,7 +82,7 @@ def _states(plan: Plan, found: Found, records: Sequence[Record], facts: Facts, p
     return np.asarray(frozen_states(model, {"rows": encoded})["rows"], dtype=np.float64)
 
 
-def _by_states(states_NH: Floats, truth_N: Ints, facts: Facts) -> Predict:
+def by_states(states_NH: Floats, truth_N: Ints, facts: Facts) -> Predict:
     def predict(known: Ints, asked: Ints) -> Floats:
         return _scores(
             baselines.probe(states_NH[known], truth_N[known], states_NH[asked], "classes", len(facts.labels))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from tunesmith.data import stored
 from tunesmith.data.format import excerpt
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.record import Record, Roles
+from tunesmith.data.record import SOFT, Record, Roles
 from tunesmith.data.roles import label_of
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.steps import Scope, Step
@@ -89,7 +89,7 @@ class Relabel(Step):
                 ledger.mark(record.id, "dropped", f"relabel: dropped by {fix.place}")
             elif asked is not None and asked != label:
                 ledger.changed(self.name, "labels changed")
-                yield replace(record, cells=record.cells | {column: asked})
+                yield replace(record, cells={k: v for k, v in record.cells.items() if k != SOFT} | {column: asked})
             else:
                 ledger.changed(self.name, "labels kept" if fix.decision else "rows without a decision, left as they are")
                 yield record

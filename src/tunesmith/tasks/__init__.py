@@ -346,8 +346,9 @@ class LogitsTask(Task):
         assert encoded.targets is not None
         targets = torch.from_numpy(encoded.targets)
         known = targets >= 0 if targets.dtype == torch.int64 else torch.ones(len(targets), dtype=torch.bool)
+        aims = targets if encoded.soft is None else torch.from_numpy(encoded.soft)
         with torch.inference_mode():
-            losses = self.losses(torch.from_numpy(outputs_NC), targets)[known]
+            losses = self.losses(torch.from_numpy(outputs_NC), aims)[known]
         return float(losses.double().mean()) if len(losses) else float("nan")
 
 
