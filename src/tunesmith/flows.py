@@ -325,6 +325,13 @@ def doubts(  # noqa: PLR0913 - a file, words of a plan, and where it goes
     return doubts_in(Path(data), fitted(plan, found) if found else plan, found, Path(out), progress or Progress())
 
 
+def agree(data: str | Path, **asked: Any) -> dict[str, Any]:
+    """How far annotators agree, and what they say together; `asked` are fields of `labelling.agree.Agree`."""
+    from tunesmith.labelling.agree import Agree, agree_in
+
+    return agree_in(Path(data), Agree(**asked))
+
+
 def plan_around(data: str | Path, words: Sequence[str], base: str | None) -> Plan:
     """A plan for a file that is only looked at: task classify and base minilm unless words say otherwise."""
     named = any(word.partition("=")[0] in ("task", "task.name") for word in words)
@@ -361,6 +368,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "doubts", "evaluate", "hardprompt", "import_plan", "load",
+    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "doubts", "evaluate", "hardprompt", "import_plan", "load",
     "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip
