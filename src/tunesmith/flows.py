@@ -312,7 +312,7 @@ def check(
     return check_file(Path(data), plan, found)
 
 
-def doubts(  # noqa: PLR0913 - a file, words of a plan, and where it goes
+def doubts(
     data: str | Path, out: str | Path, *, words: Sequence[str] = (), base: str | None = None, online: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -368,6 +368,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "doubts", "evaluate", "hardprompt", "import_plan", "load",
-    "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "doubts", "evaluate",
+    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip

@@ -369,7 +369,8 @@ class HardPromptReply(Reply):
 
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
-    "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "parts": PartsReply, "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
+    "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "parts": PartsReply,
+    "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
     "hardprompt": HardPromptReply,
 }  # fmt: skip
 

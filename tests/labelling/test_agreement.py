@@ -41,8 +41,8 @@ def once(said: Annotations) -> np.ndarray:
 
 def test_fleiss_1971() -> None:
     said = annotations(list(zip(*(row.split() for row in DIAGNOSES.split(",")), strict=True)))
-    assert of.fleiss(said.counts_NC, once(said))[0] == pytest.approx(0.4302445, abs=1e-7)
-    assert of.of_classes(said.counts_NC, once(said))[0][0].round(3).tolist() == [0.245, 0.245, 0.520, 0.471, 0.566]
+    assert of.fleiss(said.counts, once(said))[0] == pytest.approx(0.4302445, abs=1e-7)
+    assert of.of_classes(said.counts, once(said))[0][0].round(3).tolist() == [0.245, 0.245, 0.520, 0.471, 0.566]
 
 
 def test_fourteen_raters() -> None:
@@ -60,12 +60,14 @@ def test_fourteen_raters() -> None:
 )  # fmt: skip
 def test_krippendorff(text: str, scale: Scale, expected: float) -> None:
     said = annotations(coders(text), scale)
-    assert of.alpha(said.counts_NC, once(said), scale, said.values)[0] == pytest.approx(expected, abs=5e-4)
+    assert of.alpha(said.counts, once(said), scale, said.values)[0] == pytest.approx(expected, abs=5e-4)
 
 
 def test_cohen_of_sas() -> None:
     """The example of SAS PROC FREQ as other libraries print it: simple .4842, linearly weighted .4701."""
-    pairs = [(i, j) for i, row in enumerate([[0, 4, 1], [0, 8, 0], [0, 1, 5]]) for j, n in enumerate(row) for _ in range(n)]
+    pairs = [
+        (i, j) for i, row in enumerate([[0, 4, 1], [0, 8, 0], [0, 1, 5]]) for j, n in enumerate(row) for _ in range(n)
+    ]
     first, second = np.array(pairs).T
     weight = np.ones((1, len(pairs)))
     assert of.cohen(first, second, weight, of.distances(3, "nominal"))[0] == pytest.approx(0.4842, abs=5e-5)
@@ -100,13 +102,13 @@ def test_alpha_of_crowd_kit(seed: int) -> None:
     said = annotations(drawn(seed, 4, 80, 0.4))
     frame = pandas.DataFrame({"task": said.item_K, "worker": said.who_K, "label": said.label_K})
     theirs = metrics.alpha_krippendorff(frame)
-    assert of.alpha(said.counts_NC, once(said), "nominal")[0] == pytest.approx(theirs, abs=1e-12)
+    assert of.alpha(said.counts, once(said), "nominal")[0] == pytest.approx(theirs, abs=1e-12)
 
 
 def test_of_annotator_by_hand() -> None:
     said = annotations([["x", "x", "y", ""], ["x", "y", "y", "x"], ["x", "x", "", ""]])
-    assert of.with_rest(said.of(0), said.counts_NC, once(said))[0] == pytest.approx((1 + 0.5 + 1) / 3)
-    assert of.with_rest(said.of(1), said.counts_NC, once(said))[0] == pytest.approx((1 + 0 + 1) / 3)
+    assert of.with_rest(said.of(0), said.counts, once(said))[0] == pytest.approx((1 + 0.5 + 1) / 3)
+    assert of.with_rest(said.of(1), said.counts, once(said))[0] == pytest.approx((1 + 0 + 1) / 3)
 
 
 def values(found: dict, name: str) -> list[float]:
@@ -134,7 +136,7 @@ def test_permuted_labels_agree_by_chance(scale: Scale) -> None:
         other = np.random.default_rng(seed).permutation(column).tolist()
         said = annotations([column, other], scale)
         kappa = of.cohen(said.of(0), said.of(1), once(said), of.distances(4, scale, said.values))
-        found.append([of.alpha(said.counts_NC, once(said), scale, said.values)[0], kappa[0]])
+        found.append([of.alpha(said.counts, once(said), scale, said.values)[0], kappa[0]])
     error = np.std(found, axis=0) / np.sqrt(len(found))
     assert (np.abs(np.mean(found, axis=0)) < 4 * error).all()
 
@@ -147,16 +149,18 @@ def test_renaming_changes_nothing() -> None:
         assert values(one, name) == pytest.approx(values(other, name))
     ordered = annotations(renamed, "ordinal", ["z", "b", "m", "a"])
     numbered = annotations(columns, "ordinal")
-    assert of.alpha(ordered.counts_NC, once(ordered), "ordinal") == of.alpha(numbered.counts_NC, once(numbered), "ordinal")
+    assert of.alpha(ordered.counts, once(ordered), "ordinal") == of.alpha(numbered.counts, once(numbered), "ordinal")
 
 
 def test_interval_covers() -> None:
     """The 95 % interval holds the value of a much larger sample in nearly all of 40 samples."""
     large = annotations(drawn(99, 3, 20_000, 0.0))
-    truth = of.alpha(large.counts_NC, once(large), "nominal")[0]
+    truth = of.alpha(large.counts, once(large), "nominal")[0]
     inside = 0
     for seed in range(40):
-        low, _, high = values(measured(annotations(drawn(seed, 3, 60, 0.0)), "nominal", resamples=200), "krippendorff_alpha")
+        low, _, high = values(
+            measured(annotations(drawn(seed, 3, 60, 0.0)), "nominal", resamples=200), "krippendorff_alpha"
+        )
         inside += low <= truth <= high
     assert inside >= 33  # fewer has a chance below 0.2 % at 95 %
 
@@ -173,7 +177,7 @@ def test_long_table_is_the_same() -> None:
     rows = [(0, {"i": str(i + 1), "who": f"a{a}", "y": y}) for a, c in enumerate(columns) for i, y in enumerate(c) if y]
     long = from_long(Table("t.csv", ("i", "who", "y"), rows, (), ""), "i", "who", "y")
     assert set(long.annotators) == set(wide.annotators)
-    assert of.alpha(long.counts_NC, once(long), "nominal") == pytest.approx(of.alpha(wide.counts_NC, once(wide), "nominal"))
+    assert of.alpha(long.counts, once(long), "nominal") == pytest.approx(of.alpha(wide.counts, once(wide), "nominal"))
 
 
 def test_refused() -> None:
@@ -181,7 +185,9 @@ def test_refused() -> None:
     with pytest.raises(TunesmithError, match=r"t\.csv:3: 'ann' labels item '1' a second time"):
         from_long(Table("t.csv", ("i", "who", "y"), rows, (), ""), "i", "who", "y")
     with pytest.raises(TunesmithError, match=r"t\.csv:3: column 'who' is empty"):
-        from_long(Table("t.csv", ("i", "who", "y"), [rows[0], (3, {"i": "1", "who": "", "y": "z"})], (), ""), "i", "who", "y")
+        from_long(
+            Table("t.csv", ("i", "who", "y"), [rows[0], (3, {"i": "1", "who": "", "y": "z"})], (), ""), "i", "who", "y"
+        )
     with pytest.raises(TunesmithError, match="between two or more"):
         annotations([["x", "y"]])
     with pytest.raises(TunesmithError, match="ordinal labels that are no numbers need their order"):

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+
 from jobs import write_tickets
 from kit import TinyBases
-
 from tunesmith.cli import main
+from tunesmith.errors import TunesmithError
 from tunesmith.flows import train
 from tunesmith.labelling.agree import Agree, agree_in
-from tunesmith.errors import TunesmithError
 from tunesmith.plan_text import make_plan
 from tunesmith.prepare import prepare
 from tunesmith.progress import Progress
@@ -104,7 +104,7 @@ def test_labels_then_relabel(
     Path("tickets.csv").write_text("\n".join(lines) + "\n")
     words = shlex.split(blocks("sh")[2])[1:]
     words = [word for word in words if word not in ("--base", "minilm")]
-    reply = call(capsys, [*words, "task.label=label"])
+    reply = call(capsys, words)
     assert reply["first"][0]["row"] == 1
     file = Path("suspects.csv")
     head, first, *rest = file.read_text().splitlines()

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kit import TinyBases
 
+from kit import TinyBases
 from tunesmith.errors import TunesmithError
 from tunesmith.flows import doubts
 from tunesmith.labelling.suspects import FOLDS, Floats, Ints, find_suspects, folds
@@ -15,7 +15,11 @@ from tunesmith.prepare import prepare
 from tunesmith.progress import Progress
 
 pytest.importorskip("cleanlab")
-TOPICS = {"pump": "oil leak valve pressure flow", "fan": "blade noise wind spin loud", "belt": "slip rubber tension worn edge"}
+TOPICS = {
+    "pump": "oil leak valve pressure flow",
+    "fan": "blade noise wind spin loud",
+    "belt": "slip rubber tension worn edge",
+}
 
 
 def corpus(seed: int, planted: int, rows: int = 150) -> tuple[list[tuple[str, str]], list[int]]:
@@ -59,7 +63,9 @@ def test_list_is_applied(tmp_path: Path) -> None:
     head, *lines = out.read_text().splitlines()
     assert head == "source,row,digest,text,given,suggested,score,reason,decision"
     assert len(lines) == reply["suspects"]
-    out.write_text("\n".join([head, *(line + row["suggested"] for line, row in zip(lines[:10], reply["first"], strict=True))]))
+    out.write_text(
+        "\n".join([head, *(line + row["suggested"] for line, row in zip(lines[:10], reply["first"], strict=True))])
+    )
     plan = make_plan({"task": "classify", "base": "minilm", "data": str(file),
                       "steps": ["clean", {"name": "relabel", "file": str(out)}, "dedup"]})  # fmt: skip
     prepared = prepare(plan)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kit import TinyBases
-from small import LABELS, TEXTS, encoded, model, plan, records
 from torch.nn import functional
 
+from kit import TinyBases
+from small import LABELS, TEXTS, encoded, model, plan, records
 from tunesmith.data import Record
 from tunesmith.data.record import SOFT
 from tunesmith.errors import TunesmithError

@@ -73,7 +73,7 @@ def agree_in(path: Path, asked: Agree) -> dict[str, Any]:
 
 
 def _notes(said: Annotations) -> list[str]:
-    size_N = said.counts_NC.sum(1)
+    size_N = said.counts.sum(1)
     notes = []
     if alone := int((size_N == 1).sum()):
         notes.append(f"{alone} items have one label and say nothing about agreement")
@@ -104,7 +104,9 @@ def _write(out: Path, table: Table, asked: Agree, said: Annotations, rows: list[
     """Columns of the file, then ours. Of a table of single labels those columns that say one thing of an item; notes
     say which are left out."""
     if taken := [name for name in ADDED if name in table.columns]:
-        raise TunesmithError(f"{table.source}: has a column '{taken[0]}' of its own, where the consensus goes. Rename it")
+        raise TunesmithError(
+            f"{table.source}: has a column '{taken[0]}' of its own, where the consensus goes. Rename it"
+        )
     notes: list[str] = []
     if asked.annotators:
         kept = [cells for _, cells in table.rows]

@@ -40,8 +40,8 @@ class Annotations:
     label_K: Ints
 
     @cached_property
-    def counts_NC(self) -> Floats:
-        """How often each item was given each label."""
+    def counts(self) -> Floats:
+        """(N, C): how often each item was given each label."""
         shape = len(self.items), len(self.labels)
         flat = np.bincount(self.item_K * shape[1] + self.label_K, minlength=shape[0] * shape[1])
         return flat.reshape(shape).astype(np.float64)

@@ -5,8 +5,8 @@
     one_coin      the same with one number an annotator: how often they are right, whatever is
 
 Dawid and Skene 1979, doi 10.2307/2346806: expectation and maximisation, from the shares of the votes. One coin (Zhang
-et al. 2014, https://arxiv.org/abs/1406.3824) suits few labels an annotator, of which a whole matrix of confusions cannot
-be learnt. Shape letters: K single labels, N items, A annotators, C classes, V = A C.
+et al. 2014, https://arxiv.org/abs/1406.3824) suits few labels an annotator, of which a whole matrix of confusions
+cannot be learnt. Shape letters: K single labels, N items, A annotators, C classes, V = A C.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ def agreed(said: Annotations, how: How) -> Floats:
         "majority": majority, "dawid_skene": dawid_skene, "one_coin": one_coin,
     }  # fmt: skip
     found = ways[how](said)
-    found[said.counts_NC.sum(1) == 0] = 0
+    found[said.counts.sum(1) == 0] = 0
     return found
 
 
 def majority(said: Annotations) -> Floats:
     """(N, C): shares of the votes."""
-    return np.asarray(said.counts_NC / said.counts_NC.sum(1, keepdims=True).clip(1))
+    return np.asarray(said.counts / said.counts.sum(1, keepdims=True).clip(1))
 
 
 def dawid_skene(said: Annotations, rounds: int = 100, tolerance: float = 1e-5) -> Floats:
@@ -69,11 +69,11 @@ def _learnt(said: Annotations, errors: Callable[[Floats, Any], Floats], rounds: 
     (V, C), and which labels they ever said, (V, 1)."""
     from scipy import sparse
 
-    num, classes = said.counts_NC.shape
+    num, classes = said.counts.shape
     cell_K = said.who_K * classes + said.label_K
     votes = sparse.csr_array((np.ones(len(cell_K)), (cell_K, said.item_K)), (len(said.annotators) * classes, num))
     seen_V1 = np.asarray(votes.sum(1)).reshape(-1, 1) > 0
-    found_NC, some = majority(said), said.counts_NC.sum(1) > 0
+    found_NC, some = majority(said), said.counts.sum(1) > 0
     for _ in range(rounds):
         prior_C = found_NC[some].mean(0).clip(LEAST)
         error_VC = errors(votes @ found_NC, seen_V1)

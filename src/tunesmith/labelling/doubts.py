@@ -63,6 +63,7 @@ def rows_of(path: Path, plan: Plan) -> tuple[Plan, Sequence[Record], Roles]:
 
 
 def by_words(records: Sequence[Record], roles: Roles, truth_N: Ints, facts: Facts) -> Predict:
+    """A logistic regression on counts of words and characters."""
     if roles.wordless:
         raise TunesmithError("data labels: these rows have no words to go by. Pass --base NAME, a base that reads them")
     texts = texts_of(records, roles)
@@ -83,6 +84,8 @@ def states_of(plan: Plan, found: Found, records: Sequence[Record], facts: Facts,
 
 
 def by_states(states_NH: Floats, truth_N: Ints, facts: Facts) -> Predict:
+    """A logistic regression on vectors of the rows."""
+
     def predict(known: Ints, asked: Ints) -> Floats:
         return _scores(
             baselines.probe(states_NH[known], truth_N[known], states_NH[asked], "classes", len(facts.labels))

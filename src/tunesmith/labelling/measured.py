@@ -41,7 +41,7 @@ def measured(
              "cohen_kappa": told(f"pair {a} {b}")} for a, b in _pairs(said)
         ],
         "classes": [
-            {"label": name, "given": int(said.counts_NC[:, c].sum()), "kappa": told(f"kappa {c}"),
+            {"label": name, "given": int(said.counts[:, c].sum()), "kappa": told(f"kappa {c}"),
              "agreement": told(f"class {c}")} for c, name in enumerate(said.labels)
         ],
         "annotators": [_annotator(said, scale, a) | {"agreement": told(f"annotator {a}")}
@@ -56,7 +56,7 @@ def _pairs(said: Annotations) -> list[tuple[int, int]]:
 
 def _all(said: Annotations, scale: Scale, weight_RN: Floats) -> dict[str, Floats]:
     """Every number by name, (R,)."""
-    counts = said.counts_NC
+    counts = said.counts
     kappa_RC, class_RC = of.of_classes(counts, weight_RN)
     apart = of.distances(len(said.labels), scale, said.values)
     given = [said.of(a) for a in range(len(said.annotators))]
@@ -78,7 +78,7 @@ def _annotator(said: Annotations, scale: Scale, a: int) -> dict[str, Any]:
     """Who it is, how much they labelled, and alpha of all others: where that is higher, they are the odd one out."""
     given = said.of(a)
     labelled = np.flatnonzero(given >= 0)
-    others = said.counts_NC.copy()
+    others = said.counts.copy()
     others[labelled, given[labelled]] -= 1
     without = float(of.alpha(others, np.ones((1, len(others))), scale, said.values)[0])
     return {"annotator": said.annotators[a], "items": len(labelled),

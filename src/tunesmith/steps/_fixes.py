@@ -1,9 +1,9 @@
 """A file of decisions about labels, a row each: which row of which file is meant, and what shall become of it.
 
-    source, row            where the row stands; `source` may be left out where there is one file
-    digest or text         what it says, so that decisions about a file that has changed since are refused
-    given (if wanted)      the label that it had
-    decision               keep | drop | a label; empty: nothing decided yet
+source, row            where the row stands; `source` may be left out where there is one file
+digest or text         what it says, so that decisions about a file that has changed since are refused
+given (if wanted)      the label that it had
+decision               keep | drop | a label; empty: nothing decided yet
 """
 
 from collections.abc import Iterable, Sequence

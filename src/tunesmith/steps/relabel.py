@@ -91,7 +91,9 @@ class Relabel(Step):
                 ledger.changed(self.name, "labels changed")
                 yield replace(record, cells={k: v for k, v in record.cells.items() if k != SOFT} | {column: asked})
             else:
-                ledger.changed(self.name, "labels kept" if fix.decision else "rows without a decision, left as they are")
+                ledger.changed(
+                    self.name, "labels kept" if fix.decision else "rows without a decision, left as they are"
+                )
                 yield record
 
 

@@ -137,7 +137,7 @@ class Encoded:
     views: "tuple[tuple[list[int], Encoded], ...]" = ()
     """Rows to predict, where several tasks read a row in different ways: outputs, and the rows that answer them."""
     soft: Array | None = None
-    """(N, C) float32: what the loss aims at where labels are distributions; `targets` then are the likeliest classes."""
+    """(N, C) float32: what the loss aims at where labels are distributions; `targets` then are the likeliest."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 

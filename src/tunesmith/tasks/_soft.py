@@ -87,7 +87,11 @@ def shares(records: Sequence[Record], targets_N: Array | None, facts: Facts) -> 
         strange += len(known) < len(soft)
         for place, share in known.items():
             aims[row, place] = share / math.fsum(known.values())
-    notes = [f"{count} of {len(records)} labels are distributions: the loss aims at them, metrics at the likeliest label"]
+    notes = [
+        f"{count} of {len(records)} labels are distributions: the loss aims at them, metrics at the likeliest label"
+    ]
     if strange:
-        notes.append(f"{strange} of them name labels that no training row has; their shares were spread over the others")
+        notes.append(
+            f"{strange} of them name labels that no training row has; their shares were spread over the others"
+        )
     return aims, tuple(notes)

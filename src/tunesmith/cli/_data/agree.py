@@ -13,12 +13,12 @@ from tunesmith.cli import say, table
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `data agree`."""
     parser.add_argument("file", help="data file")
-    parser.add_argument("--annotators", default="", help="columns, one an annotator, with commas between")
+    parser.add_argument("--annotators", default="", help="a column for each, with commas between")
     parser.add_argument("--item", default=None, help="column that names the item, where a row is one label")
     parser.add_argument("--annotator", default=None, help="column that names the annotator, where a row is one label")
     parser.add_argument("--label", default=None, help="column of the label, where a row is one label")
     parser.add_argument("--scale", default="nominal", choices=["nominal", "ordinal", "interval"],
-                        help="nominal: labels differ or not; ordinal: by ranks; interval: by their numbers")  # fmt: skip
+                        help="nominal: labels differ or not; ordinal: by ranks; interval: by numbers")  # fmt: skip
     parser.add_argument("--order", default="", help="ordinal labels that are no numbers, from low to high, with commas")
     parser.add_argument("--how", default="majority", choices=["majority", "dawid_skene", "one_coin"],
                         help="how one label is made of several")  # fmt: skip
@@ -52,7 +52,7 @@ MEANINGS = {
 def _told(reply: dict[str, Any]) -> str:
     who = reply["annotators"]
     lines = [f"{reply['file']}: {reply['items']} items, {len(who)} annotators, {len(reply['labels'])} labels, "
-             f"taken as {reply['scale']}; in brackets where it lies with {reply['level']:.0%} confidence", ""]  # fmt: skip
+             f"taken as {reply['scale']}; ranges have {reply['level']:.0%} confidence", ""]  # fmt: skip
     whole = [[name, *_number(reply[name]), meaning] for name, meaning in MEANINGS.items()]
     lines += [table(["number", "value", "range", "what it means"], whole), ""]
     some = sorted(who, key=lambda each: each["agreement"]["value"] or 0)[:20]
