@@ -368,6 +368,7 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "doubts", "evaluate",
-    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "doubts", "evaluate", "hardprompt",
+    "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train",
+    "train_plan",
 ]  # fmt: skip

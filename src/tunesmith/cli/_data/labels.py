@@ -39,7 +39,7 @@ def _told(reply: dict[str, Any]) -> str:
     lines = [
         f"{reply['file']}: {reply['judged']} of {reply['rows']} labels judged by {reply['by']}, which agrees with "
         f"{reply['agreed']:.1%} of them",
-        f"{reply['suspects']} have a likelier label; confident learning counts {reply['counted_wrong']} of them as wrong",
+        f"{reply['suspects']} have a likelier label; confident learning counts {reply['counted_wrong']} as wrong",
     ]
     if alone := reply["unjudged_labels"]:
         lines.append(f"not judged, because nothing else has their label: {', '.join(alone)}")
