@@ -57,7 +57,7 @@ def alpha(counts_NC: Floats, weight_RN: Floats, scale: Scale, values_C: Floats |
     if scale == "nominal":
         apart_R = weight_RU @ ((counts * (size_N[:, None] - counts)).sum(1) / (size_N - 1))
         chance_R = total_R**2 - (total_RC**2).sum(1)
-        return 1 - (total_R - 1) * _ratio(apart_R, chance_R)
+        return np.asarray(1 - (total_R - 1) * _ratio(apart_R, chance_R))
     if scale == "ordinal":  # n_c / 2 + all below: the sum between two ranks of Krippendorff's formula is their distance
         place_RC = total_RC.cumsum(1) - total_RC / 2
     else:
@@ -68,7 +68,7 @@ def alpha(counts_NC: Floats, weight_RN: Floats, scale: Scale, values_C: Floats |
     apart_RN = size_N * (place_RC**2 @ counts.T) - (place_RC @ counts.T) ** 2
     apart_R = (weight_RU * apart_RN / (size_N - 1)).sum(1)
     chance_R = total_R * (total_RC * place_RC**2).sum(1) - (total_RC * place_RC).sum(1) ** 2
-    return 1 - (total_R - 1) * _ratio(apart_R, chance_R)
+    return np.asarray(1 - (total_R - 1) * _ratio(apart_R, chance_R))
 
 
 def cohen(first_N: Ints, second_N: Ints, weight_RN: Floats, distance_CC: Floats) -> Floats:
