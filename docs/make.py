@@ -65,6 +65,7 @@ EXAMPLES = {
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
+    "relabel": "steps: [clean, {name: relabel, file: fixes.csv}, dedup]",
     "pictures": "task: image\nsteps: [{name: pictures, on_bad: drop}, dedup]",
     "sounds": "task: audio\nsteps: [{name: sounds, on_bad: drop}, dedup]",
     "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",

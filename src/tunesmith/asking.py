@@ -1,7 +1,5 @@
 """Ask a model: answers for rows, file to file with resuming, and metrics on a labelled file."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,9 +9,10 @@ from typing import Any
 from tunesmith.data import Record
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
+from tunesmith.data.writing import require_writable, write
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of, with_questions
-from tunesmith.files import append_line, digest_json, write_bytes, write_json
+from tunesmith.files import append_line, digest_json, write_bytes
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model
 from tunesmith.prepare import run_steps
@@ -84,10 +83,7 @@ def predict_file(  # noqa: PLR0913 - what addresses the job
 
     `digest` identifies the model, so that a journal of another one is not gone on with."""
     table = read(path, model.plan.data.format)
-    if out.suffix not in _WRITERS:
-        raise TunesmithError(f"--out: cannot write '{out.suffix}' files. Known: {', '.join(sorted(_WRITERS))}")
-    if out.resolve() == path.resolve():
-        raise TunesmithError("--out: is the input file itself; choose another name")
+    require_writable(out, path)
     records = cleaned(model, table, labelled=False)
     _refuse_taken(("prediction", "confidence", *(f"p:{label}" for label in model.facts.labels)), table, prefix)
     key = digest_json([table.sha256, digest, prefix])
@@ -130,53 +126,4 @@ def _assemble(table: Table, journal: Path, out: Path) -> None:
         for name, values in json.loads(line).items():
             added.setdefault(name, []).extend(values)
     rows = [cells | {n: v[i] for n, v in added.items()} for i, (_, cells) in enumerate(table.rows)]
-    _WRITERS[out.suffix](out, [*table.columns, *added], rows)
-
-
-def _write_csv(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, delimiter="\t" if out.suffix == ".tsv" else ",", lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([[_flat(row[c]) for c in columns] for row in rows])
-    write_bytes(out, stream.getvalue().encode())
-
-
-def _flat(cell: Any) -> Any:
-    """A list or an object, which a table of text has no cell for, as JSON."""
-    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
-
-
-def _write_jsonl(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    lines = [json.dumps({c: row[c] for c in columns}, ensure_ascii=False) + "\n" for row in rows]
-    write_bytes(out, "".join(lines).encode())
-
-
-def _write_json(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    write_json(out, [{c: row[c] for c in columns} for row in rows])
-
-
-def _write_npy(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    import numpy as np
-
-    vectors = [row[columns[-1]] for row in rows]
-    if not all(isinstance(each, list) for each in vectors):
-        raise TunesmithError("--out: .npy files hold vectors, and this model answers otherwise. Use .jsonl or .csv")
-    stream = io.BytesIO()
-    np.save(stream, np.array(vectors, dtype=np.float32))
-    write_bytes(out, stream.getvalue())
-
-
-def _write_parquet(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from tunesmith.files import replacing
-
-    with replacing(out) as temporary:
-        pq.write_table(pa.table({c: [row[c] for row in rows] for c in columns}), temporary)
-
-
-_WRITERS = {
-    ".csv": _write_csv, ".tsv": _write_csv, ".jsonl": _write_jsonl, ".json": _write_json, ".parquet": _write_parquet,
-    ".npy": _write_npy,
-}  # fmt: skip
+    write(out, [*table.columns, *added], rows)

@@ -2,11 +2,11 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, reduce
 from importlib.metadata import entry_points
 from operator import or_
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import PydanticKnownError, SchemaValidator, core_schema
@@ -29,6 +29,17 @@ class Part(Described):
     """When to prefer this part; quoted by the docs, `tunesmith parts` and the advisor."""
     source: ClassVar[str] = ""
     """Paper or formula behind it."""
+    file_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that name a file."""
+
+    @classmethod
+    def anchor_files(cls, written: dict[str, Any], fixed: Callable[[Any], Any]) -> None:
+        """Have the files that settings name, as they are written in a plan, as `fixed` spells them; in place."""
+        written |= {name: fixed(written[name]) for name in cls.file_settings if name in written}
+
+    def anchored(self, fixed: Callable[[Any], Any]) -> Self:
+        """With the files that settings name as `fixed` spells them."""
+        return self.model_copy(update={name: fixed(getattr(self, name)) for name in self.file_settings})
 
     def differs(self, field: str) -> bool:
         """Whether a setting is not at its default: a resolved plan, which sets everything, says no more than a short

@@ -340,6 +340,33 @@ def check(
     return reply
 
 
+def doubts(
+    data: str | Path, out: str | Path, *, words: Sequence[str] = (), base: str | None = None, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """List the labels of a file that are probably wrong into `out`, to be decided about and applied with the step
+    `relabel`. `words` are of a plan (task.label=failure)."""
+    from tunesmith.labelling.doubts import doubts_in
+
+    plan = plan_around(data, words, base)
+    found = find(base, online=online) if base else None
+    return doubts_in(Path(data), fitted(plan, found) if found else plan, found, Path(out), progress or Progress())
+
+
+def agree(data: str | Path, **asked: Any) -> dict[str, Any]:
+    """How far annotators agree, and what they say together; `asked` are fields of `labelling.agree.Agree`."""
+    from tunesmith.labelling.agree import Agree, agree_in
+
+    return agree_in(Path(data), Agree(**asked))
+
+
+def plan_around(data: str | Path, words: Sequence[str], base: str | None) -> Plan:
+    """A plan for a file that is only looked at: task classify and base minilm unless words say otherwise."""
+    named = any(word.partition("=")[0] in ("task", "task.name") for word in words)
+    task = () if named else ("task=classify",)
+    return read_plan(None, [*task, f"data={data}", f"base={base or 'minilm'}", *words])
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -369,7 +396,8 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "compare", "evaluate", "hardprompt",
+    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "doubts", "evaluate",
+    "hardprompt",
     "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train",
     "train_plan",
 ]  # fmt: skip

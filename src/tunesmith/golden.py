@@ -96,6 +96,7 @@ def pick(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         lost=encoded.lost[index],
         targets=None if encoded.targets is None else encoded.targets[targets],
         side=None if encoded.side is None else encoded.side[index],
+        soft=None if encoded.soft is None else encoded.soft[index],
         weights=encoded.weights[index],
         labels=None if encoded.labels is None else encoded.labels.pick(index),
         apart=encoded.apart,

@@ -266,8 +266,9 @@ class Plan(Section):
             tower = tower.model_copy(update={"base": fixed(tower.base)})
         judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
         data, task = self.data.model_copy(update=files), self.task.anchored(fixed)
-        changed = {"task": task, "data": data, "base": base, "tower": tower, "evaluate": judged, "replay": replay}
-        return self.model_copy(update=changed)
+        steps = tuple(step.anchored(fixed) for step in self.steps)
+        changed = {"task": task, "data": data, "steps": steps, "base": base, "tower": tower, "replay": replay}
+        return self.model_copy(update=changed | {"evaluate": judged})
 
     def epochs(self, num_rows: int) -> int:
         """Epochs for so many training rows: about 40,000 row visits, at least 3 and at most 20."""

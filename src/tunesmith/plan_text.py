@@ -12,6 +12,7 @@ from tunesmith.catalog import Choice
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
+from tunesmith.steps import STEPS
 from tunesmith.tasks import TASKS
 
 MAX_BYTES = 1 << 20
@@ -113,6 +114,9 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
     task = tree.get("task")
     if isinstance(task, dict) and task.get("name") in TASKS.names():
         TASKS.find(task["name"]).anchor_files(task, fixed)
+    for step in tree["steps"] if isinstance(tree.get("steps"), list) else ():
+        if isinstance(step, dict) and step.get("name") in STEPS.names():
+            STEPS.find(step["name"]).anchor_files(step, fixed)
     decode = task.get("decode") if isinstance(task, dict) else None
     if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
         decode["schema"] = fixed(schema)

@@ -96,7 +96,8 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     if plan.replay.rows:
         tables.append(_old_rows(plan, before, progress))
         raw["replay", ""] = [ledger.add(tables[-1])]
-    tables += [read(name, progress=progress) for name in plan.task.files()]
+    files = [*plan.task.files(), *(name for step in plan.steps for name in step.files())]
+    tables += [read(name, progress=progress) for name in files]
     if text := plan.task.objection(plan):  # of what is known now that the columns are
         raise TunesmithError(f"task: {text}")
     roles = plan.task.roles()

@@ -198,6 +198,85 @@ class DataReply(Reply):
     """The page that was written."""
 
 
+class Suspect(BaseModel):
+    """A row whose label is probably wrong, and the label that the model of the other rows gives it."""
+
+    source: str
+    row: int
+    text: str
+    given: str
+    suggested: str
+    score: float
+    reason: str
+
+
+class LabelsReply(Reply):
+    """`data labels`."""
+
+    rows: int
+    judged: int
+    by: str
+    agreed: float
+    suspects: int
+    counted_wrong: int
+    out: str
+    first: list[Suspect]
+
+
+class Annotator(BaseModel):
+    """One annotator: agreement with the others of the same items, and alpha of all others."""
+
+    annotator: str
+    items: int
+    agreement: Value
+    alpha_without: float | None
+
+
+class Couple(BaseModel):
+    """Two annotators, over the items that both labelled."""
+
+    a: str
+    b: str
+    items: int
+    cohen_kappa: Value
+
+
+class OfClass(BaseModel):
+    """One label: how often another annotator says it where one does, and Fleiss' kappa of it against all others."""
+
+    label: str
+    given: int
+    agreement: Value
+    kappa: Value
+
+
+class Consensus(BaseModel):
+    """What annotators say together; `first` are the least certain items."""
+
+    how: str
+    uncertain: int
+    sure: float
+    out: str | None
+    first: list[dict[str, Any]]
+
+
+class AgreeReply(Reply):
+    """`data agree`."""
+
+    rows: int
+    items: int
+    labels: list[str]
+    scale: Literal["nominal", "ordinal", "interval"]
+    agreement: Value
+    fleiss_kappa: Value
+    krippendorff_alpha: Value
+    pairs: list[Couple]
+    classes: list[OfClass]
+    annotators: list[Annotator]
+    consensus: Consensus
+    notes: list[str]
+
+
 class PartReply(BaseModel):
     """One part of a plan."""
 
@@ -319,7 +398,8 @@ class HardPromptReply(Reply):
 
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
-    "data": DataReply, "parts": PartsReply, "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
+    "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "parts": PartsReply,
+    "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
     "hardprompt": HardPromptReply,
 }  # fmt: skip
 

@@ -66,6 +66,8 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
     (tree["tower"] or {}).pop("base", None)
     if tree["replay"]["file"] is not None:
         tree["replay"]["file"] = "file"
+    for step, written in zip(plan.steps, tree["steps"], strict=True):
+        type(step).anchor_files(written, lambda _: "file")
     return {"plan": tree, "data": data_digests, "base": base_digest}
 
 

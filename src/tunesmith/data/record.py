@@ -6,6 +6,8 @@ DIGEST = "pixels"
 """Column that the step `pictures` adds: what makes two files one picture."""
 SAMPLES = "samples"
 """Column that the step `sounds` adds: what makes two files one recording."""
+SOFT = "tunesmith:soft"
+"""Column that a distribution over labels is put into; the label's own column then has the likeliest one."""
 Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
 """What a cell may hold. Tables of text (CSV, TSV, plain text, XLSX text cells) give `str` only: "007" stays "007"."""
 

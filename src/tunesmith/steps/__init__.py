@@ -23,6 +23,10 @@ class Step(Part):
 
     scope: ClassVar[Scope]
 
+    def files(self) -> tuple[str, ...]:
+        """Files that it reads; what they hold is a part of what a run is."""
+        return tuple(getattr(self, name) for name in self.file_settings)
+
     @abstractmethod
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
         """The rows that go on. A row that does not is marked in the ledger with its fate and reason.

@@ -71,8 +71,6 @@ class Task(Part):
     """What it does, for the report: to …; its kind of answers says it for most."""
     two_domains: ClassVar[bool] = False
     """Whether rows to learn from come from a source and from a target."""
-    file_settings: ClassVar[tuple[str, ...]] = ()
-    """Settings that name a file."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -93,15 +91,6 @@ class Task(Part):
     def files(self) -> tuple[str, ...]:
         """Further files that the (resolved) task reads rows from."""
         return ()
-
-    @classmethod
-    def anchor_files(cls, written: dict[str, Any], fixed: Callable[[Any], Any]) -> None:
-        """Have the files that settings name, as they are written in a plan, as `fixed` spells them; in place."""
-        written |= {name: fixed(written[name]) for name in cls.file_settings if name in written}
-
-    def anchored(self, fixed: Callable[[Any], Any]) -> "Task":
-        """With the files that settings name as `fixed` spells them."""
-        return self.model_copy(update={name: fixed(getattr(self, name)) for name in self.file_settings})
 
     def own_files(self) -> tuple[str, ...]:
         """Files to learn from where the task names them itself, and a plan needs no `data.train`."""
@@ -357,8 +346,9 @@ class LogitsTask(Task):
         assert encoded.targets is not None
         targets = torch.from_numpy(encoded.targets)
         known = targets >= 0 if targets.dtype == torch.int64 else torch.ones(len(targets), dtype=torch.bool)
+        aims = targets if encoded.soft is None else torch.from_numpy(encoded.soft)
         with torch.inference_mode():
-            losses = self.losses(torch.from_numpy(outputs_NC), targets)[known]
+            losses = self.losses(torch.from_numpy(outputs_NC), aims)[known]
         return float(losses.double().mean()) if len(losses) else float("nan")
 
 

@@ -71,10 +71,13 @@ def stacked(first: Encoded, second: Encoded) -> Encoded:
     types = None
     if first.types is not None or second.types is not None:
         types = _behind(_types(first), _types(second))
+    soft = first.soft
+    if soft is not None:
+        soft = np.concatenate([soft, np.zeros((len(second), soft.shape[1]), dtype=soft.dtype)])
     side = None if first.side is None or second.side is None else np.concatenate([first.side, second.side])
     return replace(
         first, ids=_behind(first.ids, second.ids), types=types, lost=np.concatenate([first.lost, second.lost]),
-        targets=np.concatenate([first.targets, none]), side=side,
+        targets=np.concatenate([first.targets, none]), side=side, soft=soft,
         weights=np.concatenate([first.weights, np.zeros(len(second), dtype=np.float32)]),
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """What tasks share that give a row one of several classes: labels, losses, and how probabilities become an answer.
 
 Loss: cross-entropy, optionally smoothed (Szegedy et al. 2016) or focal (Lin et al. 2017,
-https://arxiv.org/abs/1708.02002): (1 - p_y)^focal * cross-entropy.
+https://arxiv.org/abs/1708.02002): (1 - p_y)^focal * cross-entropy. Of a label that is a distribution (`_soft.py`) the
+cross-entropy between it and the answer: - sum_c q_c log p_c.
 """
 
 from collections import Counter
@@ -13,10 +14,11 @@ from pydantic import Field
 
 from tunesmith import scratch
 from tunesmith.data import Record, Roles
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import label_of
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, _text
+from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, _soft, _text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,6 +63,7 @@ class ClassTask(LogitsTask):
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         assert roles.label is not None
         counts = Counter(label_of(r, roles.label) for r in records)
+        counts.update(dict.fromkeys(_soft.names(records) - set(counts), 0))
         if len(counts) < 2:
             found = ", ".join(f"{label} ({n} rows)" for label, n in counts.items()) or "none"
             raise TunesmithError(f"task.label: column '{roles.label}' needs at least 2 classes, found: {found}")
@@ -75,6 +78,23 @@ class ClassTask(LogitsTask):
         if strangers := sorted(str(n) for n in named - set(labels)):
             raise TunesmithError(f"task: labels {strangers} are not in the data. Known: {', '.join(labels)}")
 
+    def taken_in(
+        self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True
+    ) -> Sequence[Record]:
+        column = self.roles().label
+        return records if not labelled or column is None else _soft.hardened(records, column)
+
+    def aimed(self, encoded: Encoded, records: Sequence[Record], facts: Facts) -> Encoded:
+        """With the distributions that stand in place of labels, where there are any."""
+        encoded.soft, notes = _soft.shares(records, encoded.targets, facts)
+        encoded.notes += notes
+        if encoded.soft is not None and self.focal:
+            raise TunesmithError(
+                "task.focal: weighs a row by the surprise at its one true label, and these labels are distributions. "
+                "Set focal to 0; label_smoothing and weights of rows go with them"
+            )
+        return encoded
+
     def outputs(self, facts: Facts) -> int:
         return len(facts.labels)
 
@@ -87,6 +107,11 @@ class ClassTask(LogitsTask):
     def losses(self, logits_BC: "Tensor", targets_B: "Tensor") -> "Tensor":
         from torch.nn import functional
 
+        if targets_B.is_floating_point():  # (B, C); a row of zeros is one whose label nobody knows
+            soft_B = functional.cross_entropy(
+                logits_BC, targets_B.to(logits_BC.dtype), reduction="none", label_smoothing=self.label_smoothing
+            )
+            return soft_B * (targets_B.sum(-1) > 0)
         plain = functional.cross_entropy(
             logits_BC, targets_B, reduction="none", label_smoothing=self.label_smoothing, ignore_index=-1
         )

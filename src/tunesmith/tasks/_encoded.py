@@ -136,6 +136,8 @@ class Encoded:
     """(N,): which of several tasks each row is for."""
     views: "tuple[tuple[list[int], Encoded], ...]" = ()
     """Rows to predict, where several tasks read a row in different ways: outputs, and the rows that answer them."""
+    soft: Array | None = None
+    """(N, C) float32: what the loss aims at where labels are distributions; `targets` then are the likeliest."""
     drift: float | None = None
     """How far the model has moved from the reference, for losses that ask (`Task.faced`)."""
 
@@ -156,6 +158,7 @@ class Encoded:
         return replace(
             self, ids=self.ids.pick(index), lost=self.lost[index], weights=self.weights[index],
             targets=None if self.targets is None else self.targets[index],
+            soft=None if self.soft is None else self.soft[index],
             pixels=None if self.pixels is None else self.pixels.pick(index),
             waves=None if self.waves is None else self.waves.pick(index),
         )  # fmt: skip
@@ -215,7 +218,8 @@ class Encoded:
         if self.reads is not None:
             weights = np.repeat(weights, self.reads.lengths_of(index))
             index = ranges(self.reads.offsets, index)
-        return torch.from_numpy(self.targets[index]).to(device), torch.from_numpy(weights).to(device)
+        aims = self.targets if self.soft is None else self.soft
+        return torch.from_numpy(aims[index]).to(device), torch.from_numpy(weights).to(device)
 
     @property
     def num_outputs(self) -> int:

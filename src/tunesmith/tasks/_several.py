@@ -140,6 +140,12 @@ def parts(tasks: Tasks, facts: Facts) -> list[Share]:
 
 def joined(made: Sequence[tuple[Share, Index, Encoded]], count: int, *, labelled: bool) -> Encoded:
     """Rows of all tasks in their own order, each with whose it is and what is true of it."""
+    for share, _, encoded in made:
+        if encoded.soft is not None:
+            raise TunesmithError(
+                f"task.tasks.{share.name}: its labels are distributions, which are learnt by a task on its own alone. "
+                "Write one label a row"
+            )
     whose = [(place, row) for place, (_, rows, _) in enumerate(made) for row in range(len(rows))]
     at = np.argsort(np.concatenate([rows for _, rows, _ in made]), kind="stable")
     store, weights, part = _text.Tokens(), scratch.room(count, np.float32), scratch.room(count, np.int16)

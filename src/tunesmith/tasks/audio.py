@@ -78,7 +78,8 @@ class Audio(ClassTask):
         self, records: Sequence[Record], roles: Roles, tokenizer: Any, facts: Facts, tick: Tick = no_tick
     ) -> Encoded:
         targets = None if roles.label is None else class_numbers(records, roles.label, facts)
-        return _clips.encode(records, roles.file or "audio", tokenizer, self.seconds, targets, tick)
+        encoded = _clips.encode(records, roles.file or "audio", tokenizer, self.seconds, targets, tick)
+        return encoded if targets is None else self.aimed(encoded, records, facts)
 
     def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]]:
         return _clips.replayed(folder, records, self.roles().shown[0], self.seconds)

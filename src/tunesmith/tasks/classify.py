@@ -109,4 +109,5 @@ class Classify(ClassTask, _text.TextTask):
             encoded.queries = _text.queries_of(self, records, roles)
         if roles.label is not None:
             encoded.targets = class_numbers(records, roles.label, facts)
+            return self.aimed(encoded, records, facts)
         return encoded

@@ -123,7 +123,8 @@ class Image(ClassTask):
         weights = scratch.filled((r.weight for r in records), len(records), np.float32)
         pixels = pixels_of(records, roles.file or "image", tokenizer, tick)
         targets = None if roles.label is None else class_numbers(records, roles.label, facts)
-        return Encoded.of_pixels(replace(pixels, augment=facts.augment), targets, weights)
+        encoded = Encoded.of_pixels(replace(pixels, augment=facts.augment), targets, weights)
+        return encoded if targets is None else self.aimed(encoded, records, facts)
 
     def replayed(self, folder: Path, records: Sequence[Record]) -> tuple[str, dict[int, Array]]:
         return "pixel_values", processed(folder, records, self.roles().shown[0])
