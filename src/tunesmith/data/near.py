@@ -33,6 +33,8 @@ LENGTHS = ((0, 24, 3), (18, None, 4))
 twins differ in length, so that two twins are met in one of them."""
 _TRIES = 24
 """Pairs of a row that turn out to be none, after which it is given up and counted."""
+_HEAD = 50_000
+"""Characters of a text that make its signature: two near twins have near beginnings, and memory has an end."""
 _BATCH = 1 << 17
 """Characters of which signatures are made at once: their arrays stay in the processor's cache."""
 
@@ -125,7 +127,7 @@ class Search:
     def _signatures(self, rows: Index, width: int) -> NDArray[np.uint64]:
         out, batch, size = scratch.room(len(rows) * BANDS, np.uint64).reshape(-1, BANDS), list[str](), 0
         for i, row in enumerate(rows):
-            batch.append(self.inputs[row])
+            batch.append(self.inputs[row][:_HEAD])
             size += len(batch[-1])
             if size > _BATCH or i == len(rows) - 1:
                 out[i + 1 - len(batch) : i + 1] = signatures(batch, width)
