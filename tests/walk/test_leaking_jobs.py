@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from jobs import run_job, tree, write_tickets
 from kit import TinyBases
 
@@ -11,7 +12,7 @@ from kit import TinyBases
 @pytest.fixture
 def planned(tiny_bases: TinyBases, tmp_path: Path) -> dict[str, object]:
     train, test = write_tickets(tmp_path / "train.csv", 60, 1), write_tickets(tmp_path / "test.csv", 21, 2)
-    header, *lines = train.read_text().splitlines()
+    lines = train.read_text().splitlines()[1:]
     copies = [line.replace(" ", "  so ", 1) for line in lines[:6] if len(line.split()) > 6]
     assert copies
     test.write_text(test.read_text() + "\n".join(copies) + "\n")

@@ -54,8 +54,8 @@ def _differing(one: Sequence[Hashable], other: Sequence[Hashable]) -> tuple[Sequ
 
 def share_alike(one: str, other: str, least: float = 0.0) -> float:
     """0 to 1: the share of characters, or of words if that is larger, that need no edit; 1 for equal texts, 0 where it
-    is under `least`. Of texts beyond 2,000 characters that of words alone; beyond 20,000 words, in any order. A Chinese,
-    Japanese or Korean character is a word."""
+    is under `least`. Of texts beyond 2,000 characters that of words alone; beyond 20,000 words, in any order. A
+    Chinese, Japanese or Korean character is a word."""
     if one == other:
         return 1.0
     words = _UNITS.findall(one), _UNITS.findall(other)

@@ -27,8 +27,8 @@ def without_leaks(results: Results, split: str) -> list[Block]:
     whole = left_out + found["rows"]
     header = ["Metric", f"All {count(whole, 'row')}", f"The {count(found['rows'], 'row')} without a near twin"]
     lead = (
-        f"{left_out} of {count(whole, 'row')} of {split} ({left_out / whole:.1%}) are near-duplicates of training rows: "
-        f"the model may know them by heart. Where the two columns differ, believe the right one.{unsure}"
+        f"{left_out} of {count(whole, 'row')} of {split} ({left_out / whole:.1%}) are near-duplicates of training "
+        f"rows: the model may know them by heart. Where the two columns differ, believe the right one.{unsure}"
     )
     return [Note(lead, "bad"), Table(f"{split.capitalize()} without leaks", header, rows), *_listed(told, split)]
 
