@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tunesmith.bases.find import Found
+from tunesmith.checks import check
 from tunesmith.data import Record, Roles
-from tunesmith.data.fingerprint import check
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import infer_label, infer_text, text_of
 from tunesmith.data.spread import Spread

@@ -79,9 +79,9 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     from tunesmith.model import saved
 
     began = time.monotonic()
-    require_libraries(plan.train)
     plan = pinned(plan)
     found = plan.base.found(online=online)
+    require_libraries(plan.train)
     plan = fitted(plan, found)
     with Stop() as stop:
         prepared = prepare(plan, progress, earlier_in(found.folder, found.name))

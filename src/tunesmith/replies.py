@@ -187,6 +187,7 @@ class PartsReply(Reply):
     penalties: list[PartReply] | None = None
     steps: list[PartReply] | None = None
     metrics: list[PartReply] | None = None
+    checks: list[PartReply] | None = None
     counted_on: str | None = None
     """The base that `parameters` of methods are counted on."""
 
