@@ -71,12 +71,12 @@ def test_the_level_holds_where_it_can_be_counted(what: str) -> None:
 
 
 def test_labels_equal_chi_squared_where_counts_are_large() -> None:
-    train, held = ["a"] * 300 + ["b"] * 200 + ["c"] * 100, ["a"] * 110 + ["b"] * 90 + ["c"] * 55
+    train, held = ["a"] * 300 + ["b"] * 200 + ["c"] * 100, ["a"] * 100 + ["b"] * 90 + ["c"] * 65
     found = of_labels("test", train, held)
-    known = chi2_contingency(np.array([[300, 200, 100], [110, 90, 55]]), correction=False)
+    known = chi2_contingency(np.array([[300, 200, 100], [100, 90, 65]]), correction=False)
     assert found is not None
     assert found.value == pytest.approx(known.statistic)
-    assert found.p == pytest.approx(known.pvalue, abs=0.01)
+    assert found.p == pytest.approx(known.pvalue, rel=0.5)
     assert of_labels("test", ["a"], ["a"]) is None
 
 

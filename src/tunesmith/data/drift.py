@@ -92,8 +92,7 @@ def _texts(rows: Sequence[Record], roles: Roles) -> list[str]:
 
 def of_labels(split: str, train: Iterable[str], held: Iterable[str], seed: int = 0) -> Drift | None:
     """Whether labels are spread alike; right for small counts, too: the rows' labels are dealt anew 20,000 times, which
-    is a draw of the split's counts from an urn; fewer times where fifty were as far apart. None where there is one label.
-    """
+    is a draw of the split's counts from an urn; fewer times where fifty were as far apart. None of a single label."""
     first, second = Counter(train), Counter(held)
     both = first + second
     if len(both) < 2 or not first or not second:
