@@ -13,9 +13,8 @@ import numpy as np
 from tunesmith import scratch
 from tunesmith.data import near
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.near import Index
 from tunesmith.data.record import Record, Roles
-from tunesmith.data.rows import chosen, ids
+from tunesmith.data.rows import Index, chosen, ids
 from tunesmith.errors import TunesmithError
 
 _LISTED = 50
