@@ -162,11 +162,40 @@ class Finding(BaseModel):
     remedy: str
 
 
+class ColumnReply(BaseModel):
+    """What a column holds."""
+
+    name: str
+    kind: str
+    """whole number, number, date, category, identifier, text, yes/no, list, mixed, or empty."""
+    rows: int
+    empty: int
+    distinct: int
+    distinct_counted: bool
+    """Whether `distinct` is a count; otherwise there are that many or more."""
+    example: str
+
+
+class Described(BaseModel):
+    """What is in the rows."""
+
+    columns: list[ColumnReply]
+    classes: dict[str, int]
+    """Rows of each class, the largest first."""
+    lengths: list[dict[str, Any]]
+    """A histogram for each text column."""
+
+
 class DataReply(Reply):
     """`data check`."""
 
     rows: int
     findings: list[Finding]
+    described: Described
+    held_out: list[dict[str, Any]]
+    """Further files: {file, rows, malformed, sha256, notes}."""
+    page: str | None = None
+    """The page that was written."""
 
 
 class PartReply(BaseModel):
