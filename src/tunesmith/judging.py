@@ -4,7 +4,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from tunesmith import adapting, instalments
+from tunesmith.data.rows import ids
 from tunesmith.engine.constrained import Account
 from tunesmith.engine.tower import sight_of
 from tunesmith.evaluation import compared
@@ -41,6 +44,7 @@ def judge(work: Work, model: Model, encoded: dict[str, Encoded]) -> dict[str, An
         },
         "paired": compared.paired(by, answers[main], {b: f[main] for b, f in baselines.items()}, main),
         "slices": _slices(work, by, answers[main], main),
+        "without_leaks": _without_leaks(work, by, answers, main),
         "better": better(work.plan.metric_names),
         "level": work.plan.evaluate.level,
         "main": work.plan.metric_names[0],
@@ -170,3 +174,19 @@ def _slices(work: Work, by: Judge, answers: Answers, split: str) -> dict[str, An
     for column in work.plan.evaluate.slices:
         out[column] = by.slices(answers, [r.cells.get(column) for r in rows])
     return out
+
+
+def _without_leaks(work: Work, by: Judge, answers: dict[str, Answers], main: str) -> dict[str, Any]:
+    """For metrics.json, of each held-out split: {rows, left_out, metrics} of the rows that have no near twin among
+    those that were learnt from, without `metrics` where none or all leak; or {skipped: why} where it is not known."""
+    leaks, found = work.prepared.leaks, dict[str, Any]()
+    for name, each in answers.items():
+        known = ids(work.prepared.splits[name])
+        if leaks.skipped or each.rows != len(known):
+            found[name] = {"skipped": leaks.skipped or "an answer of this task is not one of a row"}
+            continue
+        stays = ~np.isin(known, leaks.splits[name].held)
+        found[name] = {"rows": int(stays.sum()), "left_out": int((~stays).sum())}
+        if 0 < stays.sum() < len(stays):
+            found[name]["metrics"] = by.full(each.take(stays), written=name == main)
+    return found

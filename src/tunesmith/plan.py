@@ -88,6 +88,9 @@ class Data(Section):
     """Column whose equal values stay on one side of the split (machine, customer, document)."""
     overlap: Literal["remove", "refuse"] = "remove"
     """What happens to training rows whose text stands in validation or test, too."""
+    near: Literal["report", "remove", "ignore"] = "report"
+    """Near-duplicates between training and held-out rows. report: they are counted and listed, and metrics are measured
+    without the held-out ones, too; remove: the training rows leave; ignore: they are not looked for."""
     format: Format = Format()
     """How to read the files, where it cannot be seen from them."""
 

@@ -12,9 +12,10 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from tunesmith import scratch
-from tunesmith.data import Record, Roles
+from tunesmith.data import Record, Roles, leaks
 from tunesmith.data.alike import Digests, first_alike
 from tunesmith.data.coded import Coded, coded
+from tunesmith.data.leaks import Leaks
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
 from tunesmith.data.rows import Index, chosen, ids, joined
@@ -48,6 +49,8 @@ class Prepared:
     """Ids of the training rows that come from files of the task's own (`Reading.split` joining)."""
     bare: Sequence[Record]
     """Rows of these files without a label."""
+    leaks: Leaks
+    """Held-out rows that have a near twin among those that are learnt from."""
 
     @property
     def lessons(self) -> Sequence[Record]:
@@ -65,7 +68,8 @@ class Prepared:
             {"name": t.source, "sha256": t.sha256, "rows": len(t.rows) + len(t.bad), "notes": list(t.notes)}
             for t in self.tables
         ]
-        return {"files": files, "ledger": self.ledger.summary(), "labels": self._labels(), "notes": self.notes}
+        return {"files": files, "ledger": self.ledger.summary(), "labels": self._labels(), "notes": self.notes,
+                "near": self.leaks.about()}  # fmt: skip
 
     def _labels(self) -> dict[str, dict[str, int]]:
         if parts := self.apart():
@@ -109,8 +113,8 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
-    splits, own = _divide(plan, roles, pools, before, ledger, notes)
-    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()))
+    splits, own, near = _divide(plan, roles, pools, before, ledger, notes)
+    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near)
 
 
 def _joining(
@@ -157,7 +161,7 @@ def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
 
 def _divide(
     plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], before: Earlier, ledger: Ledger, notes: list[str]
-) -> tuple[dict[str, Sequence[Record]], Index]:
+) -> tuple[dict[str, Sequence[Record]], Index, Leaks]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool, old = run_steps(plan, "pool", pools.pop("train"), roles, ledger), pools.pop("replay", ())
     own, bare = _joining(plan, roles, pools.pop("joining", ()), ledger)
@@ -173,6 +177,7 @@ def _divide(
     _part(plan, roles, splits, ledger, notes)
     for number, again in enumerate(before.tests):
         _keep_out(splits, roles, again, f"the held-out rows of instalment {number + 1}", ledger, notes)
+    near = _near(plan, roles, splits, ledger, notes)
     for name, rows in splits.items():
         if name not in LEARNT:
             ledger.place(rows, name)  # type: ignore[arg-type]
@@ -186,7 +191,7 @@ def _divide(
         for name, rows in splits.items()
     }
     splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
-    return splits, ids(own)
+    return splits, ids(own), near
 
 
 def _with_old(
@@ -306,6 +311,21 @@ def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger:
             known[name] = Digests(*(scratch.taken(half, stays) for half in known[name]))
             told = "1 row" if len(gone) == 1 else f"{len(gone)} rows"
             notes.append(f"{told} left {name} because the same text stands in {later}")
+
+
+def _near(
+    plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]
+) -> Leaks:  # fmt: skip
+    """What is nearly the same on both sides: told, or taken out of the earlier split."""
+    if plan.data.near == "ignore":
+        return Leaks("data.near=ignore")
+    for later, earlier in (("test", (*LEARNT, "validation")), ("validation", LEARNT)):
+        for name in earlier if plan.data.near == "remove" else ():
+            if splits.get(later) and splits.get(name):
+                leaks.remove(splits, name, later, roles, ledger, notes)
+    held = {name: rows for name, rows in splits.items() if name not in LEARNT}
+    learnt = [splits[name] for name in LEARNT if splits.get(name)]
+    return leaks.find(held, joined(learnt), roles, notes) if learnt else Leaks("nothing is learnt from")
 
 
 def _refuse_shared(name: str, later: str, held: Sequence[Record], both: Index) -> NoReturn:

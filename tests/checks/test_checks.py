@@ -98,3 +98,34 @@ def test_numbers_and_label_sets_are_no_classes() -> None:
 def test_each_check_has_nothing_to_say_of_no_rows() -> None:
     for name in CHECKS.names():
         assert list(CHECKS.make(name).look(Seen([], ROLES))) == []
+
+
+LONGER = [
+    ("the pump in hall four leaks oil again", "a"),
+    ("the pump in hall four leaks oil agan", "b"),
+    ("smoke comes out of motor two", "a"),
+]
+
+
+def test_near_duplicates_are_left_to_the_thorough_check() -> None:
+    assert not {"near_duplicates", "drift"} & set(kinds(check(texts(*LONGER), ROLES)))
+    held = texts(("smoke comes out of the motor two", "a"), ("smoke comes out of motor two", "a"))
+    found = kinds(check(texts(*LONGER, LONGER[2]), ROLES, held, thorough=True))
+    assert found["near_duplicates"].rows == 1
+    assert "t.csv:2, t.csv:3" in found["near_duplicates"].remedy
+    assert found["near_conflicts"].rows == 2
+    assert found["near_overlap"].rows == 1
+    assert "t.csv:4, t.csv:2" in found["near_overlap"].remedy
+
+
+def test_splits_that_are_not_alike() -> None:
+    train = rows(*({"text": f"noise at pump {i % 7}", "label": "ab"[i % 2], "day": f"2024-02-{i % 28 + 1:02}",
+                    "machine": f"M{i % 15}"} for i in range(60)))  # fmt: skip
+    held = rows(*({"text": f"smoke at fan {i % 7}", "label": "ab"[i % 2], "day": "2024-01-03", "machine": "M2"}
+                  for i in range(60)))  # fmt: skip
+    found = kinds(check(train, ROLES, held, thorough=True))
+    assert "wording of held-out rows differ" in found["drift"].remedy
+    assert "'smoke' (0% of training rows, 100% here)" in found["drift"].remedy
+    assert (found["time_leak"].rows, found["time_leak"].column) == (60, "day")
+    assert (found["group_leak"].rows, found["group_leak"].column) == (60, "machine")
+    assert "drift" not in kinds(check(train[:30], ROLES, train[30:], thorough=True))

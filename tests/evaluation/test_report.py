@@ -198,3 +198,25 @@ def test_colours_have_contrast() -> None:
             for ink in ("ink", "muted", "model", "wrong", "good", "amber"):
                 light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
+
+
+def test_leaks_stand_beside_the_raw_metrics(tmp_path: Path) -> None:
+    run = build(tmp_path / "run")
+    raw = json.loads((run / "metrics.json").read_text("utf-8"))["metrics"]["test"]
+    less = {name: {"value": 0.125, "low": 0.1, "high": 0.15} for name in raw}
+    listed = [{"row": EVIL, "twin": "train.csv:7", "similarity": 0.93}]
+    change(run, "data", near={"splits": {"test": {"leaked": 4, "crowded": 2, "listed": listed}}})
+    change(run, "metrics", without_leaks={"test": {"rows": 136, "left_out": 4, "metrics": less},
+                                          "validation": {"rows": 140, "left_out": 0}})  # fmt: skip
+    told = parsed(page_of(run)).text
+    assert "4 of 140 rows of test (2.9%) are near-duplicates of training rows" in told
+    assert "2 rows too common in wording" in told
+    assert "0.125 0.100 to 0.150" in told
+    assert EVIL in told
+    assert "No row of validation is a near-duplicate of a training row." in told
+    assert "4 near-duplicates of training rows left out" in card.render(read(run))
+    change(run, "metrics", without_leaks={"test": {"skipped": "data.near=ignore"}})
+    assert (
+        "Near-duplicates between test and the training rows were not looked for: data.near=ignore."
+        in parsed(page_of(run)).text
+    )

@@ -65,3 +65,55 @@ def test_order_of_steps() -> None:
     assert Dedup().objection(plan("clean", "dedup")) is None
     assert Dedup().objection(plan("dedup")) is None
     assert "Write clean before dedup" in str(Dedup().objection(plan("dedup", "clean")))
+
+
+NEAR = [
+    ("the pump in hall four leaks", "x"),
+    ("an entirely different matter here", "x"),
+    ("The pump in hall four leaks!", "x"),
+    ("the pump in hall four leak", "y"),
+    ("the pump in hall four leaks oi", ""),
+]
+
+
+def test_near_keeps_the_better_row() -> None:
+    ledger, records = enter(NEAR)
+    kept = Dedup(by="near").run(records, ROLES, ledger, 0)
+    assert [r.id for r in kept] == [1, 2, 3]  # of the label x the longer text; a row without a label is the worst
+    assert [ledger.fate(i) for i in (0, 4)] == ["duplicate", "duplicate"]
+    table = ledger._arrow().to_pylist()
+    assert [table[i]["of_row"] for i in (0, 4)] == [3, 3]
+    assert table[0]["reason"] == "dedup: near-duplicate of a row with its label, similarity 0.96"
+    assert ledger.changes["dedup"]["groups of near-duplicates with different labels kept"] == 1
+    assert ledger.counts()["duplicate"] == 2
+
+
+def test_near_with_other_labels() -> None:
+    ledger, records = enter(NEAR)
+    assert [r.id for r in Dedup(by="near", conflicts="drop").run(records, ROLES, ledger, 0)] == [1]
+    assert ledger.counts()["dropped"] == 4
+    ledger, records = enter(NEAR)
+    with pytest.raises(TunesmithError, match=r"1 groups of near-duplicates carry .*t\.csv:2.*\['x', 'y'\]"):
+        Dedup(by="near", conflicts="refuse").run(records, ROLES, ledger, 0)
+    assert ledger.counts()["unplaced"] == 5  # nothing was marked
+
+
+def test_near_is_deterministic_and_stricter_with_a_higher_similarity() -> None:
+    for similarity, left in ((0.86, 3), (0.99, 5)):
+        runs = []
+        for _ in range(2):
+            ledger, records = enter(NEAR)
+            runs.append([r.id for r in Dedup(by="near", similarity=similarity).run(records, ROLES, ledger, 0)])
+        assert runs[0] == runs[1]
+        assert len(runs[0]) == left
+
+
+def test_similarity_needs_near_and_texts() -> None:
+    plan = SimpleNamespace(steps=(Dedup(similarity=0.9),))
+    assert "similarity has no effect with by: normalised" in str(Dedup(similarity=0.9).objection(plan))
+    assert Dedup(by="near", similarity=0.9).objection(plan) is None
+    with pytest.raises(ValueError, match="greater than or equal to 0.8"):
+        Dedup(by="near", similarity=0.5)
+    ledger, records = enter(NEAR)
+    with pytest.raises(TunesmithError, match=r"steps\.dedup\.by: .*inputs are none\. Write by: normalised"):
+        Dedup(by="near").run(records, Roles(("pixels",), "label"), ledger, 0)

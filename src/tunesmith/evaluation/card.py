@@ -87,6 +87,12 @@ def _results(results: Results) -> list[str]:
         for name, one in table.items()
         if one.get("value") is not None
     ]
+    for split, found in (results.measured.get("without_leaks") or {}).items():
+        rows += [
+            [title_of(name), f"{split}, {found['left_out']} near-duplicates of training rows left out",
+             fixed(one["value"]), _span(one)]
+            for name, one in (found.get("metrics") or {}).items() if one.get("value") is not None
+        ]  # fmt: skip
     baselines = [
         [plain(baseline), title_of(results.main), results.split, fixed(results.of(results.main, baseline)["value"])]
         for baseline in results.measured.get("baselines") or {}

@@ -21,6 +21,7 @@ from tunesmith.evaluation.report_blocks import (
     p_value,
     title_of,
 )
+from tunesmith.evaluation.report_leaks import without_leaks
 from tunesmith.evaluation.report_read import Results
 from tunesmith.evaluation.report_verdict import Paired, paired
 
@@ -58,7 +59,7 @@ def results_section(results: Results) -> Section:
     blocks: list[Block] = [_pictures(results)]
     # The split that counts comes first.
     for split in sorted(splits, key=lambda name: name != results.split):
-        blocks.append(_table(results, split))
+        blocks += [_table(results, split), *without_leaks(results, split)]
     if comparisons := [c for c in paired(results) if c.value is not None]:
         blocks += [_comparisons(comparisons), Note(HOW_PAIRED)]
     return Section("results", "Results", blocks)

@@ -1,0 +1,226 @@
+"""Rows that are nearly the same: near twins among rows, and between training and held-out rows.
+
+    rows -> normalised texts -> MinHash of character shingles -> bands -> candidates -> exact share of edits
+
+A pair counts when `tunesmith.data._edits.share_alike` of its texts, worked out exactly, reaches the similarity asked
+for and all else that makes the input (side columns, a picture) is equal: no pair is found by chance of a hash. Some may
+be missed: how many was measured (bench/data/near.py), and the rows whose pairs were not all compared are counted.
+Texts, signatures and flags lie in nameless files when they are large (`tunesmith.scratch`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith import scratch
+from tunesmith.data import alike
+from tunesmith.data._bands import MANY, Candidates, Index
+from tunesmith.data._edits import share_alike
+from tunesmith.data._minhash import BANDS, signatures
+from tunesmith.data.overlap import key
+from tunesmith.data.record import Record, Roles
+
+SIMILARITY = 0.86
+"""One edit in ten characters or words is found also where rounding makes it two in fifteen; measured on questions,
+headlines and work orders."""
+LEAST = 0.8
+"""Below it the search would miss too much to be called one."""
+LENGTHS = ((0, 24, 3), (18, None, 4))
+"""(from, to, width of a shingle): short texts share fewer shingles after one edit. The ranges overlap by more than
+twins differ in length, so that two twins are met in one of them."""
+_TRIES = 24
+"""Pairs of a row that turn out to be none, after which it is given up and counted."""
+_HEAD = 50_000
+"""Characters of a text that make its signature: two near twins have near beginnings, and memory has an end."""
+_BATCH = 1 << 17
+"""Characters of which signatures are made at once: their arrays stay in the processor's cache."""
+
+
+def objection(roles: Roles) -> str | None:
+    """Why near twins of such rows are not looked for; None when they are."""
+    if not roles.texts or roles.wordless:
+        return "near-duplicates are looked for in texts, and these inputs are none"
+    return None
+
+
+class Inputs:
+    """The inputs of rows, ready to be compared: normalised texts, and a number for what else must be equal."""
+
+    def __init__(self, rows: Sequence[Sequence[Record]], roles: Roles, *, within: bool = False) -> None:
+        """`within`: rows of different tasks are no twins, as in `overlap.key`."""
+        texts, ends, sizes = scratch.Column(np.uint8), scratch.Column(np.int64), scratch.Column(np.int64)
+        whole, rest, end = alike.Growing(), scratch.Column(np.uint64), 0
+        records = chain.from_iterable(rows)
+        while some := [key(record, roles, within=within) for record in islice(records, 1000)]:
+            held = ["\n".join(parts[: len(roles.texts)]) for parts in some]  # no normalised text has a line break
+            raw = [text.encode("utf-8", "surrogatepass") for text in held]
+            texts.extend(np.frombuffer(b"".join(raw), np.uint8))
+            ends.extend(end + np.cumsum([len(one) for one in raw]))
+            end += sum(map(len, raw))
+            sizes.extend([len(text) for text in held])
+            others = (alike.digest(parts[len(roles.texts) :]) for parts in some)
+            rest.extend(np.frombuffer(b"".join(others), np.uint64)[::2])
+            for parts in some:
+                whole.add(alike.digest(parts))
+        self._texts, self._ends, self.sizes, self.rest = texts.array(), ends.array(), sizes.array(), rest.array()
+        self.first = alike.first_alike(whole.done())
+        """(N,): the first row with the very same input."""
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> str:
+        """The texts of a row, a line each."""
+        start = int(self._ends[row - 1]) if row else 0
+        return self._texts[start : int(self._ends[row])].tobytes().decode("utf-8", "surrogatepass")
+
+    def score(self, one: int, other: int, least: float) -> float:
+        """Share that is the same of two rows' texts, of several texts the smallest; 0 where it is under `least`."""
+        pairs = zip(self[one].split("\n"), self[other].split("\n"), strict=True)
+        return min(share_alike(*pair, least) for pair in pairs)
+
+
+class Search:
+    """Pairs of different inputs that are near twins."""
+
+    def __init__(self, inputs: Inputs, similarity: float) -> None:
+        self.inputs, self.similarity = inputs, similarity
+        self.crowded = scratch.room(len(inputs), np.bool_)
+        """(N,): rows that were not compared with every candidate."""
+
+    def pairs(self, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, int, float]]:
+        """(earlier row, later row, similarity) of each pair found among the first rows of all inputs. `wanted`: whether
+        a pair would tell anything new."""
+        misses = scratch.room(len(self.inputs), np.uint8)
+        for one, other in self._candidates():
+            for a, b in zip(one.tolist(), other.tolist(), strict=True):
+                if not wanted(a, b):
+                    continue
+                if misses[a] >= _TRIES or misses[b] >= _TRIES:
+                    self.crowded[a] |= misses[a] >= _TRIES
+                    self.crowded[b] |= misses[b] >= _TRIES
+                elif (found := self.inputs.score(a, b, self.similarity)) >= self.similarity:
+                    yield a, b, found
+                else:
+                    misses[a] += 1
+                    misses[b] += 1
+
+    def _candidates(self) -> Iterator[tuple[Index, Index]]:
+        inputs = self.inputs
+        for least, most, width in LENGTHS:
+            flags = scratch.room(len(inputs), np.bool_)
+            for part in scratch.blocks(len(inputs)):
+                flags[part] = (inputs.sizes[part] >= least) & (inputs.first[part] == np.arange(part.start, part.stop))
+                flags[part] &= inputs.sizes[part] <= (most or np.inf)
+            rows = scratch.where(flags)
+            candidates = Candidates(self._signatures(rows, width))
+            for pair in candidates:
+                one, other = (rows[each] for each in pair)
+                same = inputs.rest[one] == inputs.rest[other]
+                yield one[same], other[same]
+            for part in scratch.blocks(len(rows)):
+                self.crowded[rows[part]] |= candidates.crowds[part] > MANY
+
+    def _signatures(self, rows: Index, width: int) -> NDArray[np.uint64]:
+        out, batch, size = scratch.room(len(rows) * BANDS, np.uint64).reshape(-1, BANDS), list[str](), 0
+        for i, row in enumerate(rows):
+            batch.append(self.inputs[row][:_HEAD])
+            size += len(batch[-1])
+            if size > _BATCH or i == len(rows) - 1:
+                out[i + 1 - len(batch) : i + 1] = signatures(batch, width)
+                batch, size = [], 0
+        return out
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows that near twins link."""
+
+    first: Index
+    """(N,): the first row of each row's group; its own place where it has no twin before it."""
+    inputs: Inputs
+    similarity: float
+    crowded: int
+    """Rows that were not compared with every candidate: a twin of theirs may be missing."""
+
+    def members(self) -> Iterator[list[int]]:
+        """The rows of each group of several, in order; the groups by their first row."""
+        flags = scratch.room(len(self.first), np.bool_)
+        for part in scratch.blocks(len(flags)):
+            linked = self.first[part] != np.arange(part.start, part.stop)
+            flags[part] |= linked
+            flags[self.first[part][linked]] = True
+        rows = scratch.where(flags)
+        first = self.first[rows]
+        rows = rows[np.argsort(first, kind="stable")]
+        edges = np.flatnonzero(np.diff(np.sort(first), prepend=-1)).tolist()
+        for start, end in pairwise([*edges, len(rows)]):
+            yield rows[start:end].tolist()
+
+    def copies(self, members: Sequence[int], labels: Sequence[str | None]) -> Iterator[tuple[int, int, float]]:
+        """(row, row that it is a near copy of, similarity) of a group's `members`, the better ones first: each row that
+        is a near twin of a row that stays and has the same label, or has none itself (None)."""
+        stay: list[tuple[int, str | None]] = []
+        for row, label in zip(members, labels, strict=True):
+            same = (kept for kept, its in stay if label is None or label == its)
+            found = ((kept, self.inputs.score(kept, row, self.similarity)) for kept in islice(same, _TRIES))
+            twin = next(((kept, score) for kept, score in found if score >= self.similarity), None)
+            if twin is None:
+                stay.append((row, label))
+            else:
+                yield row, *twin
+
+
+def groups(records: Sequence[Record], roles: Roles, similarity: float = SIMILARITY) -> Groups:
+    """Which rows are linked by near twins, of one task. Time and room grow linearly with the rows."""
+    inputs = Inputs([records], roles, within=True)
+    parent = scratch.copied(inputs.first)
+
+    def root(row: int) -> int:
+        while (above := int(parent[row])) != row:
+            parent[row] = parent[above]
+            row = above
+        return row
+
+    search = Search(inputs, similarity)
+    for one, other, _ in search.pairs(lambda a, b: root(a) != root(b)):
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
+    for row in range(len(parent)):  # a parent stands before its rows, so one walk is enough
+        parent[row] = parent[parent[row]]
+    return Groups(parent, inputs, similarity, int(np.count_nonzero(search.crowded)))
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Held-out rows that stand among the training rows too, the same or nearly."""
+
+    rows: Index
+    """(L,): their places among the held-out rows, in order."""
+    twins: Index
+    """(L,): the place of a training row that each is a twin of."""
+    scores: NDArray[np.float64]
+    """(L,): the similarity to it; 1 for the same text."""
+    crowded: int
+    """Held-out rows that were not compared with every candidate."""
+
+
+def leaks(train: Sequence[Record], held: Sequence[Record], roles: Roles, similarity: float = SIMILARITY) -> Leaks:
+    """Near twins between two splits, whatever is asked of a text there. Time and room grow linearly with the rows."""
+    inputs, size = Inputs([train, held], roles), len(train)
+    twins, scores = scratch.room(len(inputs), np.int64, -1), scratch.room(len(inputs), np.float64)
+    search = Search(inputs, similarity)
+    for one, other, score in search.pairs(lambda a, b: a < size <= b and twins[b] < 0):
+        twins[other], scores[other] = one, score
+    crowded = 0
+    for part in scratch.blocks(len(held)):
+        first = inputs.first[size + part.start : size + part.stop]
+        own = slice(size + part.start, size + part.stop)
+        exact = first < size
+        twins[own], scores[own] = np.where(exact, first, twins[first]), np.where(exact, 1.0, scores[first])
+        crowded += int(np.count_nonzero(search.crowded[first] & (twins[own] < 0)))
+    found = scratch.where(twins[size:] >= 0)
+    return Leaks(found, scratch.taken(twins[size:], found), scratch.taken(scores[size:], found), crowded)
