@@ -267,6 +267,7 @@ class Plan(Section):
         judged = self.evaluate.model_copy(update={"forgetting": fixed(self.evaluate.forgetting)})
         data, task = self.data.model_copy(update=files), self.task.anchored(fixed)
         changed = {"task": task, "data": data, "base": base, "tower": tower, "evaluate": judged, "replay": replay}
+        changed["steps"] = tuple(step.anchored(fixed) for step in self.steps)
         return self.model_copy(update=changed)
 
     def epochs(self, num_rows: int) -> int:

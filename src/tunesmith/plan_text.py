@@ -11,6 +11,7 @@ from tunesmith.catalog import Part
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
+from tunesmith.steps import STEPS
 from tunesmith.tasks import TASKS
 
 MAX_BYTES = 1 << 20
@@ -115,6 +116,9 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
     decode = task.get("decode") if isinstance(task, dict) else None
     if isinstance(decode, dict) and isinstance(schema := decode.get("schema"), str) and "{" not in schema:
         decode["schema"] = fixed(schema)
+    for step in tree["steps"] if isinstance(tree.get("steps"), list) else ():
+        if isinstance(step, dict) and step.get("name") in STEPS.names():
+            STEPS.find(step["name"]).anchor_files(step, fixed)
     base = tree.get("base")
     name = base.get("name") if isinstance(base, dict) else base
     if isinstance(name, str) and not Path(name).expanduser().is_absolute() and (folder / name).is_dir():
