@@ -2,12 +2,14 @@
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cached_property, reduce
 from importlib.metadata import entry_points
 from operator import or_
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import PydanticKnownError, SchemaValidator, core_schema
 
 from tunesmith.described import Described
 from tunesmith.errors import TunesmithError, unknown
@@ -77,9 +79,47 @@ class Catalog(Generic[P]):
 
     def union(self, *, without: tuple[str, ...] = ()) -> Any:
         """The annotation for a field that takes any part of this kind: a word, or {name: word, settings…}."""
-        classes = [self.find(name) for name in self.names() if name not in without]
-        return Annotated[reduce(or_, classes), Field(discriminator="name"), BeforeValidator(_spell_out)]
+        return Annotated[Part, Choice(self, without)]
 
 
-def _spell_out(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+class Choice:
+    """Any part of a catalog, as the type of a field. A part is imported when a plan names it: building the settings of
+    all of them took most of the time that passed before a typo was answered."""
+
+    def __init__(self, catalog: Catalog[Any], without: tuple[str, ...] = ()) -> None:
+        self._catalog, self._without = catalog, without
+        self._readers: dict[str, SchemaValidator] = {}
+
+    def find(self, name: object) -> type[Part] | None:
+        """The class of that name; None where none of that name can be chosen."""
+        return self._catalog.find(str(name)) if name in self._names() else None
+
+    def _names(self) -> list[str]:
+        return [name for name in self._catalog.names() if name not in self._without]
+
+    def _read(self, value: Any) -> Any:
+        """What a plan says as a part. Complaints are spelled, and carry the name in their place, as pydantic's own on
+        tagged unions."""
+        value = {"name": value} if isinstance(value, str) else value
+        if not isinstance(value, Mapping | Part):
+            raise PydanticKnownError("model_attributes_type")
+        name = value.name if isinstance(value, Part) else value.get("name")
+        if name is None:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'name'"})
+        kind = self.find(name)
+        if kind is None:
+            known = ", ".join(repr(each) for each in self._names())
+            told = {"discriminator": "'name'", "tag": str(name), "expected_tags": known}
+            raise PydanticKnownError("union_tag_invalid", told)
+        if name not in self._readers:
+            tagged = core_schema.tagged_union_schema({name: kind.__pydantic_core_schema__}, "name")
+            self._readers[str(name)] = SchemaValidator(tagged)
+        return self._readers[str(name)].validate_python(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        classes = [self._catalog.find(name) for name in self._names()]
+        every: Any = Annotated[reduce(or_, classes), Field(discriminator="name")]
+        return handler(TypeAdapter(every).core_schema)

@@ -17,6 +17,7 @@ from tunesmith.plan_text import make_plan, read_plan
 from tunesmith.prepare import Prepared, prepare
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run, claim, identity, lease, place
+from tunesmith.settings import require_libraries
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     from tunesmith.model import saved
 
     began = time.monotonic()
+    require_libraries(plan.train)
     plan = pinned(plan)
     found = plan.base.found(online=online)
     plan = fitted(plan, found)

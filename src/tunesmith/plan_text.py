@@ -1,5 +1,6 @@
 """Plans as text: YAML and `path=value` words in, every mistake at once with its path out, and back to YAML."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tunesmith.catalog import Part
+from tunesmith.catalog import Choice
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
@@ -181,28 +182,27 @@ def _short(value: Any) -> str:
 def _walk(loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] | None]:
     """The plan path behind pydantic's location (which also names union members), and the class that was looked at."""
     owner: type[BaseModel] | None = Plan
-    candidates: list[type[BaseModel]] = [Plan]
+    candidates: list[type[BaseModel] | Choice] = [Plan]
     path: list[str] = []
     for piece in loc:
-        tagged: list[type[BaseModel]] = [
-            c for c in candidates if issubclass(c, Part) and c.model_fields["name"].default == piece
-        ]
-        if tagged and len(candidates) > 1:
-            owner, candidates = tagged[0], tagged
+        chosen = next((found for c in candidates if isinstance(c, Choice) and (found := c.find(piece))), None)
+        if chosen:
+            owner, candidates = chosen, [chosen]
             continue
         if isinstance(piece, int):
             path.append(str(piece))
             continue
-        field = next((c.model_fields[piece] for c in candidates if piece in c.model_fields), None)
+        models = [c for c in candidates if not isinstance(c, Choice)]
+        field = next((c.model_fields[piece] for c in models if piece in c.model_fields), None)
         if field is None and path and piece != loc[-1]:
             continue  # the name of a union member such as 'constrained-float'
         if field is None and path and owner and piece not in owner.model_fields and "[" in str(piece):
             continue
         path.append(str(piece))
         if field is not None:
-            owner = next(c for c in candidates if piece in c.model_fields)
-            candidates = _models(field.annotation) or candidates
-            owner = candidates[0] if len(candidates) == 1 else owner
+            owner = next(c for c in models if piece in c.model_fields)
+            candidates = _taken(field.annotation, field.metadata) or candidates
+            owner = candidates[0] if len(candidates) == 1 and not isinstance(candidates[0], Choice) else owner
     return _without_members(path), owner
 
 
@@ -213,9 +213,15 @@ def _without_members(path: list[str]) -> list[str]:
     return path
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def _taken(annotation: Any, notes: Iterable[Any] = ()) -> list[type[BaseModel] | Choice]:
+    """What a field of that type takes: groups of settings, and parts to choose from."""
+    if choices := [note for note in notes if isinstance(note, Choice)]:
+        return list(choices)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in (Union, UnionType, Annotated, tuple, list):
-        return [m for a in get_args(annotation) for m in _models(a)]
+    if get_origin(annotation) is Annotated:
+        inner, *notes = get_args(annotation)
+        return _taken(inner, notes)
+    if get_origin(annotation) in (Union, UnionType, tuple, list, dict):
+        return [model for each in get_args(annotation) for model in _taken(each)]
     return []

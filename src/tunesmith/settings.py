@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from tunesmith.described import Described
+from tunesmith.errors import TunesmithError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
@@ -150,6 +151,23 @@ _USED_BY = {
     "power": ("schedule", ("polynomial",)), "factor": ("schedule", ("step", "plateau")),
     "galore": ("optimizer", ("galore",)),
 }  # fmt: skip
+
+_LIBRARIES = {
+    ("log", "tensorboard"): ("tensorboard", "track"), ("log", "mlflow"): ("mlflow", "track"),
+    ("optimizer", "lion"): ("pytorch_optimizer", "optim"), ("optimizer", "galore"): ("pytorch_optimizer", "optim"),
+    ("optimizer", "adamw8bit"): ("bitsandbytes", "quant"),
+}  # fmt: skip
+
+
+def require_libraries(train: Train) -> None:
+    """Raise TunesmithError where a setting needs a library that is not installed: before any row is read. A plan that
+    names it is right elsewhere, so this is no objection to the plan."""
+    from importlib.util import find_spec
+
+    for (field, value), (library, extra) in _LIBRARIES.items():
+        if getattr(train, field) == value and find_spec(library) is None:
+            raise TunesmithError(f"train.{field}: {value} needs the library {library}, which is not installed. "
+                                 f"Run: pip install 'tunesmith[{extra}]'")  # fmt: skip
 
 
 def train_objections(train: Train) -> list[str]:

@@ -12,6 +12,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS
 from tunesmith.plan import Plan
 from tunesmith.plan_text import MAX_BYTES, dump_plan, make_plan, read_plan
+from tunesmith.steps import STEPS
 
 SHORT = "task: classify\nbase: minilm\ndata: tickets.csv\n"
 
@@ -230,6 +231,26 @@ def test_reading_a_plan_needs_no_torch() -> None:
     code = "import sys; from tunesmith.plan_text import make_plan; make_plan({'task': 'classify', 'base': 'minilm', "
     code += "'data': 't.csv'}); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_the_parts_that_a_plan_names_are_imported() -> None:
+    import subprocess
+
+    code = (
+        "import sys; from tunesmith.plan_text import make_plan\n"
+        "try: make_plan({'task': 'clasify', 'base': 'minilm', 'data': 't.csv', 'method': 'bitfit'})\n"
+        "except Exception as error: assert 'classify' in str(error), error\n"
+        "folders = ('tasks', 'methods', 'steps', 'penalties')\n"
+        "named = [m.split('.') for m in sys.modules if m.startswith('tunesmith.')]\n"
+        "print(*sorted(m[2] for m in named if len(m) == 3 and m[1] in folders and m[2][0] != '_'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["bitfit", "head", "lora"], "lora and head: what stands unless told"
+
+
+def test_a_part_of_another_kind_is_refused() -> None:
+    with pytest.raises(TunesmithError, match="task: no task named 'dedup'"):
+        make_plan({"task": STEPS.make("dedup"), "base": "minilm", "data": "t.csv"})
 
 
 def test_the_resolved_plan_is_plain_yaml() -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from jobs import history, run_job, tree, write_tickets
 from kit import TinyBases
 from tunesmith.errors import TunesmithError
+from tunesmith.flows import train
 from tunesmith.training.log import logger
 
 
@@ -20,8 +22,9 @@ def board(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float, int]]:
     told: list[tuple[str, str, float, int]] = []
 
     class Writer:
-        def __init__(self, folder: str) -> None:
-            self.folder = folder
+        def __init__(self, folder: str, purge_step: int) -> None:
+            self.folder, self.purge_step = folder, purge_step
+            told.append((folder, "purged from", float("nan"), purge_step))
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             told.append((self.folder, name, value, step))
@@ -32,6 +35,9 @@ def board(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float, int]]:
     module = types.ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    library = types.ModuleType("tensorboard")
+    library.__spec__ = ModuleSpec("tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", library)
     return told
 
 
@@ -73,6 +79,7 @@ def test_tensorboard_gets_what_the_journal_has(
     run = tmp_path / "run"
     run_job(tree(tiny_bases["bert"], write_tickets(tmp_path / "t.csv", rows=45), run, epochs=1, log="tensorboard"))
     assert {folder for folder, *_ in board} == {str(run / "tensorboard")}
+    assert [step for _, name, _, step in board if name == "purged from"] == [1], "one writer for the whole training"
     for line in history(run):
         names = ("loss", "lr", "grad_norm") if line["kind"] == "step" else ("validation_loss", "macro_f1")
         for name in names:
@@ -94,4 +101,31 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(TunesmithError, match=rf"train\.log: {name} .*pip install 'tunesmith\[track\]'"):
-        logger(name, tmp_path)
+        logger(name, tmp_path)(1, {"loss": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "library", "extra"),
+    [
+        ("log", "tensorboard", "tensorboard", "track"),
+        ("log", "mlflow", "mlflow", "track"),
+        ("optimizer", "lion", "pytorch_optimizer", "optim"),
+        ("optimizer", "adamw8bit", "bitsandbytes", "quant"),
+    ],
+)
+def test_a_library_that_is_missing_is_told_before_any_row_is_read(
+    setting: str, value: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(TunesmithError, match=rf"train\.{setting}: {value} .*pip install 'tunesmith\[{extra}\]'"):
+        train("classify", "nowhere", "nothing.csv", settings={setting: value})
+
+
+def test_points_after_the_last_checkpoint_are_replaced_in_tensorboard(
+    board: list[tuple[str, str, float, int]], tmp_path: Path
+) -> None:
+    killed = logger("tensorboard", tmp_path)
+    killed(1, {"loss": 0.5})
+    killed(2, {"loss": 0.4})
+    logger("tensorboard", tmp_path)(2, {"loss": 0.4})
+    assert [step for _, name, _, step in board if name == "purged from"] == [1, 2]

@@ -25,12 +25,16 @@ def logger(name: str, folder: Path) -> Log:
 def _tensorboard(folder: Path) -> Log:
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(folder / "tensorboard"))
+    writers: list[SummaryWriter] = []
 
     def log(step: int, values: Mapping[str, float]) -> None:
+        if (
+            not writers
+        ):  # points that a killed training wrote after its last checkpoint are told once more, and replaced
+            writers.append(SummaryWriter(str(folder / "tensorboard"), purge_step=step))
         for name, value in values.items():
-            writer.add_scalar(name, value, step)
-        writer.flush()
+            writers[0].add_scalar(name, value, step)
+        writers[0].flush()
 
     return log
 
