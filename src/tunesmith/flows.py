@@ -314,6 +314,13 @@ def check(
     return check_file(Path(data), plan, found)
 
 
+def preview(plan: Plan, *, count: int = 20, progress: Progress | None = None) -> dict[str, Any]:
+    """What the plan's augmentation steps make of its training rows: about `count` pairs of before and after."""
+    from tunesmith.previewing import preview as pairs_of
+
+    return pairs_of(plan, count, progress or Progress(silent=True))
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -344,5 +351,5 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "ask", "chat", "check", "evaluate", "hardprompt", "import_plan", "load",
-    "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train", "train_plan",
+    "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan", "register", "train", "train_plan",
 ]  # fmt: skip

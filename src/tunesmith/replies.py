@@ -162,11 +162,24 @@ class Finding(BaseModel):
     remedy: str
 
 
+class Pair(BaseModel):
+    """A text before and after a step."""
+
+    step: str
+    place: str
+    column: str
+    label: Any
+    before: str
+    after: str
+    difference: list[tuple[Literal["same", "gone", "new"], str]]
+
+
 class DataReply(Reply):
-    """`data check`."""
+    """`data check`: findings. `data preview`: pairs."""
 
     rows: int
-    findings: list[Finding]
+    findings: list[Finding] | None = None
+    pairs: list[Pair] | None = None
 
 
 class PartReply(BaseModel):

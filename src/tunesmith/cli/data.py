@@ -1,22 +1,25 @@
-"""Look at data: `tunesmith data check FILE` says what is in a file and what is wrong with it."""
+"""Look at data: `tunesmith data check FILE` says what is wrong with a file, `data preview` what steps would add."""
 
 import argparse
 from typing import Any
 
-from tunesmith.cli import say
+from tunesmith.cli import _data_preview, say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `data`."""
-    parser.add_argument("action", choices=["check"], help="what to do")
-    parser.add_argument("file", help="data file")
+    parser.add_argument("action", choices=["check", "preview"], help="what to do")
+    parser.add_argument("file", help="data file; for preview a plan file, too")
     parser.add_argument("plan", nargs="*", metavar="path=value", help="settings of a plan, such as task.label=failure")
     parser.add_argument("--base", default=None, help="base whose tokenizer is tried on the text, such as minilm")
     parser.add_argument("--online", action="store_true", help="allow fetching the base from the hub")
+    _data_preview.arguments(parser)
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    """Check a file."""
+    """Check a file, or show what steps make of it."""
+    if asked.action != "check":
+        return getattr(_data_preview, asked.action)(asked)  # type: ignore[no-any-return]
     from tunesmith.flows import check
 
     plan = None

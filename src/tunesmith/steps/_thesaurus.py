@@ -90,6 +90,8 @@ def _stems(word: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _ended(word: str, ending: str) -> str:
+    if ending != "s" and re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", word):
+        word += word[-1]  # drip, dripped
     if ending == "s":
         word = re.sub(r"(?<![aeiou])y$", "ie", word)
         return word + ("es" if re.search(r"(?:s|x|z|ch|sh)$", word) else "s")
