@@ -23,7 +23,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import MADE
 from tunesmith.data.roles import label_of, text_of
 from tunesmith.steps import Scope, Step
-from tunesmith.steps._passage import Guard, Passage, passage
+from tunesmith.steps._passage import Guard, Passage, lost, passage
 
 Maker = Callable[[Sequence[Passage], Sequence[Random]], Sequence[Passage]]
 """Other texts for some, each with draws of its own; the same text where nothing could be done."""
@@ -166,7 +166,7 @@ class Augmentation(Step):
         )
         return Random(blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
-    def _passage(self, record: Record, roles: Roles, column: str, lexicon: frozenset[str]) -> Passage:
+    def _passage(self, record: Record, roles: Roles, column: str, lexicon: frozenset[str] = frozenset()) -> Passage:
         tagged = None
         if roles.words is not None and roles.label is not None:
             flat: Any = record.cells[roles.words]
@@ -185,6 +185,9 @@ class Augmentation(Step):
             return Made(record, None, "copies left out: the text came out as it was")
         if any(not str(cells[column]).strip() for column in cells if column in roles.texts):
             return Made(record, None, "copies left out: nothing came out")
+        for column, made in texts.items() if self.whole else ():
+            if why := lost(self._passage(record, roles, column), made.text):
+                return Made(record, None, f"copies left out: {why}")
         return Made(record, replace(record, cells=record.cells | cells | {MADE: self.name}))
 
 

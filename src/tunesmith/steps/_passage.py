@@ -105,6 +105,19 @@ class Passage(NamedTuple):
         return flat, tags
 
 
+def anew(text: str) -> Passage:
+    """A text that was written as a whole."""
+    return Passage((Unit("", text, False),))
+
+
+def lost(before: Passage, after: str) -> str | None:
+    """What a text that was written anew has lost of another; None where all is well."""
+    if any(not u.open and any(c.isalnum() for c in u.text) and u.text not in after for u in before.units):
+        return "a guarded stretch was lost"
+    wide = [any(is_wide(c) for c in text) for text in (before.text, after)]
+    return "it came out in another script" if wide[0] != wide[1] else None
+
+
 def passage(
     text: str,
     guards: Sequence[Guard],

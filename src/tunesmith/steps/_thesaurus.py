@@ -59,8 +59,8 @@ class Thesaurus:
             for ending, kinds, stem in _stems(said):
                 if found := self._same(stem, ending, kinds, senses):
                     break
-        cased = {_as(word, other) for other in found if other.lower() != said}
-        return sorted(other for other in cased if not any(c.isdigit() for c in other))
+        found_so = {cased(word, other) for other in found if other.lower() != said}
+        return sorted(other for other in found_so if not any(c.isdigit() for c in other))
 
     def _same(self, word: str, ending: str, kinds: str, senses: int) -> list[str]:
         groups, taken, found = self.groups(word), dict[str, int](), list[str]()
@@ -100,7 +100,8 @@ def _ended(word: str, ending: str) -> str:
     return word + "d" if word.endswith("e") else re.sub(r"(?<![aeiou])y$", "i", word) + "ed"
 
 
-def _as(model: str, word: str) -> str:
+def cased(model: str, word: str) -> str:
+    """A word in the case of letters of another."""
     if model.isupper() and len(model) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word
@@ -232,7 +233,7 @@ def _plain(said: str) -> str:
 
 def _nltk() -> Path:
     try:
-        import nltk
+        import nltk  # type: ignore[import-untyped]
 
         found = Path(str(nltk.data.find("corpora/wordnet.zip")))
         return found if found.is_dir() else found.parent
@@ -245,7 +246,7 @@ def _nltk() -> Path:
 
 
 def _from_nltk() -> Thesaurus:
-    from nltk.corpus import wordnet
+    from nltk.corpus import wordnet  # type: ignore[import-untyped]
 
     def groups(word: str) -> list[Group]:
         return [Group(s.pos(), tuple(n.replace("_", " ") for n in s.lemma_names())) for s in wordnet.synsets(word)]
