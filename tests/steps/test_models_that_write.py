@@ -116,6 +116,9 @@ def test_what_a_text_that_was_written_anew_may_not_lose() -> None:
     before = passage("pump A-12 at 0.5 MPa is not hot", GUARDS)
     assert lost(before, "not hot: A-12, pump, 0.5 MPa") is None
     assert lost(before, "pump A-12 at 0.5 MPa is cold") == "a guarded stretch was lost"
+    assert lost(before, "pump A-12 at 0.5 MPa is not hot, 0.5 MPa") is None
+    for other in ("A-123", "AA-12", "A-12.5"):
+        assert lost(before, f"pump {other} at 0.5 MPa is not hot") == "a guarded stretch was lost"
     assert lost(before, "泵 A-12 at 0.5 MPa is not hot") == "it came out in another script"
     assert anew("x y").text == "x y"
 

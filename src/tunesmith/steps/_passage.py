@@ -112,7 +112,8 @@ def anew(text: str) -> Passage:
 
 def lost(before: Passage, after: str) -> str | None:
     """What a text that was written anew has lost of another; None where all is well."""
-    if any(not u.open and any(c.isalnum() for c in u.text) and u.text not in after for u in before.units):
+    held = [u.text for u in before.units if not u.open and any(c.isalnum() for c in u.text)]
+    if any(re.search(rf"(?<![A-Za-z0-9]){re.escape(t)}(?!\.?\d|[A-Za-z])", after) is None for t in held):
         return "a guarded stretch was lost"
     wide = [any(is_wide(c) for c in text) for text in (before.text, after)]
     return "it came out in another script" if wide[0] != wide[1] else None
