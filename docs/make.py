@@ -126,6 +126,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "metrics.md", merged("metrics.md", metric_reference(), "# Metrics")
     yield "steps.md", merged("steps.md", reference("steps"), "# Steps")
     yield "penalties.md", merged("penalties.md", reference("penalties"), "# Penalties")
+    yield "checks.md", merged("checks.md", check_reference(), "# Checks of data")
     for kind in ("tasks", "methods"):
         yield f"{kind}/README.md", merged(f"{kind}/README.md", index(kind), f"# {kind.capitalize()}")
         for name in CATALOGS[kind].names():
@@ -257,6 +258,17 @@ def reference(kind: str) -> str:
     """All parts of a kind, one after another."""
     catalog = CATALOGS[kind]
     return "\n\n".join(f"## {name}\n\n{head(kind, catalog.find(name))}" for name in catalog.names())
+
+
+def check_reference() -> str:
+    """All checks of data in one table."""
+    rows = []
+    for name in CATALOGS["checks"].names():
+        part: Any = CATALOGS["checks"].find(name)
+        module = (sys.modules[part.__module__].__doc__ or "").strip().replace("\n\n", " ").replace("\n", " ")
+        when = "`data check`" if part.thorough else "`data check` and every training"
+        rows.append([f"`{name}`", module, (part.__doc__ or "").strip().replace("\n", " "), when])
+    return table(["name", "looks for", "how", "when"], rows)
 
 
 def metric_reference() -> str:
@@ -402,9 +414,16 @@ def cli_reference() -> str:
     rows = [[f"[{verb}](#{verb})", choice.help or ""] for verb, choice in _helps(verbs)]
     parts = [f"{inline(top.description or '')}\n\n" + table(["verb", ""], rows)]
     for verb, sub in verbs.choices.items():
-        text = f"## {verb}\n\n{inline(sub.description or '')}\n\n```text\n{_usage(verb, sub)}\n```"
-        parts.append(text + "\n\n" + table(["word", "meaning"], [_word(a) for a in _actions(sub)]))
+        parts.append(f"## {verb}\n\n{_verb(verb, sub)}")
+        inner: Any = next((a for a in sub._actions if isinstance(a, argparse._SubParsersAction)), None)
+        for action, each in inner.choices.items() if inner else ():
+            parts.append(f"### {verb} {action}\n\n{_verb(f'{verb} {action}', each)}")
     return "\n\n".join(parts)
+
+
+def _verb(words: str, sub: argparse.ArgumentParser) -> str:
+    text = f"{inline(sub.description or '')}\n\n```text\n{_usage(words, sub)}\n```"
+    return text + "\n\n" + table(["word", "meaning"], [_word(a) for a in _actions(sub)])
 
 
 def _helps(verbs: Any) -> list[tuple[str, Any]]:
@@ -433,6 +452,8 @@ def _usage(verb: str, sub: argparse.ArgumentParser) -> str:
 
 def _word(action: argparse.Action) -> list[str]:
     help_text = inline(action.help or "")
+    if isinstance(action, argparse._SubParsersAction):
+        help_text = ", ".join(action.choices)
     if action.option_strings and action.nargs != 0 and action.default not in (None, ""):
         help_text += f" (default: {action.default})"
     return [f"`{_spelling(action)}`", help_text + (" (asked for)" if action.required and action.option_strings else "")]

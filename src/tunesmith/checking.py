@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from tunesmith.bases.find import Found
+from tunesmith.checks import Seen, check
 from tunesmith.data import Record, Roles
-from tunesmith.data.fingerprint import check
+from tunesmith.data.coded import coded
+from tunesmith.data.columns import columns_of
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.roles import infer_label, infer_text, text_of
+from tunesmith.data.roles import infer_label, infer_text, label_of, text_of
+from tunesmith.data.rows import joined
 from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
@@ -25,16 +28,44 @@ CONVERSATIONS = (DIALOGUE, SECOND)
 _SHOWN = 5
 _PIECE = 4096
 """Rows tokenised at once."""
+_LIMITS = (32, 64, 128, 256, 512, 1024, 2048)
+_BARS = 24
+_MOST_CLASSES = 1000
 
 
-def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, Any]:
-    """{rows, columns, roles, notes, findings, tokens}: the reply of `data check`."""
-    table = read(path, plan.data.format if plan else None)
-    ledger = Ledger()
-    records = ledger.add(table)
+def check_files(paths: Sequence[Path], plan: Plan | None, found: Found | None) -> dict[str, Any]:
+    """The reply of `data check`: what is in the first file, and what is wrong with it. Further files are held out: rows
+    of them that stand in the first, too, are leaks."""
+    table = read(paths[0], plan.data.format if plan else None)
     task = plan.task if plan else _task_of(table)
     task = task.resolved(table) if task else None
     roles = task.roles() if task else _guessed(table)
+    records, notes = _rows(table, task, roles, plan)
+    found = None if roles.wordless else found  # what reads a file has no words to miss
+    others = [read(path, plan.data.format if plan else None) for path in paths[1:]]
+    held_out = [_rows(other, task, roles, plan) for other in others]
+    findings = findings_in(records, roles, task, held_out=joined([rows for rows, _ in held_out]), thorough=True)
+    tokens = None
+    if found is not None and len(records):
+        tokens, about_base = _tokens(found, records, roles, task)
+        findings = about_base + findings
+    about = _about(table, records, notes) | {"columns": list(table.columns)}
+    return about | {
+        "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
+        "held_out": [_about(t, rows, notes) for t, (rows, notes) in zip(others, held_out, strict=True)],
+        "described": described(table.columns, records, roles, findings), "tokens": tokens, "findings": findings,
+    }  # fmt: skip
+
+
+def _about(table: Table, records: Sequence[Record], notes: list[str]) -> dict[str, Any]:
+    return {"file": table.source, "rows": len(records), "malformed": len(table.bad), "sha256": table.sha256,
+            "notes": notes}  # fmt: skip
+
+
+def _rows(table: Table, task: Task | None, roles: Roles, plan: Plan | None) -> tuple[Sequence[Record], list[str]]:
+    """The rows of a file as a task takes them, and what is to be told of that."""
+    ledger = Ledger()
+    records = ledger.add(table)
     records = task.taken_in(records, ledger) if task else records
     notes = [*table.notes, *told_format(getattr(task, "mapping", None)).values()]
     notes += [f"{what}: {times}" for step in ledger.changes.values() for what, times in step.items()]
@@ -43,17 +74,32 @@ def check_file(path: Path, plan: Plan | None, found: Found | None) -> dict[str, 
 
         assert plan is not None, "files are a matter of the plan"
         records = run_steps(plan, "every_row", records, roles, ledger)
-        found = None if roles.wordless else found  # what reads a file has no words to miss
-    findings = findings_in(records, roles, task)
-    tokens = None
-    if found is not None:
-        tokens, about_base = _tokens(found, records, roles, task)
-        findings = about_base + findings
-    return {
-        "file": str(path), "rows": len(records), "sha256": table.sha256, "columns": list(table.columns),
-        "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
-        "notes": notes, "malformed": len(table.bad), "tokens": tokens, "findings": findings,
-    }  # fmt: skip
+    return records, notes
+
+
+def described(
+    names: Sequence[str], records: Sequence[Record], roles: Roles, findings: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """{columns, classes, lengths}: what is in the rows, for the page."""
+    classes: dict[str, int] = {}
+    seen = Seen(records, roles)
+    if seen.label and not any(f["kind"] == "missing_value" and f["column"] == seen.label for f in findings):
+        classes = dict(coded(label_of(record, seen.label) for record in records).counts.most_common(_MOST_CLASSES))
+    told = columns_of(names, records)
+    texts = [column for column in seen.texts if len(records) and not isinstance(records[0].cells.get(column), list)]
+    return {"columns": [each.as_json() for each in told], "classes": classes,
+            "lengths": [_lengths(records, column) for column in texts]}  # fmt: skip
+
+
+def _lengths(records: Sequence[Record], column: str) -> dict[str, Any]:
+    """A histogram of characters; the longest hundredth stands in its last bar."""
+    pieces = (records[i : i + _PIECE] for i in range(0, len(records), _PIECE))
+    spread = Spread.of(np.array([len(str(r.cells.get(column) or "")) for r in piece]) for piece in pieces)
+    end = max(_BARS, int(np.ceil(spread.at(0.99))))
+    edges = np.unique(np.linspace(0, end, _BARS + 1).astype(int))
+    counts = np.add.reduceat(np.pad(spread.counts, (0, max(0, end - len(spread.counts)))), edges[:-1])
+    return {"column": column, "unit": "characters", "edges": edges.tolist(), "counts": counts.tolist(),
+            "cut": spread.largest > end, "largest": spread.largest}  # fmt: skip
 
 
 def _task_of(table: Table) -> Task | None:
@@ -66,12 +112,17 @@ def _task_of(table: Table) -> Task | None:
     return TASKS.make("generate") if columns & {"messages", "conversations"} else None
 
 
-def findings_in(records: Sequence[Record], roles: Roles, task: Any) -> list[dict[str, Any]]:
+def findings_in(
+    records: Sequence[Record], roles: Roles, task: Any, *, held_out: Sequence[Record] = (), thorough: bool = False
+) -> list[dict[str, Any]]:
     """What is doubtful in rows; answers in words are no classes, and one question may have many."""
     if task is not None and (strands := task.strands(records, roles)):
-        return [found for each in strands for found in findings_in(each.records, each.roles, each.task)]
+        return [
+            found for each in strands for found in findings_in(each.records, each.roles, each.task, thorough=thorough)
+        ]
     open_answers = task is not None and task.kind in ("text", "pairs")
-    found = check(records, replace(roles, label=None) if open_answers else roles)
+    asked = replace(roles, label=None) if open_answers else roles
+    found = check(records, asked, held_out, thorough=thorough)
     return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]
 
 
@@ -99,7 +150,7 @@ def _tokens(
     )
     about = asdict(fits) | {
         "base": found.name, "median": lengths.at(0.5), "p95": lengths.at(0.95), "max": lengths.largest,
-        "over_256": int(lengths.counts[257:].sum()),
+        "truncation": _truncation(lengths),
     }  # fmt: skip
     findings = []
     if warning := fits.warning(found.name, writes=task is not None and task.talks):
@@ -107,6 +158,18 @@ def _tokens(
                          "severity": "warning", "remedy": warning})  # fmt: skip
     special = special_tokens(records, roles, tokenizer, task)
     return about, findings + ([special] if special else [])
+
+
+def _truncation(lengths: Spread) -> list[dict[str, Any]]:
+    """[{max_tokens, rows, share}]: what each limit would cut, until one that cuts nothing."""
+    counts, found = lengths.counts, []
+    total = max(1, int(counts @ np.arange(len(counts))))
+    for limit in _LIMITS:
+        over = np.maximum(np.arange(len(counts)) - limit, 0)
+        found.append({"max_tokens": limit, "rows": int(counts[over > 0].sum()), "share": float(counts @ over) / total})
+        if not found[-1]["rows"]:
+            break
+    return found
 
 
 def special_tokens(records: Sequence[Record], roles: Roles, tokenizer: Any, task: Any) -> dict[str, Any] | None:

@@ -79,9 +79,9 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     from tunesmith.model import saved
 
     began = time.monotonic()
-    require_libraries(plan.train)
     plan = pinned(plan)
     found = plan.base.found(online=online)
+    require_libraries(plan.train)
     plan = fitted(plan, found)
     with Stop() as stop:
         prepared = prepare(plan, progress, earlier_in(found.folder, found.name))
@@ -305,13 +305,19 @@ def json_file(path: Path) -> dict[str, Any]:
 
 
 def check(
-    data: str | Path, *, plan: Plan | None = None, base: str | None = None, online: bool = False
-) -> dict[str, Any]:
-    """What is in a data file and what is wrong with it."""
-    from tunesmith.checking import check_file
+    *files: str | Path, plan: Plan | None = None, base: str | None = None, page: str | Path | None = None,
+    online: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """What is in a data file and what is wrong with it; further files are held out. `page`: also draw it there."""
+    from tunesmith.checking import check_files
 
     found = find(base, online=online) if base else None
-    return check_file(Path(data), plan, found)
+    reply = check_files([Path(file) for file in files], plan, found)
+    if page is not None:
+        from tunesmith.evaluation.data_page import write_data_page
+
+        reply["page"] = str(write_data_page(reply, Path(page)))
+    return reply
 
 
 def preview(plan: Plan, *, count: int = 20, progress: Progress | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tunesmith.catalog import Catalog
+from tunesmith.checks import CHECKS
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS, Method
 from tunesmith.metrics import METRICS
@@ -12,6 +13,7 @@ from tunesmith.tasks import TASKS
 
 CATALOGS: dict[str, Catalog[Any]] = {
     "tasks": TASKS, "methods": METHODS, "penalties": PENALTIES, "steps": STEPS, "metrics": METRICS,
+    "checks": CHECKS,
 }  # fmt: skip
 
 

@@ -174,12 +174,42 @@ class Pair(BaseModel):
     difference: list[tuple[Literal["same", "gone", "new"], str]]
 
 
+class ColumnReply(BaseModel):
+    """What a column holds."""
+
+    name: str
+    kind: str
+    """whole number, number, date, category, identifier, text, yes/no, list, mixed, or empty."""
+    rows: int
+    empty: int
+    distinct: int
+    distinct_counted: bool
+    """Whether `distinct` is a count; otherwise there are that many or more."""
+    example: str
+
+
+class Described(BaseModel):
+    """What is in the rows."""
+
+    columns: list[ColumnReply]
+    classes: dict[str, int]
+    """Rows of each class, the largest first."""
+    lengths: list[dict[str, Any]]
+    """A histogram for each text column."""
+
+
 class DataReply(Reply):
     """`data check`: findings. `data preview`: pairs."""
 
     rows: int
     findings: list[Finding] | None = None
+    described: Described | None = None
+    held_out: list[dict[str, Any]] | None = None
+    """Further files: {file, rows, malformed, sha256, notes}."""
+    page: str | None = None
+    """The page that was written."""
     pairs: list[Pair] | None = None
+    """Texts before and after."""
 
 
 class PartReply(BaseModel):
@@ -200,6 +230,7 @@ class PartsReply(Reply):
     penalties: list[PartReply] | None = None
     steps: list[PartReply] | None = None
     metrics: list[PartReply] | None = None
+    checks: list[PartReply] | None = None
     counted_on: str | None = None
     """The base that `parameters` of methods are counted on."""
 

@@ -17,9 +17,9 @@ import pytest
 
 import tiny
 from tunesmith import scratch
+from tunesmith.checks import check
 from tunesmith.data import Record
 from tunesmith.data.coded import coded
-from tunesmith.data.fingerprint import check
 from tunesmith.data.overlap import conflicts, overlap, twins
 from tunesmith.data.record import Roles
 from tunesmith.data.rows import TableRecords, chosen, ids, reweighed

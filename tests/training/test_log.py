@@ -114,11 +114,11 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
     ],
 )
 def test_a_library_that_is_missing_is_told_before_any_row_is_read(
-    setting: str, value: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    setting: str, value: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch, tiny_bases: TinyBases
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(TunesmithError, match=rf"train\.{setting}: {value} .*pip install 'tunesmith\[{extra}\]'"):
-        train("classify", "nowhere", "nothing.csv", settings={setting: value})
+        train("classify", str(tiny_bases["bert"]), "nothing.csv", settings={setting: value})
 
 
 def test_points_after_the_last_checkpoint_are_replaced_in_tensorboard(

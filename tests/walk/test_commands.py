@@ -171,8 +171,9 @@ def test_a_registered_version_answers_by_name(
 
 def test_data_check_and_the_lists_answer(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_tickets(tmp_path / "in.csv", rows=30)
-    code, reply, err = call(capsys, "data", "check", str(data))
+    code, reply, err = call(capsys, "data", "check", str(data), "--page", str(tmp_path / "data.html"))
     assert code == 0 and reply["rows"] == 30, err
+    assert "Class balance" in Path(reply["page"]).read_text(encoding="utf-8")
     code, reply, _ = call(capsys, "parts", "methods")
     assert {m["name"] for m in reply["methods"]} >= {"full", "lora", "adapter", "ia3", "mixed"}
     counts = {m["name"]: m["parameters"] for m in reply["methods"]}  # of the base that is usual, where it is installed

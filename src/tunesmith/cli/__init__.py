@@ -25,10 +25,17 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=first, description=module.__doc__)
         if verb in (None, name):
             module.arguments(sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON object on stdout, nothing else")
-        sub.add_argument("--debug", action="store_true", help="show tracebacks")
+        flags(sub, default=False)
         sub.set_defaults(run=module.run)
     return top
+
+
+def flags(sub: argparse.ArgumentParser, default: Any) -> None:
+    """What every verb takes; the actions of a verb take it, too, and there `default` leaves what the verb was told."""
+    sub.add_argument(
+        "--json", action="store_true", default=default, help="print one JSON object on stdout, nothing else"
+    )
+    sub.add_argument("--debug", action="store_true", default=default, help="show tracebacks")
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""List what a plan can be made of: tasks, methods, penalties, steps, metrics, with settings and when to prefer what."""
+"""List what a plan can be made of, with settings and when to prefer what, and what `data check` looks for."""
 
 import argparse
 from typing import Any
@@ -7,7 +7,7 @@ from tunesmith.cli import say, table
 
 USUAL = "minilm"
 """Base whose numbers are shown where nobody names one."""
-KINDS = ["tasks", "methods", "penalties", "steps", "metrics"]
+KINDS = ["tasks", "methods", "penalties", "steps", "metrics", "checks"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +47,8 @@ def _counts(asked: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
 
 
 def _table(kind: str, parts: list[dict[str, Any]]) -> str:
+    if kind == "checks":
+        return table(["name", "looks for"], [[p["name"], p["summary"]] for p in parts])
     if kind != "methods":
         return table(["name", "prefer when"], [[p["name"], p["prefer"]] for p in parts])
     header = ["name", "trained", "stored", "added at inference", "head", "merges", "opens in", "prefer when"]

@@ -1,4 +1,4 @@
-"""Data files in, rows out, nothing lost: read by suffix, ledger, split, overlap, fingerprint."""
+"""Data files in, rows out, nothing lost: read by suffix, ledger, split, overlap."""
 
 from tunesmith.data.record import Cell, Record, Roles
 

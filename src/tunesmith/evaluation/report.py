@@ -69,15 +69,19 @@ def _each(results: Results) -> Iterator[list[Section]]:
         yield [replace(s, id=f"{s.id}-{name}", title=f"{name}: {s.title}") for s in found] if name else found
 
 
-def render(results: Results) -> str:
-    """The page as text."""
-    # Everything that comes from data is escaped by default; pictures are built from escaped parts.
-    world = Environment(
+def environment() -> Environment:
+    """Where pages come from. Everything that comes from data is escaped by default; pictures are built from escaped
+    parts."""
+    return Environment(
         loader=PackageLoader("tunesmith.evaluation"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+
+
+def render(results: Results) -> str:
+    """The page as text."""
     created = str(results.provenance.get("created") or "")[:16].replace("T", " ")
-    page: str = world.get_template("report.html").render(
+    page: str = environment().get_template("report.html").render(
         name=results.name, question=question(results), verdict=verdict(results), sections=sections(results),
         created=created, warned=bool(results.warnings),
     )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Checks: what a person should know of rows before anything is trained, one kind of doubt a file."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from tunesmith.catalog import Catalog, Part
+from tunesmith.data import Record, Roles
+from tunesmith.data.roles import label_of
+
+Severity = Literal["info", "warning", "error"]
+_ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+LOOKED_AT = 50_000
+"""Rows that the dearer checks look at; which are taken evenly from larger data, and the finding says so."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data that a person should know, and what can be done."""
+
+    kind: str
+    rows: int
+    """How many rows it concerns."""
+    column: str | None
+    severity: Severity
+    remedy: str
+    """What was found, an example with its place, and what to do."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json` and data.json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a check looks at. `records` may lie in a file: walk over them, keep counts."""
+
+    records: Sequence[Record]
+    roles: Roles
+    held_out: Sequence[Record] = ()
+    """Rows of given validation or test files, to look for leaks."""
+
+    @property
+    def input(self) -> str | None:
+        """The column that findings on whole inputs name."""
+        return next(iter((*self.roles.texts, *self.roles.side)), None)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Columns of words; none where a file is read in a text's place."""
+        return () if self.roles.wordless else self.roles.texts
+
+    @cached_property
+    def label(self) -> str | None:
+        """The column of classes; None where there is none, or answers are numbers, lists or spans."""
+        column = self.roles.label
+        if column is None or self.roles.numeric_label:
+            return None
+        return None if any(isinstance(r.cells.get(column), list | dict) for r in self.records) else column
+
+    @cached_property
+    def some(self) -> Sequence[Record]:
+        """Evenly taken rows where there are very many: what is a share of rows is the same in 50,000 of them."""
+        return list(self.records[:: max(1, -(-len(self.records) // LOOKED_AT))])
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Labels of `some`."""
+        return [label_of(record, self.label) for record in self.some] if self.label else []
+
+    @property
+    def told(self) -> str:
+        """What a finding on `some` says of that."""
+        some, rows = len(self.some), len(self.records)
+        return "" if some == rows else f" (seen in {some} of {rows} rows)"
+
+
+class Check(Part):
+    """One kind of doubt. Its `look` is given rows that have all their texts and a label, unless it is `first`."""
+
+    first: ClassVar[bool] = False
+    """Whether it looks at all rows, those that lack something, too."""
+    thorough: ClassVar[bool] = False
+    """Whether it is left to `data check`: training looks at what costs seconds, not minutes."""
+
+    @abstractmethod
+    def look(self, seen: Seen) -> Iterable[Finding]:
+        """What there is to say."""
+
+
+CHECKS: Catalog[Check] = Catalog("tunesmith.checks", "check")
+
+
+def check(
+    records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = (), *, thorough: bool = False
+) -> list[Finding]:
+    """All findings, the severe ones first; with `thorough` those of the dear checks, too."""
+    from tunesmith.checks.missing_value import whole_rows
+
+    checks = [CHECKS.make(name) for name in CHECKS.names()]
+    every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out)
+    found = [f for c in checks if thorough or not c.thorough for f in c.look(every if c.first else whole)]
+    return sorted(found, key=lambda f: _ORDER[f.severity])

@@ -1,0 +1,1 @@
+"""What `tunesmith data` can do: one file an action."""
