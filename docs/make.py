@@ -70,6 +70,19 @@ EXAMPLES = {
     "sounds": "task: audio\nsteps: [{name: sounds, on_bad: drop}, dedup]",
     "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
+    "pii": "steps: [clean, {name: pii, kinds: [email, phone, card]}, dedup]",
+    "urls": "steps: [clean, {name: urls, by: '[URL]'}, dedup]",
+    "repair": "steps: [repair, clean, dedup]",
+    "chinese": "steps: [clean, {name: chinese, to: simplified}, dedup]",
+    "boilerplate": "steps: [clean, {name: boilerplate, lines: [Sent from my phone]}, dedup]",
+    "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
+    "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
+    "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",
+    "noise": "steps: [clean, dedup, {name: noise, ways: [keyboard, slip], rate: 0.1}]",
+    "mask": "steps: [clean, dedup, {name: mask, how: cut, rate: 0.15, length: 3}]",
+    "contextual": "steps: [clean, dedup, {name: contextual, base: bert-base-chinese, rate: 0.15}]",
+    "backtranslate": "steps: [clean, dedup, {name: backtranslate, there: opus-mt-en-de, back: opus-mt-de-en}]",
+    "paraphrase": "steps: [clean, dedup, {name: paraphrase, base: my-instruct-model, temperature: 0.7}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
 SIZES = {

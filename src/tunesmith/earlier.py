@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.data import Record
+from tunesmith.data.record import MADE
 from tunesmith.errors import TunesmithError
 from tunesmith.files import read_json, write_json, write_text
 
@@ -73,7 +74,7 @@ def keep(
     (place / "tests").mkdir(parents=True)
     old = list(records_in(before.rows, before.source)) if before.rows else []
     share = max(count - len(old), count // (len(before.names) + 1))
-    new = drawn([r for r in rows if r.source != before.kept_source], share)
+    new = drawn([r for r in rows if r.source != before.kept_source and MADE not in r.cells], share)
     write_text(place / "rows.jsonl", _lines([*drawn(old, count - len(new)), *new]))
     for number, test in enumerate([*before.tests, held]):
         write_text(place / "tests" / f"{number}.jsonl", _lines(test))

@@ -10,7 +10,7 @@ from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
 from tunesmith.earlier import earlier_in
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_folder, digest_json, write_json
+from tunesmith.files import digest_file, digest_folder, digest_json, write_json
 from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
@@ -89,6 +89,8 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
         who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
         if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
             who["teachers"] = [digest_folder(saved(t)) for t in teachers]
+        if opened := [f for step in plan.steps for f in step.files()]:
+            who["files"] = [digest_file(f) for f in opened]
         if plan.method.start:  # another content under the same name is another run
             before = Run(Path(plan.method.start)).reply
             who["start"] = before["weights_sha256"] if before else "unfinished"
@@ -367,6 +369,13 @@ def plan_around(data: str | Path, words: Sequence[str], base: str | None) -> Pla
     return read_plan(None, [*task, f"data={data}", f"base={base or 'minilm'}", *words])
 
 
+def preview(plan: Plan, *, count: int = 20, progress: Progress | None = None) -> dict[str, Any]:
+    """What the plan's augmentation steps make of its training rows: about `count` pairs of before and after."""
+    from tunesmith.previewing import preview as pairs_of
+
+    return pairs_of(plan, count, progress or Progress(silent=True))
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -397,7 +406,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "doubts", "evaluate",
-    "hardprompt",
-    "import_plan", "load", "make_plan", "merge", "predict", "prepare", "read", "read_plan", "register", "train",
-    "train_plan",
+    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
+    "register", "train", "train_plan",
 ]  # fmt: skip

@@ -91,17 +91,17 @@ class Prepared:
         return found
 
 
-def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING) -> Prepared:
+def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING, *, learn: bool = True) -> Prepared:
     """Read, clean, divide and check the data of a plan. Deterministic in the files, `plan.train.seed`, and in what the
-    base kept of the instalments `before`."""
+    base kept of the instalments `before`. `learn`: whether the rows will be learnt from; steps on the training split
+    are left out where only held-out rows are wanted."""
     ledger, progress = Ledger(), progress or Progress(silent=True)
     tables: list[Table] = []
     plan, raw = _read_all(plan, tables, ledger, progress)
     if plan.replay.rows:
         tables.append(_old_rows(plan, before, progress))
         raw["replay", ""] = [ledger.add(tables[-1])]
-    files = [*plan.task.files(), *(name for step in plan.steps for name in step.files())]
-    tables += [read(name, progress=progress) for name in files]
+    tables += [read(name, progress=progress) for name in plan.task.files()]
     if text := plan.task.objection(plan):  # of what is known now that the columns are
         raise TunesmithError(f"task: {text}")
     roles = plan.task.roles()
@@ -114,6 +114,8 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits, own, near = _divide(plan, roles, pools, before, ledger, notes)
+    if learn:
+        splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near)
 
 
@@ -190,7 +192,6 @@ def _divide(
         name: run_steps(plan, "split", rows, unlabelled if name == BARE else roles, ledger)
         for name, rows in splits.items()
     }
-    splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     return splits, ids(own), near
 
 
@@ -285,7 +286,7 @@ def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, l
     """The plan's steps of one scope, in order."""
     for step in plan.steps:
         if step.scope == scope:
-            told: dict[str, Any] = {"plan": plan} if scope == "split" else {}
+            told: dict[str, Any] = {"plan": plan} if step.asks_plan else {}
             records = step.run(records, roles, ledger, plan.train.seed, **told)
     return records
 

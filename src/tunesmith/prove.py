@@ -63,7 +63,7 @@ def prove(run: Run) -> dict[str, Any]:
     logits = model.outputs(encoded)
     error = require_equal(logits, golden, "the reloaded model")
     require_same_words(model, run.file("golden"), records, "the reloaded model")
-    prepared = prepare(read_plan(run.plan), before=earlier_in(model.base.folder, model.base.name))
+    prepared = prepare(read_plan(run.plan), before=earlier_in(model.base.folder, model.base.name), learn=False)
     _refuse_changed(run, [t.sha256 for t in prepared.tables])
     validation = model.encode(prepared.splits["validation"], prepared.roles)
     refer(model, {"validation": validation})

@@ -162,6 +162,18 @@ class Finding(BaseModel):
     remedy: str
 
 
+class Pair(BaseModel):
+    """A text before and after a step."""
+
+    step: str
+    place: str
+    column: str
+    label: Any
+    before: str
+    after: str
+    difference: list[tuple[Literal["same", "gone", "new"], str]]
+
+
 class ColumnReply(BaseModel):
     """What a column holds."""
 
@@ -187,15 +199,17 @@ class Described(BaseModel):
 
 
 class DataReply(Reply):
-    """`data check`."""
+    """`data check`: findings. `data preview`: pairs."""
 
     rows: int
-    findings: list[Finding]
-    described: Described
-    held_out: list[dict[str, Any]]
+    findings: list[Finding] | None = None
+    described: Described | None = None
+    held_out: list[dict[str, Any]] | None = None
     """Further files: {file, rows, malformed, sha256, notes}."""
     page: str | None = None
     """The page that was written."""
+    pairs: list[Pair] | None = None
+    """Texts before and after."""
 
 
 class Suspect(BaseModel):

@@ -64,10 +64,10 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
             tree["data"][key] = "file"
     tree["base"].pop("name")
     (tree["tower"] or {}).pop("base", None)
+    for step, told in zip(plan.steps, tree["steps"], strict=True):
+        told |= {name: "file" for name in (*step.file_settings, *step.base_settings) if told[name] is not None}
     if tree["replay"]["file"] is not None:
         tree["replay"]["file"] = "file"
-    for step, written in zip(plan.steps, tree["steps"], strict=True):
-        type(step).anchor_files(written, lambda _: "file")
     return {"plan": tree, "data": data_digests, "base": base_digest}
 
 

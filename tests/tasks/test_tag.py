@@ -10,11 +10,12 @@ import pytest
 import tiny
 from tunesmith.data import Record
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.segment import words_in
 from tunesmith.data.table import Table, read
 from tunesmith.data.words import spans_of
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import TASKS, Encoded
-from tunesmith.tasks._tagging import TAGS, TEXT, as_bio, joined, scheme_of, words_in
+from tunesmith.tasks._tagging import TAGS, TEXT, as_bio, joined, scheme_of
 from tunesmith.tasks._windows import cuts, window_of
 from tunesmith.tasks.tag import Tag
 

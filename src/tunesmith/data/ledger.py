@@ -23,12 +23,12 @@ _FATES: tuple[Fate, ...] = ("kept", "duplicate", "dropped", "malformed")
 _SPLITS: tuple[Split, ...] = ("", "train", "validation", "test")
 _FIELDS = {
     "source": "i4", "row": "i8", "line": "i8", "fate": "i1", "split": "i1", "of": "i8", "reason": "i4", "lost": "i4",
-    "labels_lost": "i4", "pieces": "i4",
+    "labels_lost": "i4", "pieces": "i4", "made": "i4", "makers": "i4",
 }  # fmt: skip
 
 
 class Ledger:
-    """One entry for each input row, in arrays (46 bytes a row, in files when many); a record's `id` is its entry.
+    """One entry for each input row, in arrays (54 bytes a row, in files when many); a record's `id` is its entry.
 
     A row is kept until it is marked; a row that has left cannot be marked again.
     """
@@ -37,6 +37,7 @@ class Ledger:
         self._column = {name: np.empty(0, kind) for name, kind in _FIELDS.items()}
         self._sources: list[str] = []
         self._reasons: dict[str, int] = {"": 0}
+        self._makers: dict[str, int] = {"": 0}
         self.changes: dict[str, Counter[str]] = {}
         """What steps did to rows that stayed: {step: {what: how often}}."""
 
@@ -103,6 +104,19 @@ class Ledger:
         assert pieces > 1, "a row that is cut becomes several"
         self._column["pieces"][id] = pieces
 
+    def made(self, id: int, step: str) -> None:
+        """One more row was made of this one, for training alone."""
+        assert self.fate(id) == "kept", f"row {id} has left already: {self.fate(id)}"
+        makers = list(self._makers)[int(self._column["makers"][id])].split(", ") if self._column["made"][id] else []
+        named = ", ".join([*makers, *([step] if step not in makers else [])])
+        self._column["made"][id] += 1
+        self._column["makers"][id] = self._makers.setdefault(named, len(self._makers))
+        self.changed(step, "rows added")
+
+    def added(self) -> int:
+        """Rows that steps made of others."""
+        return sum(int(self._column["made"][part].sum(dtype=np.int64)) for part in scratch.blocks(len(self)))
+
     def changed(self, step: str, what: str, times: int = 1) -> None:
         """A step altered rows that stay (cleaned, repeated, weighted)."""
         self.changes.setdefault(step, Counter())[what] += times
@@ -163,8 +177,9 @@ class Ledger:
                 writer.write_table(self._arrow(part))
 
     def _arrow(self, part: slice = slice(None)) -> "pa.Table":
-        """source, row, line, fate, split, of_source, of_row, reason, tokens_lost, label_tokens_lost, pieces; of_* are
-        null but for duplicates, and pieces is 0 where a row was not cut."""
+        """source, row, line, fate, split, of_source, of_row, reason, tokens_lost, label_tokens_lost, pieces,
+        made, made_by; of_* are null but for duplicates, pieces is 0 where a row was not cut, and made says how many
+        rows steps made of it."""
         import pyarrow as pa
 
         def words(numbers: Any, names: Iterable[str]) -> Any:
@@ -184,5 +199,7 @@ class Ledger:
             "tokens_lost": pa.array(column["lost"].astype(np.int64)),
             "label_tokens_lost": pa.array(column["labels_lost"].astype(np.int64)),
             "pieces": pa.array(column["pieces"]),
+            "made": pa.array(column["made"]),
+            "made_by": words(column["makers"], self._makers),
         }
         return pa.table(columns)

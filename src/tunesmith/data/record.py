@@ -8,6 +8,8 @@ SAMPLES = "samples"
 """Column that the step `sounds` adds: what makes two files one recording."""
 SOFT = "tunesmith:soft"
 """Column that a distribution over labels is put into; the label's own column then has the likeliest one."""
+MADE = "made by"
+"""Column that a step adds to rows that it made of others for training: its name."""
 Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
 """What a cell may hold. Tables of text (CSV, TSV, plain text, XLSX text cells) give `str` only: "007" stays "007"."""
 
@@ -54,6 +56,8 @@ class Roles:
     fileless: bool = False
     """Whether a row may lack its file."""
 
+    words: str | None = None
+    """Column with first character and end of each word in turn, where the label is a tag for each word of the text."""
     task: str | None = None
     """Column that says which of several tasks a row is for. One text may be a row of each of them: a repetition is one
     within a task; but no text may stand on two sides of a split, whatever it is asked there."""

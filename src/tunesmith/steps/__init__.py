@@ -1,8 +1,9 @@
 """Steps: rows -> rows, one a file. Each says when it runs, and every row it takes away is told to the ledger."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
@@ -16,16 +17,33 @@ class Step(Part):
 
     - `every_row`: a pure function of one row; applied to all rows, held-out ones too, and again at prediction time.
     - `pool`: looks at all rows of the training file before it is split; never sees given validation or test files.
-    - `split`: each split, after splitting, and labelled files that are judged; a row may become several. Its `run` is
-      given the plan as well (`plan=`).
+    - `split`: each split, after splitting, and labelled files that are judged; a row may become several.
     - `train`: the training split alone, after splitting.
     """
 
     scope: ClassVar[Scope]
+    asks_plan: ClassVar[bool] = False
+    """Whether `run` is given the plan as well (`plan=`)."""
+    base_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that name a base: its folder, or where there is none of that name, an alias or a hub id."""
 
-    def files(self) -> tuple[str, ...]:
-        """Files that it reads; what they hold is a part of what a run is."""
-        return tuple(getattr(self, name) for name in self.file_settings)
+    def files(self) -> tuple[Path, ...]:
+        """What it reads beside the rows; the content is part of what makes two runs the same."""
+        return tuple(Path(file).expanduser() for name in self.file_settings if (file := getattr(self, name)))
+
+    @classmethod
+    def anchor_files(cls, written: dict[str, Any], fixed: Callable[[Any], Any]) -> None:
+        """Have the files that settings name, as they are written in a plan, as `fixed` spells them; in place."""
+        for name in (*cls.file_settings, *cls.base_settings):
+            if isinstance(written.get(name), str):
+                there = fixed(written[name])
+                written[name] = there if name in cls.file_settings or Path(there).is_dir() else written[name]
+
+    def anchored(self, fixed: Callable[[Any], Any]) -> Self:
+        """With the files that settings name as `fixed` spells them."""
+        written = {name: getattr(self, name) for name in (*self.file_settings, *self.base_settings)}
+        self.anchor_files(written, fixed)
+        return self.model_copy(update=written)
 
     @abstractmethod
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:

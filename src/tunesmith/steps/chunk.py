@@ -22,6 +22,7 @@ class Chunk(Step):
     learnt twice."""
 
     scope: ClassVar[Scope] = "split"
+    asks_plan: ClassVar[bool] = True
     prefer: ClassVar[str] = "Plain texts longer than task.max_tokens; without it what stands behind that is not learnt."
 
     def objection(self, plan: Any) -> str | None:

@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 
 from tunesmith.steps._rewriting import Rewriting
 
-_URL = re.compile(r"(?i)(?<![a-z0-9])(?:https?|ftp)://[^\s<>\"'，。；、）】》]+|(?<![\w@.])www\.[^\s<>\"'，。；、）】》]+")
+_URL = re.compile(
+    r"(?i)(?<![a-z0-9])(?:https?|ftp)://[^\s<>\"'，。；、）】》]+|(?<![\w@.])www\.[^\s<>\"'，。；、）】》]+"
+)
 _AFTER = ".,;:!?)]}"
 
 

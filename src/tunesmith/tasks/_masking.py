@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.data.ragged import Growing, Ints, Ragged
+from tunesmith.data.segment import words_in
 from tunesmith.tasks import Array, Encoded
 from tunesmith.tasks._language import UNREAD
-from tunesmith.tasks._tagging import words_in
 
 SHOWN_AS_MASK, SHOWN_AS_OTHER = 0.8, 0.1
 NEVER = -1

@@ -8,7 +8,6 @@ Tags become B- at the first word of a span and I- on those behind it, O elsewher
 
 import json
 import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,47 +16,22 @@ from typing import Any, Literal
 
 from tunesmith.data import Record
 from tunesmith.data.format import excerpt
+from tunesmith.data.segment import goes_on, is_wide, words_in
 from tunesmith.data.words import Ints, Words, spans_of
 from tunesmith.errors import TunesmithError
 
 TEXT, WORDS, TAGS = "tunesmith:text", "tunesmith:words", "tunesmith:tags"
 """Columns that `taken_in` adds: the text, first and end character of each word in turn, the tag of each word."""
 Scheme = Literal["bio", "iob1", "bioes"]
-_WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_WIDE}]|\d+|[^\W\d{_WIDE}]+|[^\w\s]")
-_IS_WIDE = re.compile(rf"[{_WIDE}]")
 _TAG = re.compile(r"O|[BIESLUM]-\S.*")
 _SAME = {"L": "E", "U": "S", "M": "I"}
-_JOINERS = "\u200d\ufe0e\ufe0f"
-
-
-def _goes_on(text: str, at: int) -> bool:
-    """Whether a boundary would cut a character: marks, variation selectors and joiners belong to what precedes."""
-    mark = text[at] in _JOINERS or unicodedata.category(text[at])[0] == "M"
-    return mark or (at > 0 and text[at - 1] == "\u200d")
-
-
-def words_in(text: str) -> list[tuple[int, int]]:
-    """(first character, end) of each word of a text."""
-    found = [match.span() for match in _WORD.finditer(text)]
-    if text.isascii():
-        return found
-    out: list[tuple[int, int]] = []
-    for start, end in found:
-        touches = bool(out) and out[-1][1] == start
-        letters = touches and unicodedata.category(text[start - 1])[0] == "M" and text[start].isalnum()
-        if touches and (_goes_on(text, start) or (letters and not _IS_WIDE.match(text[start]))):
-            out[-1] = (out[-1][0], end)
-        elif unicodedata.category(text[start])[0] != "C":  # what does not print is no word
-            out.append((start, end))
-    return out
 
 
 def joined(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     """The text of given words, and where they stand in it."""
     text, places = "", []
     for token in tokens:
-        if text and not (_IS_WIDE.match(text[-1]) and _IS_WIDE.match(token)):
+        if text and not (is_wide(text[-1]) and is_wide(token)):
             text += " "
         places.append((len(text), len(text) + len(token)))
         text += token
@@ -194,7 +168,7 @@ def _span(place: str, said: Any) -> tuple[int, int, str]:
 def _fault(text: str, start: int, end: int) -> str | None:
     if not 0 <= start < end <= len(text):
         return f"it lies outside the text, or is empty: the text has {len(text)} characters"
-    cut = next((at for at in (start, end) if at < len(text) and _goes_on(text, at)), None)
+    cut = next((at for at in (start, end) if at < len(text) and goes_on(text, at)), None)
     return None if cut is None else f"it cuts a character: at {cut}. Offsets count Unicode characters, not bytes"
 
 

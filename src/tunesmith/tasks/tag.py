@@ -116,7 +116,7 @@ class Tag(LogitsTask):
 
     def roles(self, *, labelled: bool = True) -> Roles:
         """The columns that `taken_in` makes."""
-        return Roles((TEXT,), TAGS if labelled else None)
+        return Roles((TEXT,), TAGS if labelled else None, words=WORDS)
 
     def taken_in(
         self, records: Sequence[Record], ledger: Ledger | None = None, *, labelled: bool = True

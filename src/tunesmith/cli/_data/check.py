@@ -25,10 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     """Check a file."""
-    from tunesmith.flows import check
+    from tunesmith.flows import check, plan_around
 
     files, settings = told_apart(asked.files)
-    plan = plan_of(files[0], settings, asked.base) if settings else None
+    plan = plan_around(files[0], settings, asked.base) if settings else None
     reply = check(*files, plan=plan, base=asked.base, page=asked.page or None, online=asked.online)
     say(asked, _told(reply))
     return reply
@@ -41,14 +41,6 @@ def told_apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     if not files:
         raise TunesmithError(f"no data file is named, only {', '.join(settings)}. Name the file first")
     return files, settings
-
-
-def plan_of(file: str, settings: Sequence[str], base: str | None) -> Any:
-    """The plan that settings speak of; classify unless they name a task."""
-    from tunesmith.plan_text import read_plan
-
-    words = [f"data={file}", f"base={base or 'minilm'}", *settings]
-    return read_plan(None, words if any(w.startswith("task") for w in settings) else ["task=classify", *words])
 
 
 def _told(reply: dict[str, Any]) -> str:
