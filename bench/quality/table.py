@@ -98,9 +98,8 @@ training rows picks the epoch. Times are CPU
 seconds of training on one core of a shared AMD EPYC (AVX2); read them as ratios. "trained" leaves nothing out: it is
 the share of all parameters that move, head included.
 
-Not measured yet: twenty of the twenty-five folds of mwo_failure_mode for methods with default settings (the "runs" column
-says how many there are), and the full training files of sst2, STS and goemotions (the "rows" column says how many rows
-were learnt from). The lines are appended by running the same commands again. Each line but those of folds is one seed:
+Not measured yet: the full training files of sst2, STS and goemotions (the "rows" column says how many rows were learnt
+from). The lines are appended by running the same commands again. Each line but those of folds is one seed:
 its interval counts the test rows, and not which rows, order and head were drawn.
 
 ## The main job, resuming, speed of the commands

@@ -10,7 +10,7 @@ from tunesmith.bases.find import Found, find
 from tunesmith.data.table import Table, read
 from tunesmith.earlier import earlier_in
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_file, digest_folder, digest_json, write_json
+from tunesmith.files import digest_folder, digest_json, write_json
 from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
@@ -89,8 +89,6 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
         who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
         if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
             who["teachers"] = [digest_folder(saved(t)) for t in teachers]
-        if opened := [f for step in plan.steps for f in step.files()]:
-            who["files"] = [digest_file(f) for f in opened]
         if plan.method.start:  # another content under the same name is another run
             before = Run(Path(plan.method.start)).reply
             who["start"] = before["weights_sha256"] if before else "unfinished"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_json, read_json, write_json
+from tunesmith.files import digest_file, digest_json, read_json, write_json
 from tunesmith.plan import Plan
 
 IDENTITY = "run.json"
@@ -53,7 +53,7 @@ class Run:
 
 
 def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str, Any]:
-    """What makes two runs the same: the plan without addresses, and the content of data and base."""
+    """What makes two runs the same: the plan without addresses, and the content of data, base and files of steps."""
     tree = plan.model_dump(mode="json")
     tree.pop("run")
     for key in ("train", "validation", "test"):
@@ -68,7 +68,8 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
         told |= {name: "file" for name in (*step.file_settings, *step.base_settings) if told[name] is not None}
     if tree["replay"]["file"] is not None:
         tree["replay"]["file"] = "file"
-    return {"plan": tree, "data": data_digests, "base": base_digest}
+    opened = [digest_file(file) for step in plan.steps for file in step.files()]
+    return {"plan": tree, "data": data_digests, "base": base_digest} | ({"files": opened} if opened else {})
 
 
 def place(plan: Plan, who: dict[str, Any], *, fork: bool) -> Run:

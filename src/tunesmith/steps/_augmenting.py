@@ -139,8 +139,8 @@ class Augmentation(Step):
             draws = [self._draw(seed, record, roles, f"{number} {column}") for record, number, column in work]
             after = maker(before, draws) if work else ()
             new: dict[tuple[int, int], dict[str, Passage]] = {}
-            for (record, number, column), text in zip(work, after, strict=True):
-                new.setdefault((record.id, number), {})[column] = text
+            for (record, copy, column), text in zip(work, after, strict=True):
+                new.setdefault((record.id, copy), {})[column] = text
             for record, number in some:
                 texts = {} if number is None else new.get((record.id, number), {})
                 yield record, number, None if number is None else self._row(record, roles, texts)

@@ -6,7 +6,7 @@ given (if wanted)      the label that it had
 decision               keep | drop | a label; empty: nothing decided yet
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def read_fixes(file: str) -> list[Fix]:
     return fixes
 
 
-def _fix(table: Table, line: int, cells: dict[str, object]) -> Fix:
+def _fix(table: Table, line: int, cells: Mapping[str, object]) -> Fix:
     place = f"{table.source}:{line}"
 
     def of(column: str) -> str:

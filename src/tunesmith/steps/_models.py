@@ -63,7 +63,7 @@ def written(  # noqa: PLR0913
     from transformers import GenerationConfig, LogitsProcessorList
 
     own = net.generation_config
-    config = GenerationConfig(
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max_new, do_sample=False, num_beams=1, forced_bos_token_id=first, bos_token_id=own.bos_token_id,
         eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id, bad_words_ids=own.bad_words_ids,
         decoder_start_token_id=getattr(own, "decoder_start_token_id", None),

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -49,19 +50,20 @@ def _shares_of(record: Record, column: str) -> dict[str, float]:
         found = json.loads(cell) if isinstance(cell, str) else cell
     except (ValueError, RecursionError):
         found = None
-    fine = isinstance(found, dict) and all(
+    pairs: dict[str, Any] = found if isinstance(found, dict) else {}
+    fine = bool(pairs) and all(
         str(label).strip() and isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-        for label, share in found.items()
+        for label, share in pairs.items()
     )
-    total = math.fsum(found.values()) if fine and isinstance(found, dict) else math.nan
-    if not fine or not isinstance(found, dict) or abs(total - 1) > SLACK:
+    total = math.fsum(pairs.values()) if fine else math.nan
+    if not fine or abs(total - 1) > SLACK:
         shown = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
         why = f"shares add up to {total:g}" if fine else "not an object of labels and shares from 0 to 1"
         raise TunesmithError(
             f"{record.place}: column '{excerpt(column)}': {why}: '{excerpt(shown)}'. "
             'Write {"leak": 0.7, "noise": 0.3}, or one label'
         )
-    return {label: share / total for label, share in found.items() if share > 0}
+    return {label: share / total for label, share in pairs.items() if share > 0}
 
 
 def names(records: Sequence[Record]) -> set[str]:
