@@ -51,7 +51,7 @@ def _shares_of(record: Record, column: str) -> dict[str, float]:
     except (ValueError, RecursionError):
         found = None
     pairs: dict[str, Any] = found if isinstance(found, dict) else {}
-    fine = bool(pairs) and all(
+    fine = isinstance(found, dict) and all(
         str(label).strip() and isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
         for label, share in pairs.items()
     )
