@@ -91,10 +91,17 @@ def _columns(reply: Reply) -> Section:
     for each in reply["described"]["columns"]:
         differ = number(each["distinct"]) + ("" if each["distinct_counted"] else " or more")
         empty = Cell(number(each["empty"]), percent(each["empty"] / each["rows"], 1) if each["empty"] else "")
-        rows.append([Cell(each["name"], named.get(each["name"], "not read")), Cell(each["kind"]), empty, Cell(differ),
-                     Cell(each["example"])])  # fmt: skip
-    table = Table("Columns", ["Column", "Holds", "Empty", "Different values", "For example"], rows, words=(0, 1, 4))
+        name, holds = (
+            Cell(each["name"], named.get(each["name"], "not read")),
+            Cell(each["kind"], _short(each["example"])),
+        )
+        rows.append([name, holds, empty, Cell(differ)])
+    table = Table("Columns", ["Column", "Holds, such as", "Empty", "Different values"], rows, words=(0, 1))
     return Section("columns", "Columns", [table] if rows else [])
+
+
+def _short(example: str) -> str:
+    return example if len(example) <= 40 else f"{example[:39]}…"
 
 
 def _classes(reply: Reply) -> Section:
