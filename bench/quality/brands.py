@@ -20,6 +20,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "brands.jsonl"
 SHARED = Path(__file__).parents[3] / "shared"
 BASE = SHARED / "models" / "mobilenet_v1_025_imagenet" / "hf"
 DIGITS = SHARED / "data" / "mnist_t10k"
-CAMERAS = {"plain": lambda x: x, "inverted": lambda x: 255 - x, "turned": np.rot90}
+CAMERAS: dict[str, Callable[[Any], Any]] = {"plain": lambda x: x, "inverted": lambda x: 255 - x, "turned": np.rot90}
 EACH, EPOCHS = 300, 4
 ADAPTER = {"name": "adapter", "reduction_factor": 4}
 
