@@ -113,7 +113,7 @@ Two cores (AMD EPYC, AVX2), November 2026:
   themselves and ended with the same weights, golden batch and journal, bit for bit (519 s).
 - Contract matrix, 12 methods x 3 tasks x 7 architectures (`make test-slow`): 240 hold, 12 are refused by name
   (bitfit and its mix on Llama, prefix on DistilBERT and DeBERTa).
-- `tunesmith --help`: 0.06 s of CPU, 0.17 s wall; a typo in a plan is answered after 0.63 to 0.84 s (six runs). No torch is
+- `tunesmith --help`: 0.06 s of CPU, 0.17 s wall; a typo in a plan is answered after 0.63 to 0.91 s (twelve runs). No torch is
   imported for either.
 """
 
