@@ -199,17 +199,27 @@ class Described(BaseModel):
 
 
 class DataReply(Reply):
-    """`data check`: findings. `data preview`: pairs."""
+    """`data check`."""
 
     rows: int
-    findings: list[Finding] | None = None
-    described: Described | None = None
-    held_out: list[dict[str, Any]] | None = None
+    findings: list[Finding]
+    described: Described
+    held_out: list[dict[str, Any]]
     """Further files: {file, rows, malformed, sha256, notes}."""
     page: str | None = None
     """The page that was written."""
-    pairs: list[Pair] | None = None
+
+
+class PreviewReply(Reply):
+    """`data preview`."""
+
+    rows: int
+    """Rows of the training split."""
+    steps: list[str]
+    pairs: list[Pair]
     """Texts before and after."""
+    told: dict[str, dict[str, int]]
+    """{step: {what it told: how often}}."""
 
 
 class Suspect(BaseModel):
@@ -412,7 +422,8 @@ class HardPromptReply(Reply):
 
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
-    "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "parts": PartsReply,
+    "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
+    "parts": PartsReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
     "hardprompt": HardPromptReply,
 }  # fmt: skip

@@ -31,7 +31,7 @@ def test_twenty_pairs_of_training_rows(data: Path, tiny_bases: TinyBases, capsys
     steps = f"steps=[dedup,{{name: synonyms, resource: {groups}}},{{name: noise, copies: 3}}]"
     words = [str(data), f"base={tiny_bases['bert']}", steps]
     reply = json.loads(preview(capsys, *words, "--json"))
-    REPLIES["data"].model_validate(reply)
+    REPLIES["data preview"].model_validate(reply)
     assert [p["step"] for p in reply["pairs"]] == ["synonyms"] * 10 + ["noise"] * 10 and reply["rows"] == 72
     for pair in reply["pairs"]:
         for side, other in (("before", "new"), ("after", "gone")):
