@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -22,14 +22,19 @@ class Rewriting(Step):
     def tidy(self, text: str) -> tuple[str, Counter[str]]:
         """A text as it goes on, and how often what was done to it."""
 
+    def for_row(self) -> Callable[[str], tuple[str, Counter[str]]]:
+        """What rewrites the texts of one row, in their order; a step that remembers within a row makes a new one."""
+        return self.tidy
+
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
         return stored.records(self._row(record, roles, ledger) for record in records)
 
     def _row(self, record: Record, roles: Roles, ledger: Ledger) -> Record:
         changed: dict[str, Cell] = {}
-        for column in roles.texts:
+        tidy = self.for_row()
+        for column in roles.texts if not roles.wordless else ():
             before = text_of(record, column)
-            after, counts = self.tidy(before)
+            after, counts = tidy(before)
             for what, times in counts.items():
                 ledger.changed(self.name, what, times)
             if after != before:
