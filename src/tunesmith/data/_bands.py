@@ -32,8 +32,10 @@ _PAIRS = 1 << 15
 class Candidates:
     """Pairs of rows of one set of signatures, each pair once but for rows in crowded buckets."""
 
-    def __init__(self, signatures: Signatures) -> None:
-        self._of = signatures
+    def __init__(self, signatures: Signatures, held: NDArray[np.bool_] | None = None) -> None:
+        """`held`, (N,): only pairs of a row that is and a row that is not. Rows of one template would otherwise cost
+        512 comparisons each, whoever they stand beside."""
+        self._of, self._held = signatures, held
         self.crowds = scratch.room(len(signatures), np.uint8)
         """(N,): in how many bands a row stood in a bucket too large to compare all its rows, known at the end."""
 
@@ -58,6 +60,8 @@ class Candidates:
                 same = np.flatnonzero(bucket[step:] == bucket[:-step])
                 if not len(same):
                     break
+                if self._held is not None:
+                    same = same[self._held[rows[same]] != self._held[rows[same + step]]]
                 yield np.minimum(rows[same], rows[same + step]), np.maximum(rows[same], rows[same + step])
 
     def _likely(self, one: Index, other: Index, band: int) -> tuple[Index, Index]:

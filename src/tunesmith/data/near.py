@@ -86,8 +86,9 @@ class Inputs:
 class Search:
     """Pairs of different inputs that are near twins."""
 
-    def __init__(self, inputs: Inputs, similarity: float) -> None:
-        self.inputs, self.similarity = inputs, similarity
+    def __init__(self, inputs: Inputs, similarity: float, held: int | None = None) -> None:
+        """`held`: the first held-out row, where only pairs of a training row and a held-out row are looked for."""
+        self.inputs, self.similarity, self._held = inputs, similarity, held
         self.crowded = scratch.room(len(inputs), np.bool_)
         """(N,): rows that were not compared with every candidate."""
 
@@ -116,7 +117,7 @@ class Search:
                 flags[part] = (inputs.sizes[part] >= least) & (inputs.first[part] == np.arange(part.start, part.stop))
                 flags[part] &= inputs.sizes[part] <= (most or np.inf)
             rows = scratch.where(flags)
-            candidates = Candidates(self._signatures(rows, width))
+            candidates = Candidates(self._signatures(rows, width), None if self._held is None else rows >= self._held)
             for pair in candidates:
                 one, other = (rows[each] for each in pair)
                 same = inputs.rest[one] == inputs.rest[other]
@@ -212,8 +213,8 @@ def leaks(train: Sequence[Record], held: Sequence[Record], roles: Roles, similar
     """Near twins between two splits, whatever is asked of a text there. Time and room grow linearly with the rows."""
     inputs, size = Inputs([train, held], roles), len(train)
     twins, scores = scratch.room(len(inputs), np.int64, -1), scratch.room(len(inputs), np.float64)
-    search = Search(inputs, similarity)
-    for one, other, score in search.pairs(lambda a, b: a < size <= b and twins[b] < 0):
+    search = Search(inputs, similarity, held=size)
+    for one, other, score in search.pairs(lambda a, b: bool(twins[b] < 0)):
         twins[other], scores[other] = one, score
     crowded = 0
     for part in scratch.blocks(len(held)):
