@@ -50,16 +50,16 @@ def test_arms_are_judged_on_the_same_rows_group_by_group(runs: dict[str, Path]) 
         assert reply["metrics"][name]["accuracy"]["value"] == pytest.approx(right.mean())
         for brand in "ab":
             mine = np.array([r["brand"] == brand for r in rows])
-            assert reply["groups"][brand]["metrics"][name]["accuracy"]["value"] == pytest.approx(right[mine].mean())
+            found = reply["slices"]["brand"][brand]["metrics"][name]["accuracy"]["value"]
+            assert found == pytest.approx(right[mine].mean())
     noise = [r["label"] == "noise" and r["brand"] == "b" for r in rows]
     assert any(noise) and "noise" not in said["b"], "a label that its model never saw counts as wrong"
     assert any("own: b:" in w and "label that training never saw" in w for w in reply["warnings"])
-    difference = reply["paired"]["own"]["difference"]["value"]
+    assert [test["b"] for test in reply["comparisons"]] == ["own"]
     values = [reply["metrics"][name]["macro_f1"]["value"] for name in ("own", "shared")]
-    assert difference == pytest.approx(values[0] - values[1])
-    assert reply["paired"]["own"]["p_holm"] == reply["paired"]["own"]["p"], "one test: nothing to correct"
-    groups = [reply["groups"][b]["paired"]["own"] for b in "ab"]
-    assert all(test["p_holm"] >= test["p"] for test in groups)
+    assert reply["difference"]["value"] == pytest.approx(values[0] - values[1])
+    assert reply["p_adjusted"] == reply["p"], "one test: nothing to correct"
+    assert all(not part["comparisons"] for part in reply["slices"]["brand"].values()), "18 rows a part are too few"
     lines = reply["table"].splitlines()
     assert lines[0].startswith("|  | macro_f1, 36 rows | a, 18 | b, 18 | minus shared |") and len(lines) == 4
 
@@ -89,6 +89,6 @@ def test_the_example_of_brands_runs(
     spec.loader.exec_module(brands)
     reply = brands.main([str(tmp_path / "brands"), "--base", str(tiny_bases["bert"]), "--epochs", "1"])
     assert list(reply["metrics"]) == ["shared", "one per brand", "average", "stack", "fusion"]
-    assert set(reply["groups"]) == set(brands.BRANDS) and reply["warnings"] == []
-    assert all(0 <= test["p_holm"] <= 1 for test in reply["paired"].values())
+    assert set(reply["slices"]["brand"]) == set(brands.BRANDS) and reply["warnings"] == []
+    assert all(0 <= test["p_adjusted"] <= 1 for test in reply["comparisons"])
     assert capsys.readouterr().out.strip() == reply["table"]
