@@ -8,8 +8,8 @@ from tunesmith.cli import say, table
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `compare`."""
-    parser.add_argument("arms", nargs="*", metavar="A B", help="runs, model folders or versions (name@number); all are "
-                        "compared with the first. With --log names of versions, with --scores names of columns")  # fmt: skip
+    parser.add_argument("arms", nargs="*", metavar="A B", help="runs, model folders or versions (name@number), all "
+                        "compared with the first. With --log names of versions, with --scores of columns")  # fmt: skip
     parser.add_argument("--arm", nargs="+", action="append", default=[], metavar=("NAME", "RUN"),
                         help="an arm of several seeds of one recipe; again for each arm")  # fmt: skip
     parser.add_argument("--data", help="labelled file that all arms answer; without it, the stored predictions of runs "
@@ -17,8 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", help="metric to decide by; the plan's first unless named")
     parser.add_argument("--margin", type=float, help="differences within it do not matter, in the unit of the metric: "
                         "0.01 is one point of accuracy")  # fmt: skip
-    parser.add_argument("--by", action="append", default=[], metavar="COLUMN", help="compare part by part, too: a column "
-                        "of the file, length, or class; again for further ones")  # fmt: skip
+    parser.add_argument("--by", action="append", default=[], metavar="COLUMN", help="compare part by part, too: a "
+                        "column of the file, length, or class; again for further ones")  # fmt: skip
     parser.add_argument("--level", type=float, default=0.95, help="of intervals; 1 - level is the false-alarm rate")
     parser.add_argument("--resamples", type=int, default=2000, help="bootstrap draws and permutations")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")

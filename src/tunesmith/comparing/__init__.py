@@ -1,7 +1,7 @@
 """Compare: several arms on the same rows, all of them and part by part, with a verdict on each against the first."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Ways:
     metric: str | None = None
     by: tuple[str, ...] = ()
     """Columns, `length` or `class`, by whose values rows are divided."""
-    question: Question = Question()
+    question: Question = field(default_factory=Question)
 
 
 def compare(met: Met, ways: Ways) -> dict[str, Any]:

@@ -55,8 +55,7 @@ class Met:
             found = [m for m in found if m.reads_text]
         if not found:
             raise TunesmithError("compare: no metric of the plan can be measured on what is stored. Pass --data FILE")
-        kept = [n for n in self.plan.metric_names if METRICS.find(n) in found and not METRICS.find(n).reads_training]
-        return kept
+        return [n for n in self.plan.metric_names if METRICS.find(n) in found and not METRICS.find(n).reads_training]
 
     def judge(self, metric: Metric) -> Judge:
         """Who measures: the plan's metrics, and the one that is asked for."""

@@ -78,13 +78,17 @@ def _reply(  # noqa: PLR0913, PLR0917 - what was found, and what it is told with
     more = needed(error, num, aimed_error(found.value, margin, 1 - level)) if said == "cannot_tell" else Needed(None)
     low, high = found.limits or (None, None)
     beliefs: Mapping[str, Any] = {"signed_rank": asdict(belief), "sign": asdict(found.sign)}
-    text = (f"{sentence(told, said, more)}; of {num} data sets {b} has the higher score on {found.wins[2]}; probability "
-            f"that {a} has the higher one by more than {told.margin or 0:g} {belief.a:.2f}, {b} {belief.b:.2f}, "
-            f"neither {belief.alike:.2f}")  # fmt: skip
     return {
         "a": a, "b": b, "metric": name, "better": better, "data_sets": num,
         "difference": {"value": found.value, "low": finite(low), "high": finite(high)}, "level": level, "p": found.p,
         "p_adjusted": p, "test": TEST, "wins": {"a": found.wins[0], "neither": found.wins[1], "b": found.wins[2]},
         "belief": beliefs, "margin": margin, "verdict": said, "rows_needed": None, "data_sets_needed": more.rows,
-        "sentence": text,
+        "sentence": f"{sentence(told, said, more)}; {_told_belief(found, a, b, num, margin or 0.0)}",
     }  # fmt: skip
+
+
+def _told_belief(found: OverSets, a: str, b: str, num: int, rope: float) -> str:
+    belief = found.signed_rank
+    more = f"higher by more than {rope:g}" if rope else "higher"
+    return (f"of {num} data sets {b} is higher on {found.wins[2]}; probability that {a} is {more} {belief.a:.2f}, {b} "
+            f"{belief.b:.2f}, neither {belief.alike:.2f}")  # fmt: skip

@@ -14,8 +14,7 @@ from tunesmith.comparing.arms import other_recipes
 from tunesmith.comparing.met import Met, meet
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.report_read import Part, Results, read
-from tunesmith.model import read_card
-from tunesmith.plan import Plan
+from tunesmith.plan_text import read_plan
 from tunesmith.tasks import Facts
 
 NAME = "predictions.parquet"
@@ -28,15 +27,13 @@ def stored(arms: Mapping[str, Sequence[Path]]) -> Met:
 
     Raises TunesmithError where nothing is stored, or where the arms held out other rows.
     """
-    cards: dict[str, list[tuple[Plan, Facts]]] = {}
-    found: dict[str, list[Results]] = {}
-    for name, runs in arms.items():
-        folders = [_run_of(run) for run in runs]
-        cards[name] = [read_card(folder / "model")[:2] for folder in folders]
-        found[name] = [_read(name, folder) for folder in folders]
+    folders = {name: [_run_of(run) for run in runs] for name, runs in arms.items()}
+    found = {name: [_read(name, folder) for folder in own] for name, own in folders.items()}
+    plans = {name: [read_plan(folder / "plan.yaml") for folder in own] for name, own in folders.items()}
     every = [each for side in found.values() for each in side]
+    _refuse(found)
     split = "test" if all("test" in each.parts for each in every) else "validation"
-    warnings = other_recipes({name: [plan for plan, _ in own] for name, own in cards.items()})
+    warnings = other_recipes(plans)
     if split == "validation":
         warnings.append("compared on validation rows, which picked the checkpoints: both sides look too good on them")
     parts = {name: [each.parts[split] for each in side] for name, side in found.items()}
@@ -45,8 +42,8 @@ def stored(arms: Mapping[str, Sequence[Path]]) -> Met:
     sides = {name: [_in_order(name, part, keys).answers for part in side] for name, side in parts.items()}
     if first.answers.kind == "text":  # of likelihoods only two of four numbers are stored
         sides = {name: [replace(each, scores=None) for each in side] for name, side in sides.items()}
-    plan, facts = next(iter(cards.values()))[0]
-    return meet(plan, facts, sides, list(first.texts), list(first.places), warnings)
+    plan = next(iter(plans.values()))[0]
+    return meet(plan, Facts.model_validate(every[0].facts), sides, list(first.texts), list(first.places), warnings)
 
 
 def _run_of(path: Path) -> Path:
@@ -67,6 +64,15 @@ def _read(name: str, folder: Path) -> Results:
             "these are made of. Let all arms answer a labelled file: --data FILE"
         )
     return found
+
+
+def _refuse(found: Mapping[str, Sequence[Results]]) -> None:
+    first = next(iter(found.values()))[0]
+    for name, side in found.items():
+        for each in side:
+            if each.kind != first.kind:
+                raise TunesmithError(f"compare: the answers of {name} are {each.kind}, those of the first arm "
+                                     f"{first.kind}. Compare models that answer alike")  # fmt: skip
 
 
 def _keys(part: Part) -> list[Key]:

@@ -3,8 +3,8 @@
 Wilcoxon's signed-rank test asks whether the differences lie around 0 (Demsar 2006, Statistical comparisons of
 classifiers over multiple data sets; data sets without a difference count half on each side). The Bayesian signed-rank
 test answers what is wanted: how probable is it that one is better by more than what matters, that they are alike for
-all practical purposes, that the other is (Benavoli, Corani, Demsar and Zaffalon 2017, Time for a change, section 4). The
-sign test is the same without the sizes of differences, for scores of data sets that cannot be put on one scale.
+all practical purposes, that the other is (Benavoli, Corani, Demsar and Zaffalon 2017, Time for a change). The sign
+test is the same without the sizes of differences, for scores of data sets that cannot be put on one scale.
 
 The interval is that of the median of all Walsh averages (z_i + z_j) / 2 (Hodges and Lehmann 1963), exact for any
 distribution that is symmetric.
@@ -48,7 +48,9 @@ class OverSets:
     sign: Belief
 
 
-def over_sets(scores_a: Floats, scores_b: Floats, *, rope: float, level: float = 0.95, seed: int = 0) -> OverSets:
+def over_sets(
+    scores_a: Floats, scores_b: Floats, *, rope: float, level: float = 0.95, seed: int = 0, draws: int = DRAWS
+) -> OverSets:  # fmt: skip
     """All that follows from two columns of scores. Raises TunesmithError below two data sets."""
     from scipy.stats import wilcoxon
 
@@ -60,7 +62,7 @@ def over_sets(scores_a: Floats, scores_b: Floats, *, rope: float, level: float =
     wins = tuple(int((np.sign(difference_D) == sign).sum()) for sign in (-1, 0, 1))
     return OverSets(
         float(np.median(walsh_W)), _limits(walsh_W, len(difference_D), level), min(1.0, p), (wins[0], wins[1], wins[2]),
-        signed_rank(difference_D, rope, seed), sign_test(difference_D, rope, seed),
+        signed_rank(difference_D, rope, seed, draws), sign_test(difference_D, rope, seed, draws),
     )  # fmt: skip
 
 
@@ -81,19 +83,19 @@ def _limits(walsh_W: Floats, num: int, level: float) -> tuple[float, float] | No
     return (float(walsh_W[off - 1]), float(walsh_W[-off])) if off else None
 
 
-def sign_test(difference_D: Floats, rope: float, seed: int = 0) -> Belief:
+def sign_test(difference_D: Floats, rope: float, seed: int = 0, draws: int = DRAWS) -> Belief:
     """Which of three regions holds most data sets: Dirichlet over their counts, the prior in the middle one."""
     counts = [(difference_D < -rope).sum(), (abs(difference_D) <= rope).sum() + PRIOR, (difference_D > rope).sum()]
     # a region without a data set has no share: a Dirichlet of almost no weight
-    return _largest(np.random.default_rng(seed).dirichlet(np.maximum(counts, 1e-6), DRAWS))
+    return _largest(np.random.default_rng(seed).dirichlet(np.maximum(counts, 1e-6), draws))
 
 
-def signed_rank(difference_D: Floats, rope: float, seed: int = 0) -> Belief:
+def signed_rank(difference_D: Floats, rope: float, seed: int = 0, draws: int = DRAWS) -> Belief:
     """The same of Walsh averages: data sets (and one without a difference, of weight PRIOR) are weighed by a Dirichlet,
     and each pair of them counts by the product of its weights."""
     z = np.r_[0.0, difference_D]
     mean = (z[:, None] + z) / 2
-    weight_RD = np.random.default_rng(seed).dirichlet(np.r_[PRIOR, np.ones(len(difference_D))], DRAWS)
+    weight_RD = np.random.default_rng(seed).dirichlet(np.r_[PRIOR, np.ones(len(difference_D))], draws)
     share = [((weight_RD @ region) * weight_RD).sum(1) for region in (mean < -rope, abs(mean) <= rope, mean > rope)]
     return _largest(np.stack(share, axis=1))
 
