@@ -14,12 +14,11 @@ from tunesmith.metrics import METRICS, Answers
 def sides(rates: list[list[float]], rows: int = 400, seed: int = 0) -> Pair:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 2, rows)
-    made = [
-        tuple(
-            Answers("classes", truth, np.where(rng.random(rows) < r, truth, 1 - truth), labels=("n", "y")) for r in side
-        )
-        for side in rates
-    ]
+
+    def one(rate: float) -> Answers:
+        return Answers("classes", truth, np.where(rng.random(rows) < rate, truth, 1 - truth), labels=("n", "y"))
+
+    made = [tuple(one(rate) for rate in side) for side in rates]
     return Pair(METRICS.make("accuracy"), *made)
 
 

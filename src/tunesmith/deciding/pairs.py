@@ -53,8 +53,8 @@ class Pair:
         """Mean over the seeds of a side, (R,); 0 for a side that is not there."""
         if not answers:
             return np.zeros(len(weight_RN))
-        total_R: Floats = sum(self.metric.measure(each, weight_RN) for each in answers) / len(answers)
-        return total_R
+        mean_R: Floats = np.mean([self.metric.measure(each, weight_RN) for each in answers], axis=0)
+        return mean_R
 
     def difference(self, weight_RN: Floats) -> Floats:
         """b minus a for R weightings of the rows, (R,)."""
@@ -67,7 +67,7 @@ class Pair:
 
     def without(self, dropped_KN: Iterator[NDArray[np.bool_]]) -> Floats:
         """The difference with some rows left out, one value for each row of each chunk of masks."""
-        return np.concatenate([self.difference(1.0 - mask_KN) for mask_KN in dropped_KN])
+        return np.concatenate([self.difference((~mask_KN).astype(np.float64)) for mask_KN in dropped_KN])
 
     def take(self, rows: Ints | NDArray[np.bool_]) -> "Pair":
         """The same on some of the rows."""

@@ -63,10 +63,12 @@ def log_e(num: Floats | float, total: Floats | float, p: Floats | float) -> Floa
 
 def evidence(b_T: NDArray[np.bool_], outcome_T: Floats) -> Floats:
     """(T,) log of min over p of E_a(p) E_b(p) after each outcome; its minimum lies at the pooled mean."""
-    num_b, sum_b = np.cumsum(b_T), np.cumsum(outcome_T * b_T)
-    num_a, sum_a = np.cumsum(~b_T), np.cumsum(outcome_T * ~b_T)
-    pooled = (sum_a + sum_b) / (num_a + num_b)
-    return log_e(num_a, sum_a, pooled) + log_e(num_b, sum_b, pooled)
+    is_b = b_T.astype(np.float64)
+    num_b, sum_b = np.cumsum(is_b), np.cumsum(outcome_T * is_b)
+    num_a, sum_a = np.cumsum(1 - is_b), np.cumsum(outcome_T * (1 - is_b))
+    pooled: Floats = (sum_a + sum_b) / (num_a + num_b)
+    found_T: Floats = log_e(num_a, sum_a, pooled) + log_e(num_b, sum_b, pooled)
+    return found_T
 
 
 def running_p(b_T: NDArray[np.bool_], outcome_T: Floats) -> Floats:
@@ -130,7 +132,7 @@ def seen_of(b_T: NDArray[np.bool_], outcome_T: Floats) -> Seen:
 def more_needed(seen: Seen, alpha: float, most: int = 10_000_000) -> int | None:
     """Outcomes of both versions, beyond those seen, after which the difference seen would be shown if it goes on so;
     None where `most` would not do."""
-    have = seen.num_a + seen.num_b
+    have = int(seen.num_a + seen.num_b)
     if seen.difference == 0:
         return None
 

@@ -19,13 +19,15 @@ def by_length(texts: Sequence[str]) -> NDArray[np.str_]:
     length_N = np.array([len(text) for text in texts])
     low, high = (int(each) for each in np.quantile(length_N, [1 / 3, 2 / 3], method="lower"))
     names = (f"short (up to {low} characters)", f"middle (up to {high})", f"long (over {high})")
-    return np.array(names)[(length_N > low).astype(int) + (length_N > high)]
+    third_N: NDArray[np.str_] = np.array(names)[(length_N > low).astype(int) + (length_N > high)]
+    return third_N
 
 
 def by_class(answers: Answers) -> NDArray[np.str_]:
     """(N,) the true label of each row."""
     labels = np.array([*answers.labels, "(unknown label)"])
-    return labels[answers.truth.astype(int)]  # -1 is the last
+    true_N: NDArray[np.str_] = labels[answers.truth.astype(int)]  # -1 is the last
+    return true_N
 
 
 def within_a_class(metric: Metric) -> Metric:
