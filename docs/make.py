@@ -78,6 +78,7 @@ EXAMPLES = {
     "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
     "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
     "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",
+    "mix": "data: [old.csv, new.csv]\nsteps: [clean, dedup, {name: mix, shares: [7, 3], repeats: 2}]",
     "noise": "steps: [clean, dedup, {name: noise, ways: [keyboard, slip], rate: 0.1}]",
     "mask": "steps: [clean, dedup, {name: mask, how: cut, rate: 0.15, length: 3}]",
     "contextual": "steps: [clean, dedup, {name: contextual, base: bert-base-chinese, rate: 0.15}]",
