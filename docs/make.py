@@ -70,6 +70,8 @@ EXAMPLES = {
     "sounds": "task: audio\nsteps: [{name: sounds, on_bad: drop}, dedup]",
     "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
+    "outliers": "task: {name: regress, label: hours, side_columns: [pressure], side: vector}\n"
+    "steps: [clean, dedup, {name: outliers, how: clip}]",
     "pii": "steps: [clean, {name: pii, kinds: [email, phone, card]}, dedup]",
     "urls": "steps: [clean, {name: urls, by: '[URL]'}, dedup]",
     "repair": "steps: [repair, clean, dedup]",
@@ -102,6 +104,7 @@ TOGETHER = ("penalties", "steps")
 SCOPES = {
     "every_row": "every row, held-out ones too, and again at prediction time",
     "pool": "the rows of the training file, before they are split",
+    "learnt": "each split after splitting, and rows to answer, by what it learnt from the training rows",
     "split": "each split after splitting, and labelled files that are judged",
     "train": "the training split alone",
 }

@@ -65,8 +65,9 @@ def _old(model: Model, before: Earlier) -> Encoded:
         assert before.rows is not None, "rows were kept"
         return model.encode(list(records_in(before.rows, before.source)), plan.task.roles())
     ledger = Ledger()
-    rows = plan.task.taken_in(ledger.add(read(plan.replay.file, plan.data.format)))
-    return model.encode(run_steps(plan, "every_row", rows, plan.task.roles(), ledger), plan.task.roles())
+    rows, roles = plan.task.taken_in(ledger.add(read(plan.replay.file, plan.data.format))), plan.task.roles()
+    rows = run_steps(plan, "every_row", rows, roles, ledger)
+    return model.encode(run_steps(plan, "learnt", rows, roles, ledger, model.facts.steps), roles)
 
 
 def _taught(model: Model, path: str | None, rows: Sequence[Record]) -> tuple[Array, list[int]]:

@@ -64,6 +64,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     plan, prepared = work.plan, work.prepared
     tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
+    facts = facts.model_copy(update={"steps": prepared.learnt})
     _refuse_unmeasurable(work, facts)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
@@ -100,7 +101,7 @@ def _tell(work: Work, facts: Facts) -> None:
             work.progress.say(f"warning: {note}")
         elif what in CONVERSATIONAL:
             work.progress.say(note)
-        elif work.plan.task.kind == "vectors" or what == "instalment":
+        elif work.plan.task.kind == "vectors" or what == "instalment" or what.startswith("side column"):
             work.prepared.notes.append(f"{what}: {note}")
             work.progress.say(note)
 

@@ -22,7 +22,7 @@ from tunesmith.data.record import Cell
 from tunesmith.data.roles import labels_of
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _side, _text, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,13 +44,16 @@ class Multilabel(_text.TextTask):
     problem_type: ClassVar[str] = "multi_label_classification"
     prefer: ClassVar[str] = "a row may have several answers, or none"
 
+    def objection(self, plan: Any) -> str | None:
+        return _side.objection(self)
+
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         assert roles.label is not None
         counts = Counter(one for r in records for one in labels_of(r, roles.label, self.separator))
         if not counts:
             raise TunesmithError(f"task.label: no row has a label in column '{roles.label}'")
         labels = tuple(sorted(counts))
-        facts = Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+        facts = _side.with_side(self, records, Facts(labels=labels, counts={k: counts[k] for k in labels}))
         return facts.model_copy(update={"start": self._start(facts, len(records))})
 
     def _start(self, facts: Facts, rows: int) -> tuple[float, ...]:
