@@ -77,6 +77,7 @@ EXAMPLES = {
     "repair": "steps: [repair, clean, dedup]",
     "chinese": "steps: [clean, {name: chinese, to: simplified}, dedup]",
     "boilerplate": "steps: [clean, {name: boilerplate, lines: [Sent from my phone]}, dedup]",
+    "language": "steps: [clean, dedup, {name: language, languages: [en]}]",
     "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
     "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
     "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs import run_job
 from kit import TinyBases
 from tunesmith.checks import Seen
 from tunesmith.checks.outliers import Outliers as Check
@@ -96,7 +97,6 @@ def test_what_cannot_be_is_said(tmp_path: Path, step: dict[str, Any], side: list
 def test_a_saved_model_answers_by_the_same_bounds(tmp_path: Path, tiny_bases: TinyBases) -> None:
     from tunesmith.asking import cleaned
     from tunesmith.data.table import read
-    from tunesmith.flows import train
     from tunesmith.model import load
 
     data = {"train": file(tmp_path, "t.csv", [*PLAIN, 999]), "validation": file(tmp_path, "v.csv", HELD), "test": None}
@@ -105,7 +105,7 @@ def test_a_saved_model_answers_by_the_same_bounds(tmp_path: Path, tiny_bases: Ti
         "base": str(tiny_bases["bert"]), "method": "head", "data": data, "steps": ["outliers"],
         "evaluate": {"baselines": [], "resamples": 100}, "train": {"max_steps": 1}, "run": str(tmp_path / "run"),
     }  # fmt: skip
-    train(**plan)
+    run_job(plan)
     model = load(tmp_path / "run" / "model")
     low, high = model.facts.steps["steps.0"]["pressure"]
     asked = cleaned(model, read(file(tmp_path, "asked.csv", [50, -50, 2.3])), labelled=False)
