@@ -27,7 +27,7 @@ LANGUAGES = (*BY_SCRIPT, *BY_WORDS)
 OTHER = "other"
 """What a script says that several languages share."""
 _WEIGHT = 6
-"""Letters of an alphabet against one of these: a Chinese sentence names FirstMerit or BERT, an English one seldom 水."""
+"""Letters of an alphabet against one of these: a Chinese sentence may name FirstMerit, an English one seldom 水."""
 _LETTERS = re.compile(
     "(?P<ja>[\u3040-\u30ff\uff66-\uff9d])|(?P<zh>[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
     "|(?P<ko>[\u1100-\u11ff\uac00-\ud7af])|(?P<th>[\u0e01-\u0e5b])|(?P<el>[\u0370-\u03ff\u1f00-\u1fff])"
