@@ -137,3 +137,14 @@ def test_a_row_that_was_cut_leaves_with_its_last_piece() -> None:
     pieces = [rows[0], rows[0], rows[1], rows[1]]
     assert len(_taken(pieces, np.array([1, 0, 0, 0]), ledger)) == 1
     assert (ledger.fate(0), ledger.fate(1)) == ("kept", "dropped")
+
+
+def test_the_report_shows_what_was_drawn(tmp_path: Path) -> None:
+    from tunesmith.evaluation.report_blocks import Table as Shown
+    from tunesmith.evaluation.report_data import _ledger
+
+    about = mixed(files(tmp_path, 140, 100), shares=[7, 3]).about()["ledger"]
+    (shown,) = [b for b in _ledger(about) if isinstance(b, Shown) and b.caption == "Step mix"]
+    assert shown.header == ["File", "Rows", "Share", "Drawn", "Left out", "Most times a row"]
+    assert [row[0].text for row in shown.rows] == [each["file"] for each in about["told"]["mix"]]
+    assert [row[3].text for row in shown.rows] == ["140", "60"]
