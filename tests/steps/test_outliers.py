@@ -12,6 +12,7 @@ from tunesmith.checks import Seen
 from tunesmith.checks.outliers import Outliers as Check
 from tunesmith.data import Record, Roles
 from tunesmith.data.fences import fences, medcouple
+from tunesmith.data.numbers import numeric
 from tunesmith.errors import TunesmithError
 from tunesmith.plan_text import make_plan
 from tunesmith.prepare import Prepared, prepare
@@ -166,3 +167,12 @@ def test_numeric_answers_are_looked_at_and_texts_are_not() -> None:
     (found,) = Check().look(Seen(records, Roles(("text",), "label", numeric_label=True)))
     assert found.column == "label" and "how: drop, columns: [label]" in found.remedy
     assert not list(Check().look(Seen(records, Roles(("text",), "label"))))
+
+
+def test_columns_of_numbers_are_read_whole_whatever_their_length() -> None:
+    values = np.random.default_rng(5).normal(size=9001)
+    cells: list[Any] = [*values.tolist(), None, "", float("nan"), "12", " 3.5 "]
+    found = numeric(("pressure", "text", "nowhere"), rows(cells))
+    assert list(found) == ["pressure"]
+    assert np.array_equal(found["pressure"], [*values, 12.0, 3.5])
+    assert numeric(("pressure",), rows([1, True])) == numeric(("pressure",), rows(["1,5"])) == {}

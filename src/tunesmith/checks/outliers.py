@@ -25,20 +25,20 @@ class Outliers(Check):
         label = seen.roles.label if seen.roles.numeric_label else None
         names = [c for c in seen.records[0].cells if c not in (*seen.roles.texts, seen.roles.file)]
         names = [c for c in names if c != seen.roles.label or c == label]
-        for column, values in numeric(names, seen.records).items():
+        for column, values in numeric(names, seen.some).items():
             if (found := fences(values)) is None:
                 continue
-            values_N = numbers(column, seen.records)
+            values_N = numbers(column, seen.records)  # the fences are of 50,000 rows, what lies outside of all
             rows = scratch.where(found.outside(values_N))
             if not len(rows):
                 continue
-            read, heavy = column in (*seen.roles.side, label), len(rows) > max(2, TAIL * len(values))
+            read, heavy = column in (*seen.roles.side, label), len(rows) > max(2, TAIL * len(values_N))
             shown = ", ".join(f"{r.place} ({values_N[i]:g})" for i, r in zip(rows, chosen(seen.records, rows[:SHOWN]),
                                                                             strict=False))  # fmt: skip
             more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
             what = f"{len(rows)} values lie outside {found.low:.4g} to {found.high:.4g}: {shown}{more}. "
             if heavy:
-                what += f"That is {len(rows) / len(values):.1%} of them: heavy tails rather than slips. "
+                what += f"That is {len(rows) / len(values_N):.1%} of them: heavy tails rather than slips. "
             severity: Severity = "warning" if read and not heavy else "info"
             yield Finding("outliers", len(rows), column, severity, what + _remedy(column, label, read))
 

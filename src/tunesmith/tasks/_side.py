@@ -16,10 +16,9 @@ import numpy as np
 
 from tunesmith.data import Record
 from tunesmith.data.format import excerpt
-from tunesmith.data.numbers import as_number, is_missing
+from tunesmith.data.numbers import Growing, as_number, is_missing
 from tunesmith.data.record import Cell
 from tunesmith.data.roles import number_of
-from tunesmith.scratch import Column
 from tunesmith.tasks import Array, Facts, SideFacts
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def with_side(task: "TextTask", records: Sequence[Record], facts: Facts) -> Fact
     for column in task.side_columns:
         values, absent, odd = _walked(task, column, records)
         if odd is None:
-            side, told = _number(task, column, side, np.asarray(values.array()), absent)
+            side, told = _number(task, column, side, values.done(), absent)
         else:
             known = {_category(r.cells.get(column), task.missing) for r in records}
             side = side.model_copy(update={"categories": side.categories | {column: tuple(sorted(known))}})
@@ -53,15 +52,15 @@ def with_side(task: "TextTask", records: Sequence[Record], facts: Facts) -> Fact
     return facts.model_copy(update={"side": side, "notes": notes})
 
 
-def _walked(task: "TextTask", column: str, records: Sequence[Record]) -> tuple[Column, int, Cell]:
+def _walked(task: "TextTask", column: str, records: Sequence[Record]) -> tuple[Growing, int, Cell]:
     """(numbers of the rows that have one, rows that have no value, the first value that is no number)."""
-    values, absent, odd = Column(np.float64), 0, None
+    values, absent, odd = Growing(), 0, None
     for record in records:
         cell = record.cells.get(column)
         if is_missing(cell, task.missing):
             absent += 1
         elif (number := as_number(cell)) is not None:
-            values.extend([number])
+            values.add(number)
         else:
             odd = cell if odd is None else odd
     return values, absent, odd
