@@ -257,7 +257,8 @@ def head(kind: str, part: type[Part]) -> str:
         facts += [["default metrics", told[0]], ["kind of answer", told[1]]]
     if kind == "steps":
         facts += [["runs on", SCOPES[about.scope]]]
-    line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {name_of(part)}")
+    bare = f"[{name_of(part)}]" if kind in TOGETHER else name_of(part)  # such sections are lists
+    line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {bare}")
     settings = list(setting_rows(about.model_json_schema(), ""))
     listed = table(["setting", "type", "default", "meaning"], settings) if settings else "No settings of its own."
     return f"{table(['', ''], facts)}\n\nA line of a plan:\n\n```yaml\n{line}\n```\n\nSettings:\n\n{listed}"

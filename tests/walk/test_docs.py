@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ import yaml
 from tunesmith.data.table import read
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS
+from tunesmith.penalties import PENALTIES
 from tunesmith.plan_text import make_plan, read_plan
 from tunesmith.tasks import TASKS
 
@@ -94,6 +96,43 @@ def test_lines_of_steps_are_plans() -> None:
     assert lines
     for line in lines:
         make_plan({**MINIMAL, **yaml.safe_load(line)})
+
+
+# what a line of a penalty leaves open
+OPEN: dict[str, Any] = {
+    "ewc": {"method": "full"}, "l2sp": {"method": "full"}, "mixout": {"method": "full"},
+    **dict.fromkeys(
+        ("gradnorm", "pcgrad", "uncertainty"),
+        {"task": {"name": "multi", "tasks": {"a": {"name": "classify"}, "b": {"name": "regress"}}}},
+    ),
+    **dict.fromkeys(("dann", "coral", "mmd"), {"task": {"name": "domain", "target": "new.csv"}}),
+}  # fmt: skip
+
+
+def test_lines_of_penalties_are_plans() -> None:
+    lines = [yaml.safe_load(line) for line in blocks(DOCS / "penalties.md", "yaml")]
+    for line in lines:
+        (penalty,) = line["penalties"]
+        name = penalty if isinstance(penalty, str) else penalty["name"]
+        assert make_plan({**MINIMAL, **OPEN.get(name, {}), **line}).penalties[0].name == name
+    assert len(lines) == len(PENALTIES.names())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_whole_plans_of_a_page_are_plans(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that name a task and a base; what they do is tried by the tests of their subject."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ticket.schema.json").write_text('{"type": "object"}', encoding="utf-8")
+    for block in blocks(page, "yaml"):
+        found = yaml.safe_load(block)
+        if isinstance(found, dict) and {"task", "base"} <= set(found):
+            make_plan(found)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_readme_counts_the_methods(name: str) -> None:
+    number = {14: ("fourteen methods", "十四种微调方法"), 15: ("fifteen methods", "十五种微调方法")}[len(METHODS.names())]
+    assert any(words in (ROOT / name).read_text(encoding="utf-8") for words in number)
 
 
 @pytest.mark.parametrize("name", READMES)
