@@ -23,7 +23,11 @@ def objections(plan: Plan) -> list[str]:
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
                      "the base as it is, task.readout: verbalizer")  # fmt: skip
-    if plan.train.head_lr is not None and plan.task.purpose("") in _HEADLESS and not getattr(plan.task, "vector", False):
+    if (
+        plan.train.head_lr is not None
+        and plan.task.purpose("") in _HEADLESS
+        and not getattr(plan.task, "vector", False)
+    ):
         found.append(f"train.head_lr has no effect: {plan.task.name} reads what the base itself says and adds no head. "
                      "Set train.lr, or remove it")  # fmt: skip
     methods = getattr(plan.method, "parts", (plan.method,))

@@ -133,7 +133,8 @@ def test_the_rate_of_a_head_has_no_effect_where_there_is_no_new_head(task: Any) 
 
 
 @pytest.mark.parametrize(
-    "task", ["regress", "reward", "tag", "image", "audio", "transcribe", "image_text", {"name": "classify", "readout": "head"}]
+    "task",
+    ["regress", "reward", "tag", "image", "audio", "transcribe", "image_text", {"name": "classify", "readout": "head"}],
 )
 def test_and_passes_where_there_is_one(task: Any) -> None:
     assert make_plan(SHORT | {"task": task, "train": {"head_lr": 0.1}}).train.head_lr == 0.1

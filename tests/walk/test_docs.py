@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tunesmith.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "tunesmith"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PLANS = sorted((ROOT / "examples").glob("*.yaml"))
 READMES = ("README.md", "README.zh-CN.md")
@@ -131,7 +133,9 @@ def test_whole_plans_of_a_page_are_plans(page: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("name", READMES)
 def test_the_readme_counts_the_methods(name: str) -> None:
-    number = {14: ("fourteen methods", "十四种微调方法"), 15: ("fifteen methods", "十五种微调方法")}[len(METHODS.names())]
+    number = {14: ("fourteen methods", "十四种微调方法"), 15: ("fifteen methods", "十五种微调方法")}[
+        len(METHODS.names())
+    ]
     assert any(words in (ROOT / name).read_text(encoding="utf-8") for words in number)
 
 
@@ -167,6 +171,33 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             dead.append(target)
     assert not dead
+
+
+# the map of the code
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_held() -> None:
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    held = about["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = blocks(DOCS / "architecture.md", "text")[0]
+    told = "\n".join(line[:54] for line in page.splitlines())  # what they do stands behind
+    names = [n for n in re.findall(r"[a-z_]+", told) if (SOURCE / n).is_dir() or (SOURCE / f"{n}.py").is_file()]
+    assert names == [n for layer in held for n in re.findall(r"tunesmith\.([a-z_]+)", layer)]
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z]+/[a-z_]+)(?:\.py)?`", page))
+    assert len(named) > 60
+    assert not [n for n in named if not ((SOURCE / n).is_dir() or (SOURCE / f"{n}.py").is_file())]
+
+
+def test_no_file_outside_its_folder_asks_for_the_name_of_a_task() -> None:
+    asked = re.compile(r"task\.name (==|!=|in|not in) ")
+    files = [f for f in SOURCE.rglob("*.py") if f.parent.name != "tasks"]
+    assert not [
+        f"{f}: {line}" for f in files for line in f.read_text(encoding="utf-8").splitlines() if asked.search(line)
+    ]
 
 
 # commands
