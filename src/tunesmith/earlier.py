@@ -3,7 +3,7 @@
     model/instalments/rows.jsonl       some training rows, to be replayed: a line a row, its cells
     model/instalments/tests/<k>.jsonl  some held-out rows of instalment k (from 0), to be judged again
     model/instalments/files/           the files that these rows name (images, sounds), by the digest of what is in them
-    model/instalments/matrix.json      {metric, names, values}: row i = after instalment i, column j = on its rows
+    model/instalments/matrix.json      {metric, names, values, file}: row i = after instalment i, column j = on its rows
 
 Nothing is kept unless the plan asks (`replay.keep`): whoever gets the model gets these rows.
 """
@@ -79,13 +79,12 @@ def located(cells: Cells, of: Earlier) -> Cells:
 
 
 def keep(
-    folder: Path, count: int, rows: Sequence[Record], before: Earlier, held: Sequence[Record], matrix: dict[str, Any],
-    file: str | None = None,
-) -> None:  # fmt: skip
+    folder: Path, count: int, rows: Sequence[Record], before: Earlier, held: Sequence[Record], matrix: dict[str, Any]
+) -> None:
     """Write the folder into a model's own: `count` training rows, of each instalment about as many, and the held-out
-    rows of this one beside those of earlier ones, with what the column `file` names. Deterministic in the rows. Raises
-    TunesmithError where such a file is gone."""
-    place = folder / FOLDER
+    rows of this one beside those of earlier ones, with what the column that `matrix` calls "file" names. Deterministic
+    in the rows. Raises TunesmithError where such a file is gone."""
+    place, file = folder / FOLDER, matrix.get("file")
     (place / "tests").mkdir(parents=True)
     old = list(records_in(before.rows, before)) if before.rows else []
     share = max(count - len(old), count // (len(before.names) + 1))
@@ -93,7 +92,7 @@ def keep(
     write_text(place / "rows.jsonl", _lines([*drawn(old, count - len(new)), *new], place, file))
     for number, test in enumerate([*before.tests, held]):
         write_text(place / "tests" / f"{number}.jsonl", _lines(test, place, file))
-    write_json(place / "matrix.json", matrix | ({"file": file} if file else {}))
+    write_json(place / "matrix.json", matrix)
 
 
 def drawn(rows: Sequence[Record], count: int) -> list[Record]:

@@ -213,4 +213,5 @@ def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> Non
     if count := work.plan.replay.keep:
         splits = work.prepared.splits
         own = instalments.own_test(splits, count)
-        earlier.keep(folder, count, splits["train"], work.before, own, tables["instalments"], work.prepared.roles.file)
+        matrix = {**tables["instalments"], "file": work.prepared.roles.file}
+        earlier.keep(folder, count, splits["train"], work.before, own, matrix)
