@@ -51,6 +51,7 @@ class Image(ClassTask):
 
     sees: ClassVar[bool] = True
     usual_steps: ClassVar[tuple[str, ...]] = ("pictures", "dedup")
+    pipeline: ClassVar[str] = "image-classification"
     prefer: ClassVar[str] = "each row is a picture with exactly one answer out of a fixed list"
 
     def own_objection(self, plan: Any) -> str | None:
