@@ -191,7 +191,7 @@ def index(kind: str) -> str:
 
 def ecosystem() -> str:
     """Method by family: plain, tunesmith or refused."""
-    names = CATALOGS["methods"].names()
+    names, why = CATALOGS["methods"].names(), dict[tuple[str, str], list[str]]()
     parts = ["## What opens the saved model, by family of the base"]
     titles = {
         "text": "", "images": "Families that see, for the task [image](../tasks/image.md):",
@@ -204,13 +204,20 @@ def ecosystem() -> str:
     for sense, title in titles.items():
         families = [family for family in FAMILIES.values() if family.sense == sense]
         families = families or list(DICTATING.values())
-        rows = [[name, *(opens(name, family) for family in families)] for name in names]
+        found = {(name, family.name): opens(name, family) for name in names for family in families}
+        for (name, family), (_, reason) in found.items():
+            if reason:
+                why.setdefault((name, reason), []).append(family)
+        rows = [[name, *(found[name, family.name][0] for family in families)] for name in names]
         parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
+    reasons = [[name, reason, ", ".join(dict.fromkeys(families))] for (name, reason), families in sorted(why.items())]
+    parts += ["## What is refused, and why", table(["method", "it says", "bases"], reasons)]
     return "\n\n".join(parts)
 
 
-def opens(name: str, family: Any) -> str:
-    """The class of a method on a family: it is put on a small network without weights, and may refuse."""
+def opens(name: str, family: Any) -> tuple[str, str]:
+    """(class of a method on a family, why it is refused): it is put on a small network without weights, and may
+    refuse."""
     import torch
     import transformers
 
@@ -235,11 +242,16 @@ def opens(name: str, family: Any) -> str:
             family = family_of(family.name, family.purpose, config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)
         try:
-            refused = method.base_objection(family) or (method.apply(net, family) is None)
-        except TunesmithError:
-            refused = True
+            if not (refused := method.base_objection(family) or ""):
+                method.apply(net, family)
+        except TunesmithError as error:
+            refused = str(error)
+    if refused:
+        before, _, cure = refused.partition(" (only ")  # the families that it takes stand in the table above
+        refused = before + cure.partition(")")[2]
+        return "refused", re.sub(rf"\b{re.escape(family.name)}\b", "…", re.sub(rf"^(method|{name}): ", "", refused))
     ours = seen and family.asks_strides and method.keeps_base()  # as `model.ecosystem` has it
-    return "refused" if refused else "tunesmith" if ours else str(kind.ecosystem)
+    return "tunesmith" if ours else str(kind.ecosystem), ""
 
 
 def head(kind: str, part: type[Part]) -> str:
@@ -262,7 +274,8 @@ def head(kind: str, part: type[Part]) -> str:
         facts += [["default metrics", told[0]], ["kind of answer", told[1]]]
     if kind == "steps":
         facts += [["runs on", SCOPES[about.scope]]]
-    line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {name_of(part)}")
+    bare = f"[{name_of(part)}]" if kind in TOGETHER else name_of(part)  # such sections are lists
+    line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {bare}")
     settings = list(setting_rows(about.model_json_schema(), ""))
     listed = table(["setting", "type", "default", "meaning"], settings) if settings else "No settings of its own."
     return f"{table(['', ''], facts)}\n\nA line of a plan:\n\n```yaml\n{line}\n```\n\nSettings:\n\n{listed}"

@@ -153,7 +153,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     if warning := fits.warning(work.plan.base.name, writes=work.plan.task.talks):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
-    tokens = {
+    tokens = {} if prepared.roles.wordless else {
         "median": lengths.at(0.5), "p95": lengths.at(0.95), "max": lengths.largest,
         "truncated_rows": sum(int(np.count_nonzero(e.lost)) for e in encoded.values()),
         "tokens_lost": sum(int(e.lost.sum(dtype=np.int64)) for e in encoded.values()),
@@ -214,4 +214,5 @@ def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> Non
     if count := work.plan.replay.keep:
         splits = work.prepared.splits
         own = instalments.own_test(splits, count)
-        earlier.keep(folder, count, splits["train"], work.before, own, tables["instalments"])
+        matrix = {**tables["instalments"], "file": work.prepared.roles.file}
+        earlier.keep(folder, count, splits["train"], work.before, own, matrix)

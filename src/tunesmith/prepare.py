@@ -21,7 +21,7 @@ from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twin
 from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.data.split import divided, often, rarest_of, strata_of
 from tunesmith.data.table import Table, read
-from tunesmith.earlier import NOTHING, Earlier, replayed
+from tunesmith.earlier import NOTHING, Earlier, located, replayed
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.plan import Plan
@@ -162,7 +162,10 @@ def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
             f"replay.share: base {plan.base.name} kept no rows to replay. Give them as replay.file, or make the base "
             "anew with replay.keep: 200"
         )
-    return replace(read(str(before.rows), progress=progress), source=before.kept_source)
+    table = read(str(before.rows), progress=progress)
+    return replace(
+        table, source=before.kept_source, rows=[(line, located(cells, before)) for line, cells in table.rows]
+    )
 
 
 def _divide(

@@ -28,6 +28,7 @@ class Classify(ClassTask, _text.TextTask):
     cloze: Cloze = Cloze()
     """The sentence with the gap, and the words (readout: verbalizer)."""
 
+    pipeline: ClassVar[str] = "text-classification"
     prefer: ClassVar[str] = "each row has exactly one answer out of a fixed list"
 
     def own_objection(self, plan: Any) -> str | None:

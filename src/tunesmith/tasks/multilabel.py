@@ -42,6 +42,7 @@ class Multilabel(_text.TextTask):
 
     kind: ClassVar[Literal["multilabel"]] = "multilabel"
     problem_type: ClassVar[str] = "multi_label_classification"
+    pipeline: ClassVar[str] = "text-classification"
     prefer: ClassVar[str] = "a row may have several answers, or none"
 
     def objection(self, plan: Any) -> str | None:

@@ -37,6 +37,7 @@ class Regress(_text.TextTask):
 
     kind: ClassVar[Literal["numbers"]] = "numbers"
     problem_type: ClassVar[str] = "regression"
+    pipeline: ClassVar[str] = "text-classification"
     prefer: ClassVar[str] = "the answer is a number, or an order matters more than a class"
 
     def objection(self, plan: Any) -> str | None:
