@@ -85,6 +85,10 @@ def main() -> None:
         parts.append(domains([json.loads(line) for line in file.read_text().splitlines()]))
     if (file := HERE / "results" / "instalments.jsonl").is_file():
         parts.append(instalments([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "packing.jsonl").is_file():
+        parts.append(packing([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "augment.jsonl").is_file():
+        parts.append(augmentation([json.loads(line) for line in file.read_text().splitlines()]))
     PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     print(f"{PAGE.name}: {len(parts) - 2} data sets")
 
@@ -100,7 +104,8 @@ the share of all parameters that move, head included.
 
 Not measured yet: the full training files of sst2, STS and goemotions (the "rows" column says how many rows were learnt
 from). The lines are appended by running the same commands again. Each line but those of folds is one seed:
-its interval counts the test rows, and not which rows, order and head were drawn.
+its interval counts the test rows, and not which rows, order and head were drawn. Images (MNIST digits) and their captions
+are measured on the pages of their tasks: [image](tasks/image.md#measured), [image_text](tasks/image_text.md#measured).
 
 ## The main job, resuming, speed of the commands
 
@@ -180,6 +185,12 @@ proxy A-distance between held-out films and tweets, before training and after. M
 """
 
 
+PRETRAINED = """
+"pretrained" is the source alone on a base that first read 3,000 of the tweets with words hidden (task `masked`, a new head,
+one epoch of full tuning); its head reads means, as that of "source alone, means" does, and it is compared with that.
+"""
+
+
 def domains(lines: list[dict[str, Any]]) -> str:
     """Arms of `domain.py`: means over seeds, each seed paired with the source alone."""
     from scipy.stats import ttest_rel
@@ -187,16 +198,16 @@ def domains(lines: list[dict[str, Any]]) -> str:
     arms: dict[str, dict[int, dict[str, Any]]] = {}
     for line in lines:
         arms.setdefault(line["arm"], {})[line["seed"]] = line
-    alone = arms["source alone"]
     head = (
         "| arm | macro F1 | accuracy | macro F1 by seed | against source alone | p | distance before | after | seeds |"
     )
-    out = [DOMAINS, head, "|" + " --- |" * 9]
+    out = [DOMAINS + PRETRAINED * ("pretrained" in arms), head, "|" + " --- |" * 9]
     for arm, found in arms.items():
-        both = sorted(set(found) & set(alone))
+        alone = arms.get("source alone, means" if arm == "pretrained" else "source alone", {})
+        both = [] if arm.startswith("source alone") else sorted(set(found) & set(alone))
         mine, theirs = (np.array([x[s]["metrics"]["macro_f1"] for s in both]) for x in (found, alone))
-        p = f"{ttest_rel(mine, theirs).pvalue:.3f}" if arm != "source alone" and len(both) > 2 else ""
-        apart = f"{(mine - theirs).mean():+.3f}" if arm != "source alone" else ""
+        p = f"{ttest_rel(mine, theirs).pvalue:.3f}" if len(both) > 2 else ""
+        apart = f"{(mine - theirs).mean():+.3f}" if both else ""
         each = [[f["metrics"][m] for f in found.values()] for m in ("macro_f1", "accuracy")]
         near = [np.mean([f["distance"][when] for f in found.values()]) for when in ("before", "after")]
         out.append(
@@ -211,12 +222,108 @@ INSTALMENTS = """
 
 Three instalments of 240 tweets of tweeteval, each with labels of its own: emotions (4), irony (2), offence (2); a model
 answers with all labels that it has met, and is not told which instalment a tweet is from. "plain" learns the second and
-third from their own rows; "replay" has three old rows in ten, out of at most 200 that the version kept. 150 held-out tweets
+third from their own rows; "replay" has three old rows in ten, out of at most 200 that the version kept; "joint" learns all
+three at once, as often, which no instalment can, and what it is worth at the end is all that can be told of it. 150 held-out tweets
 each; `minilm`, its highest block, 6 epochs; seeds draw the rows, too, and both arms start from one first instalment.
 Forgetting: how far accuracy on earlier instalments is below the best it was; backward transfer: how far it is from what it
 was when they were learnt; with three instalments and no gain in between, one is the other with its sign turned. Accuracy:
 the mean over all three at the end. p: paired t-test over seeds. Measured by `python bench/quality/instalments.py`.
 """
+
+
+PACKING = """
+## Packed and padded rows, with dropout
+
+Packed rows draw other dropout masks than padded ones, and draw them more cheaply (`engine/dropout.py`); without dropout both
+compute the same (tests, 1e-10). Five seeds of two jobs, everything else equal. The interval is of the mean difference over
+seeds (paired t); "p, rows": all test rows of all seeds, swapped row by row. `python bench/quality/packing.py`.
+"""
+
+
+def packing(lines: list[dict[str, Any]]) -> str:
+    """Both ways of `packing.py`, paired by seed and by row."""
+    out = [PACKING, "| set | method | packed | padded | packed minus padded | p, seeds | p, rows | CPU s, padded / packed | seeds |",
+           "|" + " --- |" * 9]  # fmt: skip
+    for name in dict.fromkeys(line["set"] for line in lines):
+        both = {w: {x["seed"]: x for x in lines if (x["set"], x["engine"]) == (name, w)} for w in ("packed", "padded")}
+        seeds = sorted(set(both["packed"]) & set(both["padded"]))
+        mine, theirs = ([both[w][s] for s in seeds] for w in ("packed", "padded"))
+        told = _against(mine, theirs)
+        spent = np.median([b["seconds"] / a["seconds"] for a, b in zip(mine, theirs, strict=True)])
+        means = (np.mean([x["metrics"]["accuracy"] for x in each]) for each in (mine, theirs))
+        out.append(f"| {name} | {mine[0]['method']} | " + " | ".join(f"{m:.3f}" for m in means)
+                   + f" | {told} | {spent:.2f}x | {len(seeds)} |")  # fmt: skip
+    return "\n".join(out)
+
+
+def _against(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """Difference of accuracies with its interval over seeds, the p of seeds, and that of rows."""
+    from scipy.stats import t
+
+    apart = np.array([a["metrics"]["accuracy"] - b["metrics"]["accuracy"] for a, b in zip(mine, theirs, strict=True)])
+    if len(apart) < 3:
+        return f"{apart.mean():+.3f} | | "
+    half = t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+    p = _by_seeds(mine, theirs)
+    return f"{apart.mean():+.3f} [{apart.mean() - half:+.3f}, {apart.mean() + half:+.3f}] | {p:.2f} | {_by_rows(mine, theirs):.2f}"
+
+
+def _by_seeds(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
+    from scipy.stats import ttest_rel
+
+    a, b = ([x["metrics"]["accuracy"] for x in each] for each in (mine, theirs))
+    return 1.0 if a == b else float(ttest_rel(a, b).pvalue)
+
+
+def _by_rows(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
+    truth = np.concatenate([x["truth"] for x in mine])
+    labels = tuple(map(str, range(int(truth.max()) + 1)))
+    sides = (
+        Answers("classes", truth, np.concatenate([x["predicted"] for x in each]), None, labels)
+        for each in (mine, theirs)
+    )
+    return paired_permutation(METRICS.make("accuracy"), *sides).p
+
+
+AUGMENT = """
+## Augmentation
+
+Does it help? Each arm is the plan without augmentation plus one step (one copy of each training row), and makes as many
+steps of 16 rows: what differs is what rows look like, not how long is learnt. Accuracy, mean over the seeds, which draw
+rows, head and order; difference to "none" with a 95 % interval over seeds (paired t), its p, and that p after Holm's correction
+for all arms of a set and method. "p, rows" swaps test rows of all seeds one by one: it asks about these trained networks, and
+not about training again. mwo: 22 failure modes, about 500 rows (first fold of five repeats). banking10, banking50: 10 and 50 rows of
+each of 20 intents. thucnews50: Chinese headlines of 10 kinds, 50 rows of each, a network of two blocks of random weights.
+`tfidf` learns from the rows that a step made, too. Synonyms: Open English WordNet and Cilin. `python
+bench/quality/augment.py SET`.
+"""
+
+
+def augmentation(lines: list[dict[str, Any]]) -> str:
+    """Arms of `augment.py`, each seed paired with the one without augmentation."""
+    out = [
+        AUGMENT,
+        "| set | method | arm | accuracy | against none | p, seeds | p, rows | p, Holm | seeds |",
+        "|" + " --- |" * 9,
+    ]
+    for name, method in dict.fromkeys((line["set"], line["method"]) for line in lines):
+        arms: dict[str, dict[int, Any]] = {}
+        for line in lines:
+            if (line["set"], line["method"]) == (name, method):
+                arms.setdefault(line["arm"], {})[line["seed"]] = line
+        plain = arms.pop("none")
+        out.append(
+            f"| {name} | {method} | none | {np.mean([x['metrics']['accuracy'] for x in plain.values()]):.3f} | | | | | {len(plain)} |"
+        )
+        paired = {a: sorted(set(own) & set(plain)) for a, own in arms.items()}
+        sides = {
+            a: ([arms[a][s] for s in both], [plain[s] for s in both]) for a, both in paired.items() if len(both) > 2
+        }
+        fixed = dict(zip(sides, holm([_by_seeds(*both) for both in sides.values()]), strict=True))
+        for arm, (mine, theirs) in sides.items():
+            out.append(f"| {name} | {method} | {arm} | {np.mean([x['metrics']['accuracy'] for x in mine]):.3f} | "
+                       f"{_against(mine, theirs)} | {fixed[arm]:.2f} | {len(mine)} |")  # fmt: skip
+    return "\n".join(out)
 
 
 def instalments(lines: list[dict[str, Any]]) -> str:
@@ -232,11 +339,11 @@ def instalments(lines: list[dict[str, Any]]) -> str:
     )
     out = [INSTALMENTS, head + " CPU s | seeds |", "|" + " --- |" * 8]
     for arm, found in arms.items():
-        each = {name: np.array([line[name] for line in found.values()]) for name in names}
+        each = {name: np.array([line[name] for line in found.values()], dtype=float) for name in names}
         own = np.mean([np.mean([row[-1] for row in line["values"]]) for line in found.values()])
         out.append(
-            f"| {arm} | {' | '.join(f'{each[n].mean():.3f}' for n in names)} | "
-            f"{', '.join(f'{v:.3f}' for v in each['forgetting'])} | {own:.3f} | "
+            f"| {arm} | {' | '.join(_known(each[n].mean()) for n in names)} | "
+            f"{', '.join(filter(None, map(_known, each['forgetting'])))} | {'' if arm == 'joint' else f'{own:.3f}'} | "
             f"{np.mean([line['seconds'] for line in found.values()]):.0f} | {len(found)} |"
         )
     plain = arms.get("plain", {})
@@ -244,7 +351,7 @@ def instalments(lines: list[dict[str, Any]]) -> str:
         both = sorted(set(found) & set(plain))
         if arm == "plain" or len(both) < 3:
             continue
-        for name in names:
+        for name in names if arm != "joint" else ("accuracy",):
             mine, theirs = (np.array([x[seed][name] for seed in both]) for x in (found, plain))
             test = ttest_rel(mine, theirs)
             low, high = test.confidence_interval()
@@ -253,6 +360,10 @@ def instalments(lines: list[dict[str, Any]]) -> str:
                 f"[{low:+.3f}, {high:+.3f}], p = {test.pvalue:.2g} ({len(both)} seeds)."
             )
     return "\n".join(out)
+
+
+def _known(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def section(name: str, lines: list[dict[str, Any]]) -> str:
