@@ -269,33 +269,44 @@ def compare(  # noqa: PLR0913 - what is compared, and how
     runs are compared. `by`: columns, `length` or `class`. The key `table` of the reply is Markdown.
     """
     from tunesmith import comparing
-    from tunesmith.model import load as load_model
-    from tunesmith.model import saved
 
     named = dict(arms) if isinstance(arms, Mapping) else arms_of(arms)
     if len(named) < 2:
         raise TunesmithError("compare: with what? Name at least two models")
-    if not 0 < level < 1 or (margin is not None and margin <= 0) or resamples < 100:
-        raise TunesmithError("compare: level lies between 0 and 1, margin above 0, resamples at 100 or more")
+    _check_asked(level, margin, resamples)
     columns = (by,) if isinstance(by, str) else tuple(by or ())
     ways = comparing.Ways(metric, columns, comparing.Question(margin, level, resamples, seed))
-    if data is None:
-        split = [name for name, arm in named.items() if isinstance(arm, Mapping)]
-        if split:
-            raise TunesmithError(f"compare: {split[0]} has a model for each group, which answer a file: --data FILE")
-        met = comparing.stored({name: _paths(arm) for name, arm in named.items()})
+    if data is not None:
+        met = _answered(named, Path(data), columns, online, progress or Progress())
+    elif split := [name for name, arm in named.items() if isinstance(arm, Mapping)]:
+        raise TunesmithError(f"compare: {split[0]} has a model for each group, which answer a file: --data FILE")
     else:
-        found = {
-            name: {str(k): saved(v) for k, v in arm.items()} if isinstance(arm, Mapping)
-            else saved(arm) if isinstance(arm, str | Path) else [saved(each) for each in arm]
-            for name, arm in named.items()
-        }  # fmt: skip
-        first = columns[0] if columns and columns[0] not in comparing.OWN else None
-        met = comparing.asked(found, Path(data), first, lambda f: load_model(f, online=online), progress or Progress())
+        met = comparing.stored({name: _paths(arm) for name, arm in named.items()})
     reply = comparing.compare(met, ways)
     if out is not None:
         reply["out"] = str(comparing.write_rows(met, ways, Path(out)))
     return reply
+
+
+def _check_asked(level: float, margin: float | None, resamples: int = 100) -> None:
+    if not 0 < level < 1 or (margin is not None and margin <= 0) or resamples < 100:
+        raise TunesmithError("compare: level lies between 0 and 1, margin above 0, resamples at 100 or more")
+
+
+def _answered(named: Mapping[str, Any], data: Path, columns: Sequence[str], online: bool, progress: Progress) -> Any:
+    """The answers of all arms to a file; the first column says which of an arm's models answers a row."""
+    from tunesmith import comparing
+    from tunesmith.model import load as load_model
+    from tunesmith.model import saved
+
+    def found(arm: Any) -> Any:
+        if isinstance(arm, Mapping):
+            return {str(value): saved(run) for value, run in arm.items()}
+        return saved(arm) if isinstance(arm, str | Path) else [saved(run) for run in arm]
+
+    first = columns[0] if columns and columns[0] not in comparing.OWN else None
+    arms = {name: found(arm) for name, arm in named.items()}
+    return comparing.asked(arms, data, first, lambda folder: load_model(folder, online=online), progress)
 
 
 def arms_of(paths: Sequence[str | Path]) -> dict[str, Any]:
@@ -318,6 +329,7 @@ def compare_log(
     """A live A/B test over logged answers and later outcomes of two versions, which may be looked at any time."""
     from tunesmith.comparing.live import compare_log as compare_in
 
+    _check_asked(level, margin)
     return compare_in(Path(log), versions, scale, margin, level)
 
 
@@ -327,6 +339,7 @@ def compare_scores(
     """Methods by their scores on many data sets: a table with a data set a row and a method a column."""
     from tunesmith.comparing.over import compare_scores as compare_in
 
+    _check_asked(level, margin)
     return compare_in(Path(scores), methods, metric, margin, level)
 
 

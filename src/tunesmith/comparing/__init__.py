@@ -63,12 +63,12 @@ def _slices(met: Met, metric: Metric, others: Sequence[str], ways: Ways) -> dict
         own = slices.within_a_class(metric) if by == "class" else metric
         out[by] = {}
         for value, mask_N in slices.parts_of(_values(met, by)):
-            if by == "class":
-                judge = met.judge(own)
-                judge = replace(judge, plan=judge.plan.model_copy(update={"evaluate": _only(judge.plan.evaluate, own)}))
-            else:
-                judge = met.judge(metric)
-            part = {"rows": int(mask_N.sum()), "metrics": measured(met, judge, mask_N), "comparisons": []}
+            judge = met.judge(own, alone=by == "class")
+            part: dict[str, Any] = {
+                "rows": int(mask_N.sum()),
+                "metrics": measured(met, judge, mask_N),
+                "comparisons": [],
+            }
             out[by][value] = part
             if part["rows"] < slices.LEAST:
                 continue
@@ -78,10 +78,6 @@ def _slices(met: Met, metric: Metric, others: Sequence[str], ways: Ways) -> dict
     for part, comparison in zip(place, decide(found, quick), strict=True):
         part["comparisons"].append(comparison)
     return out
-
-
-def _only(evaluate: Any, metric: Metric) -> Any:
-    return evaluate.model_copy(update={"metrics": (metric.name,)})
 
 
 def _values(met: Met, by: str) -> NDArray[np.str_]:

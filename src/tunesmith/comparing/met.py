@@ -57,9 +57,9 @@ class Met:
             raise TunesmithError("compare: no metric of the plan can be measured on what is stored. Pass --data FILE")
         return [n for n in self.plan.metric_names if METRICS.find(n) in found and not METRICS.find(n).reads_training]
 
-    def judge(self, metric: Metric) -> Judge:
-        """Who measures: the plan's metrics, and the one that is asked for."""
-        names = tuple(dict.fromkeys([metric.name, *self.names()]))
+    def judge(self, metric: Metric, *, alone: bool = False) -> Judge:
+        """Who measures the metric, and unless it stands alone the plan's, too."""
+        names = tuple(dict.fromkeys([metric.name, *([] if alone else self.names())]))
         evaluate = self.plan.evaluate.model_copy(update={"metrics": names})
         return Judge(self.plan.model_copy(update={"evaluate": evaluate}), self.facts)
 

@@ -111,6 +111,8 @@ def _notes(pair: Pair, spread: Bootstrapped | TwoWay, right: Discordance | None)
         notes.append(f"{pair.units} rows or groups are few: intervals cover less than they say")
     if right is not None and right.only_a + right.only_b < 10:
         notes.append(f"only {right.only_a + right.only_b} rows tell the two apart: trust the p-value, not the interval")
+    if not pair.metric.picks:
+        notes.append(f"{pair.metric.name} is read beside other metrics: more of it is no better model")
     if spread.fallback:
         notes.append(f"the interval is the plain percentile one: {spread.fallback}")
     if spread.undefined:
