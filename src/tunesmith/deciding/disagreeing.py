@@ -43,7 +43,8 @@ def differs(a: Answers, b: Answers) -> NDArray[np.bool_]:
 def gaps(a: Answers, b: Answers) -> Floats:
     """(N,) how far apart the sides are on a row: probabilities where there are any, else answers."""
     if a.kind in ("classes", "multilabel", "tags") and a.scores is not None and b.scores is not None:
-        return by_row(a, np.abs(a.scores - b.scores).sum(1, dtype=np.float64) / 2)
+        away_M: Floats = np.abs(a.scores - b.scores).sum(axis=1) / 2
+        return by_row(a, away_M)
     if a.kind in ("numbers", "vectors"):
         return np.asarray(abs(a.predicted.astype(np.float64) - b.predicted.astype(np.float64)))
     return differs(a, b).astype(np.float64)
