@@ -16,6 +16,7 @@ from tunesmith.data import Record, Roles, leaks
 from tunesmith.data.alike import Digests, first_alike
 from tunesmith.data.coded import Coded, coded
 from tunesmith.data.leaks import Leaks
+from tunesmith.data.format import counted
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
 from tunesmith.data.rows import Index, chosen, ids, joined
@@ -223,7 +224,7 @@ def _keep_out(
             ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {what}")
         if len(gone):
             splits[name] = chosen(splits[name], scratch.where(twin < 0))
-            notes.append(f"{len(gone)} rows left {name} because the same text stands in {what}")
+            notes.append(f"{counted(len(gone), 'row')} left {name} because the same text stands in {what}")
 
 
 def _split(plan: Plan, pool: Sequence[Record], roles: Roles) -> dict[str, Sequence[Record]]:
@@ -310,8 +311,7 @@ def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger:
             stays = scratch.where(twin < 0)
             splits[name] = chosen(splits[name], stays)
             known[name] = Digests(*(scratch.taken(half, stays) for half in known[name]))
-            told = "1 row" if len(gone) == 1 else f"{len(gone)} rows"
-            notes.append(f"{told} left {name} because the same text stands in {later}")
+            notes.append(f"{counted(len(gone), 'row')} left {name} because the same text stands in {later}")
 
 
 def _near(

@@ -46,7 +46,7 @@ def test_conflicts_dropped() -> None:
 def test_conflicts_refused() -> None:
     with pytest.raises(
         TunesmithError,
-        match=r"1 texts carry different labels: t\.csv:2, t\.csv:3.*\['x', 'y'\].*conflicts: keep or drop",
+        match=r"1 text carries different labels: t\.csv:2, t\.csv:3.*\['x', 'y'\].*conflicts: keep or drop",
     ):
         run(Dedup(conflicts="refuse"))
 
