@@ -15,8 +15,8 @@ from tunesmith import scratch
 from tunesmith.data import Record, Roles, leaks
 from tunesmith.data.alike import Digests, first_alike
 from tunesmith.data.coded import Coded, coded
-from tunesmith.data.leaks import Leaks
 from tunesmith.data.format import counted
+from tunesmith.data.leaks import Leaks
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
 from tunesmith.data.rows import Index, chosen, ids, joined

@@ -27,7 +27,8 @@ class Classes(Check):
             yield Finding("label_twins", rows, column, "warning", told)
         if tiny := {label: n for label, n in counts.items() if n < TINY_CLASS}:
             shown = ", ".join(f"'{excerpt(label)}' ({n})" for label, n in list(tiny.items())[:5])
-            told = counted(len(tiny), "class", "classes") + f" with fewer than {TINY_CLASS} rows: {shown}. Add rows, or join classes"
+            told = counted(len(tiny), "class", "classes") + f" with fewer than {TINY_CLASS} rows: {shown}. "
+            told += "Add rows, or join classes"
             yield Finding("tiny_classes", sum(tiny.values()), column, "warning", told)
         if len(counts) > 1 and (ratio := max(counts.values()) / min(counts.values())) > IMBALANCE:
             told = f"the largest class has {ratio:.0f} times the rows of the smallest. "

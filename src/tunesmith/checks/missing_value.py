@@ -27,7 +27,8 @@ class MissingValue(Check):
                 blank[column].add(record)
         for column, hits in blank.items():
             if hits.count:
-                told = counted(hits.count, "row has", "rows have") + f" no value (first: {hits.shown}). Fill it in, or leave the rows out"
+                told = counted(hits.count, "row has", "rows have") + f" no value (first: {hits.shown}). "
+                told += "Fill it in, or leave the rows out"
                 yield Finding("missing_value", hits.count, column, "error", told)
 
 

@@ -19,7 +19,8 @@ class Repeats(Check):
         clashing = same.clashing
         if repeats := int(same.repeats.sum()):
             shown = rows_shown(chosen(seen.records, same.members(int(same.first[0]))))
-            told = counted(repeats, "row repeats", "rows repeat") + f" another row up to case and spaces (first: {shown}). "
+            told = counted(repeats, "row repeats", "rows repeat")
+            told += f" another row up to case and spaces (first: {shown}). "
             yield Finding("duplicates", repeats, seen.input, "warning", told + "Add the step dedup")
         if len(clashing):
             shown = rows_shown(chosen(seen.records, same.members(int(clashing[0]))))

@@ -101,4 +101,5 @@ def remove(
         ledger.mark(int(known[row]), "dropped", reason)
         stays[row] = False
     splits[name] = chosen(splits[name], scratch.where(stays))
-    notes.append(f"{counted(len(found.rows), 'row')} left {name} because nearly the same text stands in {later} (data.near=remove)")
+    told = counted(len(found.rows), "row")
+    notes.append(f"{told} left {name} because nearly the same text stands in {later} (data.near=remove)")
