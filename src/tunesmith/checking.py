@@ -10,8 +10,11 @@ import numpy as np
 from tunesmith.bases.find import Found
 from tunesmith.checks import Seen, check
 from tunesmith.data import Record, Roles
+from tunesmith.data.audit import Audit, audit
+from tunesmith.data.audit import joined as joined_audits
 from tunesmith.data.coded import coded
 from tunesmith.data.columns import columns_of
+from tunesmith.data.drift import States
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import infer_label, infer_text, label_of, text_of
 from tunesmith.data.rows import joined
@@ -19,6 +22,7 @@ from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
+from tunesmith.progress import Progress
 from tunesmith.tasks import TASKS, Task
 from tunesmith.tasks._language import DIALOGUE, told_format
 from tunesmith.tasks._pairs import SECOND
@@ -33,7 +37,9 @@ _BARS = 24
 _MOST_CLASSES = 1000
 
 
-def check_files(paths: Sequence[Path], plan: Plan | None, found: Found | None) -> dict[str, Any]:
+def check_files(
+    paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress | None = None
+) -> dict[str, Any]:
     """The reply of `data check`: what is in the first file, and what is wrong with it. Further files are held out: rows
     of them that stand in the first, too, are leaks."""
     table = read(paths[0], plan.data.format if plan else None)
@@ -44,7 +50,11 @@ def check_files(paths: Sequence[Path], plan: Plan | None, found: Found | None) -
     found = None if roles.wordless else found  # what reads a file has no words to miss
     others = [read(path, plan.data.format if plan else None) for path in paths[1:]]
     held_out = [_rows(other, task, roles, plan) for other in others]
-    findings = findings_in(records, roles, task, held_out=joined([rows for rows, _ in held_out]), thorough=True)
+    states, unread = _states(found, roles, task, progress)
+    notes = [*notes, *unread]
+    findings = findings_in(
+        records, roles, task, held_out=joined([rows for rows, _ in held_out]), thorough=True, states=states
+    )
     tokens = None
     if found is not None and len(records):
         tokens, about_base = _tokens(found, records, roles, task)
@@ -113,17 +123,54 @@ def _task_of(table: Table) -> Task | None:
 
 
 def findings_in(
-    records: Sequence[Record], roles: Roles, task: Any, *, held_out: Sequence[Record] = (), thorough: bool = False
-) -> list[dict[str, Any]]:
+    records: Sequence[Record], roles: Roles, task: Any, *, held_out: Sequence[Record] = (), thorough: bool = False,
+    states: States | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """What is doubtful in rows; answers in words are no classes, and one question may have many."""
     if task is not None and (strands := task.strands(records, roles)):
         return [
-            found for each in strands for found in findings_in(each.records, each.roles, each.task, thorough=thorough)
-        ]
-    open_answers = task is not None and task.kind in ("text", "pairs")
+            found for each in strands
+            for found in findings_in(each.records, each.roles, each.task, thorough=thorough, states=states)
+        ]  # fmt: skip
+    open_answers = _open(task)
     asked = replace(roles, label=None) if open_answers else roles
-    found = check(records, asked, held_out, thorough=thorough)
+    found = check(records, asked, held_out, thorough=thorough, states=states)
     return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]
+
+
+def _open(task: Any) -> bool:
+    """Whether answers are words, which are no classes."""
+    return task is not None and task.kind in ("text", "pairs")
+
+
+def audit_in(task: Task, train: Sequence[Record], held: dict[str, Sequence[Record]], roles: Roles, seed: int) -> Audit:
+    """The audit of a division; of several tasks, each with its own rows."""
+    parts = {each.name: each for each in task.strands(train, roles)}
+    if parts:
+        others = {
+            split: {each.name: each.records for each in task.strands(rows, roles)} for split, rows in held.items()
+        }
+        return joined_audits(
+            audit_in(each.task, each.records, {s: own[name] for s, own in others.items()}, each.roles, seed).named(name)
+            for name, each in parts.items()
+        )
+    return audit(train, held, replace(roles, label=None) if _open(task) else roles, seed)
+
+
+def _states(found: Found | None, roles: Roles, task: Any, progress: Progress | None) -> tuple[States | None, list[str]]:
+    """(what reads rows with the named base, a note where it does not)."""
+    if found is None or not roles.texts or DIALOGUE in roles.texts:
+        return None, []
+    from tunesmith.bases.family import family_of
+    from tunesmith.evaluation.states import states_by, too_large
+
+    try:
+        family_of(found.model_type, "classify", found.config)
+    except TunesmithError as error:
+        return None, [f"outliers are looked for by words and letters: {error}"]
+    if too_large(found):
+        return None, [f"{found.name} is too large to be run on data that are looked at: outliers by words and letters"]
+    return states_by(found, roles, progress or Progress(silent=True)), []
 
 
 def _guessed(table: Table) -> Roles:

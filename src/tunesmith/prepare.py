@@ -52,6 +52,8 @@ class Prepared:
     """Rows of these files without a label."""
     leaks: Leaks
     """Held-out rows that have a near twin among those that are learnt from."""
+    drawn: Sequence[Record]
+    """The training rows as they were divided, before the steps that are meant to change them alone."""
 
     @property
     def lessons(self) -> Sequence[Record]:
@@ -115,9 +117,10 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits, own, near = _divide(plan, roles, pools, before, ledger, notes)
+    drawn = splits["train"]
     if learn:
         splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
-    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near)
+    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near, drawn)
 
 
 def _joining(

@@ -8,17 +8,15 @@ import pytest
 from scipy.stats import binom, chi2_contingency
 
 from edited import sentences
+from tunesmith.data.column_leaks import column_leaks, group_leak, time_leak
 from tunesmith.data.drift import (
     ALPHA,
     Telling,
     alarms,
-    column_leaks,
     compared,
-    group_leak,
     of_labels,
     of_lengths,
     of_wording,
-    time_leak,
 )
 from tunesmith.data.record import Record, Roles
 

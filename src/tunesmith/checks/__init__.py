@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.drift import States
 from tunesmith.data.roles import label_of
 
 Severity = Literal["info", "warning", "error"]
@@ -27,6 +28,8 @@ class Finding:
     severity: Severity
     remedy: str
     """What was found, an example with its place, and what to do."""
+    listed: tuple[dict[str, Any], ...] = ()
+    """Rows that deserve a look, the most telling first; all have the same keys."""
 
     def as_json(self) -> dict[str, Any]:
         """For `--json` and data.json."""
@@ -41,6 +44,8 @@ class Seen:
     roles: Roles
     held_out: Sequence[Record] = ()
     """Rows of given validation or test files, to look for leaks."""
+    states: States | None = None
+    """What a named base makes of rows, (N, H); None where none is named, or where it reads no texts."""
 
     @property
     def input(self) -> str | None:
@@ -94,12 +99,13 @@ CHECKS: Catalog[Check] = Catalog("tunesmith.checks", "check")
 
 
 def check(
-    records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = (), *, thorough: bool = False
-) -> list[Finding]:
-    """All findings, the severe ones first; with `thorough` those of the dear checks, too."""
+    records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = (), *, thorough: bool = False,
+    states: States | None = None,
+) -> list[Finding]:  # fmt: skip
+    """All findings, the severe ones first; with `thorough` those of the dear checks, too, which a base may help."""
     from tunesmith.checks.missing_value import whole_rows
 
     checks = [CHECKS.make(name) for name in CHECKS.names()]
-    every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out)
+    every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out, states)
     found = [f for c in checks if thorough or not c.thorough for f in c.look(every if c.first else whole)]
     return sorted(found, key=lambda f: _ORDER[f.severity])

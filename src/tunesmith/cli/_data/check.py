@@ -26,10 +26,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     """Check a file."""
     from tunesmith.flows import check, plan_around
+    from tunesmith.progress import Progress
 
     files, settings = told_apart(asked.files)
     plan = plan_around(files[0], settings, asked.base) if settings else None
-    reply = check(*files, plan=plan, base=asked.base, page=asked.page or None, online=asked.online)
+    reply = check(
+        *files,
+        plan=plan,
+        base=asked.base,
+        page=asked.page or None,
+        online=asked.online,
+        progress=Progress(silent=asked.json),
+    )
     say(asked, _told(reply))
     return reply
 
