@@ -48,4 +48,5 @@ def told(drift: Drift) -> str:
     )
     measured = f"{drift.measure} {drift.value:.3g}, p = {drift.p:.1g}"
     what = f"the {drift.what} of {drift.split} rows differ from those of training rows ({measured})"
-    return f"{what}{words and ': '}{words}. Are both of one source and time? A metric tells of rows like those it was measured on"
+    asked = "Are both of one source and time? A metric tells of rows like those it was measured on"
+    return f"{what}{words and ': '}{words}. {asked}"

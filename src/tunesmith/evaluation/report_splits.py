@@ -24,8 +24,8 @@ _SHOWN = 6
 Told = Mapping[str, Any]
 HOW = (
     "p, corrected: how often rows drawn from one pot would differ as much in any of these comparisons. Below {level} "
-    "they are said to differ. AUC: how well a linear model tells rows of the split from training rows that it has not seen; "
-    "0.5 is guessing, 1 is always. Largest distance: the largest gap between the shares of rows below some value."
+    "they are said to differ. AUC: how well a linear model tells rows of the split from training rows that it has not "
+    "seen; 0.5 is guessing, 1 is always. Largest distance: the largest gap between the shares of rows below some value."
 )
 
 
@@ -75,7 +75,8 @@ def _listed(names: list[str]) -> str:
 def _table(tests: list[Told]) -> Table:
     rows = [
         [Cell(one["split"], f"{count(one['rows'][1], 'row')} beside {count(one['rows'][0], 'training row')}"),
-         Cell(one["what"]), Cell(fixed(one["value"]), one["measure"]), Cell(p_value(one["p_corrected"])[2:].strip("\u00a0=")),
+         Cell(one["what"]), Cell(fixed(one["value"]), one["measure"]),
+         Cell(p_value(one["p_corrected"])[2:].strip("\u00a0=")),
          Cell("differ" if one["differs"] else "alike")]
         for one in tests
     ]  # fmt: skip
