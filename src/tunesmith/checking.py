@@ -1,14 +1,15 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tunesmith.bases.find import Found
-from tunesmith.checks import Seen, check
+from tunesmith.checks import Seen, Settings, check
 from tunesmith.data import Record, Roles
 from tunesmith.data.audit import Audit, audit
 from tunesmith.data.audit import joined as joined_audits
@@ -38,8 +39,9 @@ _MOST_CLASSES = 1000
 
 
 def check_files(
-    paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress | None = None
-) -> dict[str, Any]:
+    paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress | None = None,
+    settings: Settings = MappingProxyType({}),
+) -> dict[str, Any]:  # fmt: skip
     """The reply of `data check`: what is in the first file, and what is wrong with it. Further files are held out: rows
     of them that stand in the first, too, are leaks."""
     table = read(paths[0], plan.data.format if plan else None)
@@ -52,9 +54,8 @@ def check_files(
     held_out = [_rows(other, task, roles, plan) for other in others]
     states, unread = _states(found, roles, task, progress)
     notes = [*notes, *unread]
-    findings = findings_in(
-        records, roles, task, held_out=joined([rows for rows, _ in held_out]), thorough=True, states=states
-    )
+    deep = Deep(joined([rows for rows, _ in held_out]), states, settings)
+    findings = findings_in(records, roles, task, deep)
     tokens = None
     if found is not None and len(records):
         tokens, about_base = _tokens(found, records, roles, task)
@@ -122,20 +123,26 @@ def _task_of(table: Table) -> Task | None:
     return TASKS.make("generate") if columns & {"messages", "conversations"} else None
 
 
-def findings_in(
-    records: Sequence[Record], roles: Roles, task: Any, *, held_out: Sequence[Record] = (), thorough: bool = False,
-    states: States | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """What is doubtful in rows; answers in words are no classes, and one question may have many."""
+@dataclass(frozen=True)
+class Deep:
+    """What the dear checks of `data check` are given."""
+
+    held_out: Sequence[Record] = ()
+    states: States | None = None
+    settings: Settings = MappingProxyType({})
+
+
+def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep | None = None) -> list[dict[str, Any]]:
+    """What is doubtful in rows; answers in words are no classes, and one question may have many. None of the dear
+    checks unless `deep` is given."""
     if task is not None and (strands := task.strands(records, roles)):
-        return [
-            found for each in strands
-            for found in findings_in(each.records, each.roles, each.task, thorough=thorough, states=states)
-        ]  # fmt: skip
+        own = None if deep is None else replace(deep, held_out=())  # their tasks are not told apart here
+        return [found for each in strands for found in findings_in(each.records, each.roles, each.task, own)]
     open_answers = _open(task)
-    asked = replace(roles, label=None) if open_answers else roles
-    found = check(records, asked, held_out, thorough=thorough, states=states)
-    return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]
+    asked, given = replace(roles, label=None) if open_answers else roles, deep or Deep()
+    found = check(records, asked, given.held_out, thorough=deep is not None, states=given.states,
+                  settings=given.settings)  # fmt: skip
+    return [f.as_json() for f in found if not (open_answers and f.kind == "duplicates")]
 
 
 def _open(task: Any) -> bool:
@@ -202,7 +209,7 @@ def _tokens(
     findings = []
     if warning := fits.warning(found.name, writes=task is not None and task.talks):
         findings.append({"kind": "base_language", "rows": len(records), "column": roles.texts[0],
-                         "severity": "warning", "remedy": warning})  # fmt: skip
+                         "severity": "warning", "remedy": warning, "listed": []})  # fmt: skip
     special = special_tokens(records, roles, tokenizer, task)
     return about, findings + ([special] if special else [])
 
@@ -236,7 +243,8 @@ def special_tokens(records: Sequence[Record], roles: Roles, tokenizer: Any, task
         "text": "They are read as text like any other; task.special_tokens: control makes them act",
         "control": "They act as control tokens, as if a template had written them. Take them out where nobody means it",
     }[becomes]
-    return {"kind": "special_tokens", "rows": rows, "column": roles.texts[0], "severity": "warning", "remedy": remedy}
+    return {"kind": "special_tokens", "rows": rows, "column": roles.texts[0], "severity": "warning", "remedy": remedy,
+            "listed": []}  # fmt: skip
 
 
 def _texts(records: Sequence[Record], roles: Roles) -> list[str]:
