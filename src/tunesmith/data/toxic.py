@@ -17,9 +17,9 @@ _SWAPPED = {"a": "a@4", "e": "e3", "i": "i1!", "o": "o0", "s": "s$5", "t": "t7",
 _ENDS = "(?:s|es|ed|er|ers|y|in|ing|ty|ted|ting|ter|ters)?"
 # obscenities, insults, slurs
 _ENGLISH = (
-    "fuck motherfuck fucktard fuckface fuckwit dumbfuck stfu gtfo shit bullshit horseshit dipshit shithead shithole cunt "
-    "twat bitch bastard asshole arsehole dumbass jackass dickhead cocksuck wank wanker slut whore pussy blowjob handjob "
-    "gangbang cumshot jizz bollocks scumbag douchebag libtard "
+    "fuck motherfuck fucktard fuckface fuckwit dumbfuck stfu gtfo shit bullshit horseshit dipshit shithead shithole "
+    "cunt twat bitch bastard asshole arsehole dumbass jackass dickhead cocksuck wank wanker slut whore pussy "
+    "blowjob handjob gangbang cumshot jizz bollocks scumbag douchebag libtard "
     "nigger nigga faggot kike gook wetback raghead towelhead beaner shemale retards"
 )
 _PHRASES = r"(?<!\w)(?:(?:you|a|such a|fucking|fuckin|total|complete) retard|piece of shit|suck my (?:dick|cock))(?!\w)"
