@@ -1,7 +1,7 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -129,7 +129,7 @@ class Deep:
 
     held_out: Sequence[Record] = ()
     states: States | None = None
-    settings: Settings = MappingProxyType({})
+    settings: Settings = field(default_factory=dict)
 
 
 def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep | None = None) -> list[dict[str, Any]]:

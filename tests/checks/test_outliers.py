@@ -33,7 +33,8 @@ def tickets(count: int, seed: int = 0) -> list[str]:
 
 
 def test_planted_rows_come_first_with_score_and_nearest_row() -> None:
-    (found,) = looked([*tickets(300), *ODD, ""])
+    (found,) = looked([*tickets(300), *ODD[:2], f"{ODD[2]}, bitch", ""])
+    assert "b***h" in found.remedy and "bitch" not in str(found)
     assert (found.kind, found.severity, found.column) == ("outliers", "info", "text")
     assert {one["row"] for one in found.listed[:3]} == {"t.csv:302", "t.csv:303", "t.csv:304"}
     assert all(one["score"] > LIMIT and one["nearest"].startswith("t.csv:") for one in found.listed)

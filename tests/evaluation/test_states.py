@@ -1,4 +1,4 @@
-"""`data check --base`: what a frozen base makes of rows helps to see outliers and drift; where it cannot, that is told."""
+"""`data check --base`: states of a frozen base help to see outliers and drift; where there are none, that is told."""
 
 from pathlib import Path
 

@@ -24,6 +24,7 @@ from tunesmith.data.drift import OF_EACH, evenly
 from tunesmith.data.format import counted, excerpt
 from tunesmith.data.overlap import normal
 from tunesmith.data.roles import text_of
+from tunesmith.data.toxic import concealed
 
 NEAREST, LEAST, LIMIT = 10, 50, 3.5
 """Rows that count as near; rows below which nothing is told; modified z-score."""
@@ -119,7 +120,7 @@ def _finding(
     seen: Seen, some: Sequence[Record], odd: list[int], z_N: Floats, nearest_N: Ints, by: str
 ) -> Finding:  # fmt: skip
     listed = tuple(
-        {"row": some[row].place, "text": excerpt(_text(some[row], seen.texts)), "score": round(float(z_N[row]), 1),
+        {"row": some[row].place, "text": concealed(excerpt(_text(some[row], seen.texts))), "score": round(float(z_N[row]), 1),
          "nearest": some[int(nearest_N[row])].place} for row in odd[:LISTED]
     )  # fmt: skip
     first = "; ".join(f"{one['row']} '{one['text']}' (score {one['score']}, nearest {one['nearest']})"

@@ -65,6 +65,11 @@ def masked(word: str) -> str:
     return word[0] + "*" * (len(word) - 2) + word[-1] if len(word) > 2 else word[:1] + "*"
 
 
+def concealed(text: str) -> str:
+    """A text with such words masked, to be shown."""
+    return pattern().sub(lambda found: masked(found[0]), text)
+
+
 def own_words(path: Path) -> tuple[str, ...]:
     """A list of the user's own: a word a line, UTF-8, # begins a remark. Raises TunesmithError where it holds none."""
     try:
