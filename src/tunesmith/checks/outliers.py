@@ -120,8 +120,8 @@ def _finding(
     seen: Seen, some: Sequence[Record], odd: list[int], z_N: Floats, nearest_N: Ints, by: str
 ) -> Finding:  # fmt: skip
     listed = tuple(
-        {"row": some[row].place, "text": concealed(excerpt(_text(some[row], seen.texts))), "score": round(float(z_N[row]), 1),
-         "nearest": some[int(nearest_N[row])].place} for row in odd[:LISTED]
+        {"row": some[row].place, "text": concealed(excerpt(_text(some[row], seen.texts))),
+         "score": round(float(z_N[row]), 1), "nearest": some[int(nearest_N[row])].place} for row in odd[:LISTED]
     )  # fmt: skip
     first = "; ".join(f"{one['row']} '{one['text']}' (score {one['score']}, nearest {one['nearest']})"
                       for one in listed[:NAMED])  # fmt: skip
