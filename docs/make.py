@@ -292,7 +292,7 @@ def check_reference() -> str:
     rows = []
     for name in CATALOGS["checks"].names():
         part: Any = CATALOGS["checks"].find(name)
-        module = (sys.modules[part.__module__].__doc__ or "").strip().replace("\n\n", " ").replace("\n", " ")
+        module = (sys.modules[part.__module__].__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
         when = "`data check`" if part.thorough else "`data check` and every training"
         rows.append([f"`{name}`", module, (part.__doc__ or "").strip().replace("\n", " "), when])
     return table(["name", "looks for", "how", "when"], rows)

@@ -160,6 +160,8 @@ class Finding(BaseModel):
     column: str | None
     severity: Literal["info", "warning", "error"]
     remedy: str
+    listed: list[dict[str, Any]] = []
+    """Rows that deserve a look, the most telling first."""
 
 
 class Pair(BaseModel):
