@@ -176,12 +176,14 @@ def predict(
 
 
 def evaluate(
-    path: str | Path, data: str | Path, *, online: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Metrics with intervals of a model on a labelled file."""
+    path: str | Path, data: str | Path, *, robustness: Any = False, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Metrics with intervals of a model on a labelled file; with `robustness` (true, or a list of perturbations as in
+    `evaluate.robustness`) those of perturbed copies of it, too."""
     from tunesmith.asking import evaluate_file
 
-    return evaluate_file(load(path, online=online), Path(data), progress or Progress())
+    return evaluate_file(load(path, online=online), Path(data), progress or Progress(), robustness)
 
 
 def chat(*paths: str | Path, base: str | None = None, template: str = "auto", online: bool = False) -> Any:

@@ -69,12 +69,44 @@ class TrainReply(Reply):
     warnings: list[str]
 
 
+class Perturbed(BaseModel):
+    """The judged rows with other texts; `difference` is perturbed minus clean. Only `skipped` where no text changes."""
+
+    name: str
+    degree: float | None
+    skipped: str | None = None
+    rows_changed: int | None = None
+    metrics: Metrics | None = None
+    difference: Value | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+class Worst(BaseModel):
+    """The perturbation that costs most."""
+
+    perturbation: str
+    beyond_chance: bool
+
+
+class Robustness(BaseModel):
+    """The metrics under perturbations, with the one that costs most; null where none costs anything."""
+
+    split: str
+    rows: int
+    metric: str
+    perturbations: dict[str, Perturbed]
+    worst: Worst | None
+
+
 class EvaluateReply(Reply):
     """`evaluate`."""
 
     metrics: Metrics
     rows: int
     warnings: list[str]
+    robustness: Robustness | None = None
+    """Where it was asked for."""
 
 
 class ChatReply(Reply):
