@@ -254,6 +254,44 @@ class PreviewReply(Reply):
     """{step: {what it told: how often}}."""
 
 
+class Arm(BaseModel):
+    """A way of training, seed by seed; all but the first have what is compared with it: `difference` is this arm minus
+    the one without, `p_holm` is corrected for the number of arms, and the verdict goes by it."""
+
+    values: list[float | None]
+    mean: float | None
+    steps: list[str] = []
+    """Steps that make rows."""
+    made: list[int] = []
+    """Rows that they made, seed by seed."""
+    difference: Value | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    verdict: Literal["helps", "hurts", "cannot tell"] | None = None
+    seeds_needed: int | None = None
+    """So many seeds would tell a difference of this size; null where it is told, or no number of them would."""
+    rows_needed: int | None = None
+    """Where no number of seeds would: so many judged rows."""
+
+
+class TrialReply(Reply):
+    """`data trial`."""
+
+    folder: str
+    metric: str
+    better: Literal["higher", "lower"]
+    level: float
+    split: str
+    seeds: list[int]
+    rows: dict[str, list[int]]
+    """Training rows before any is made, and judged rows, seed by seed."""
+    arms: dict[str, Arm]
+    said: list[str]
+    robustness: dict[str, dict[str, Arm]] | None
+    """The same on perturbed copies of the judged rows, where the plan asks for robustness."""
+    warnings: list[str]
+
+
 class Suspect(BaseModel):
     """A row whose label is probably wrong, and the label that the model of the other rows gives it."""
 
@@ -455,6 +493,7 @@ class HardPromptReply(Reply):
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
     "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
+    "data trial": TrialReply,
     "parts": PartsReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
     "hardprompt": HardPromptReply,

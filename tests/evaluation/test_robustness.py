@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import jobs
-
 from kit import TinyBases
 from tunesmith.cli import main
 from tunesmith.data import Record, Roles
@@ -22,7 +21,13 @@ from tunesmith.replies import REPLIES
 from tunesmith.steps._perturbing import Perturbation, usual
 
 ROLES = Roles(("text",), "label")
-TEXTS = ("Pump A-12 leaks oil, 0.5 MPa; don't run (it's hot)!", "水泵漏油，压力下降到0.3MPa，没有异响在。", "?!", "", "well-known a,b")
+TEXTS = (
+    "Pump A-12 leaks oil, 0.5 MPa; don't run (it's hot)!",
+    "水泵漏油，压力下降到0.3MPa，没有异响在。",
+    "?!",
+    "",
+    "well-known a,b",
+)
 ALL = usual("classes")
 
 
@@ -90,8 +95,13 @@ def test_what_cannot_be_said_is_refused() -> None:
 @pytest.fixture(scope="module")
 def run(tiny_bases: TinyBases, tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("robust")
-    plan = jobs.tree(tiny_bases["bert"], jobs.write_tickets(top / "t.csv", 120), top / "run", epochs=4)
-    plan["evaluate"] |= {"robustness": [{"name": "keyboard", "rate": 1.0}, "sound", "upper", {"name": "cut", "keep": 0.1}]}
+    once = {"save_every": "1 epoch", "log_every": "1 epoch"}
+    plan = jobs.tree(
+        tiny_bases["bert"], jobs.write_tickets(top / "t.csv", 120), top / "run", epochs=6, lr=0.003, **once
+    )
+    plan["method"] = "full"
+    asked = [{"name": "keyboard", "rate": 1.0}, "sound", "upper", {"name": "cut", "keep": 0.1}]
+    plan["evaluate"] |= {"robustness": asked}
     plan["data"] = {"train": plan["data"], "test": 0.25}
     jobs.run_job(plan)
     return top / "run"

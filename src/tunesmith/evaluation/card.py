@@ -110,7 +110,7 @@ def _robustness(results: Results) -> list[str]:
     if not found:
         return []
     rows = [
-        [plain(f"{label}: {meaning(each)}"), *(_value(each["metrics"].get(found["metric"]))), *_value(each["difference"])]
+        [plain(f"{label}: {meaning(each)}"), *_value(each["metrics"].get(found["metric"])), *_value(each["difference"])]
         for label, each in found["perturbations"].items() if "skipped" not in each
     ]  # fmt: skip
     span = f"{results.percent} interval"

@@ -24,7 +24,9 @@ def robustness(results: Results) -> Section:
     if not found:
         return Section("robustness", TITLE, [])
     metric, split = found["metric"], found["split"]
-    rows = [[Cell("as they are"), cell(0), measured(results.measured["metrics"][split].get(metric)), Cell(""), Cell("")]]
+    rows = [
+        [Cell("as they are"), cell(0), measured(results.measured["metrics"][split].get(metric)), Cell(""), Cell("")]
+    ]
     rows += [_row(label, each, metric) for label, each in found["perturbations"].items() if "skipped" not in each]
     skipped = [label for label, each in found["perturbations"].items() if "skipped" in each]
     header = ["Texts", "Rows changed", title_of(metric), "Difference", "p, corrected"]
