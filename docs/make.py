@@ -76,6 +76,7 @@ EXAMPLES = {
     "chinese": "steps: [clean, {name: chinese, to: simplified}, dedup]",
     "boilerplate": "steps: [clean, {name: boilerplate, lines: [Sent from my phone]}, dedup]",
     "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
+    "sample": "steps: [clean, dedup, {name: sample, rows: 500}]",
     "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
     "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",
     "noise": "steps: [clean, dedup, {name: noise, ways: [keyboard, slip], rate: 0.1}]",

@@ -1,11 +1,13 @@
 """The robustness card: perturbed rows keep labels and tags, the clean metric is the run's own, costs are told."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import jobs
 from kit import TinyBases
@@ -100,8 +102,11 @@ def run(tiny_bases: TinyBases, tmp_path_factory: pytest.TempPathFactory) -> Path
         tiny_bases["bert"], jobs.write_tickets(top / "t.csv", 120), top / "run", epochs=6, lr=0.003, **once
     )
     plan["method"] = "full"
-    asked = [{"name": "keyboard", "rate": 1.0}, "sound", "upper", {"name": "cut", "keep": 0.1}]
-    plan["evaluate"] |= {"robustness": asked}
+    page = (Path(__file__).parent.parent.parent / "docs" / "robustness.md").read_text("utf-8")
+    asked = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[0])["evaluate"][
+        "robustness"
+    ]
+    plan["evaluate"] |= {"robustness": [*asked, "sound"]}
     plan["data"] = {"train": plan["data"], "test": 0.25}
     jobs.run_job(plan)
     return top / "run"
@@ -110,7 +115,10 @@ def run(tiny_bases: TinyBases, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_the_card_of_a_run(run: Path) -> None:
     measured = json.loads((run / "metrics.json").read_text())
     card, clean = measured["robustness"], measured["metrics"]["test"]
-    assert card["split"] == "test" and list(card["perturbations"]) == ["keyboard 1", "sound 0.1", "upper", "cut 0.1"]
+    assert card["split"] == "test" and list(card["perturbations"]) == [
+        "keyboard 0.1", "slip 0.2", "upper", "punctuation", "cut 0.1", "sound 0.1",
+    ]  # fmt: skip
+
     assert "no text" in card["perturbations"]["sound 0.1"]["skipped"]
     for each in (each for each in card["perturbations"].values() if "skipped" not in each):
         minus = each["metrics"]["macro_f1"]["value"] - clean["macro_f1"]["value"]

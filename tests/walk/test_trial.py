@@ -2,12 +2,15 @@
 
 import json
 import random
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import jobs
 from kit import TinyBases
@@ -18,6 +21,7 @@ from tunesmith.plan_text import make_plan
 from tunesmith.progress import Progress
 from tunesmith.replies import REPLIES
 
+ROOT = Path(__file__).parent.parent.parent
 SILENT = Progress(silent=True)
 OTHER = {
     "leak": "petrol spills dribbles trickles",
@@ -88,6 +92,26 @@ def test_what_cannot_be_tried_is_refused() -> None:
         "without": ["dedup", "sample"], "with": ["dedup", "sample", "eda", "noise"],
         "eda": ["dedup", "sample", "eda"], "noise": ["dedup", "sample", "noise"],
     }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["augmentation", "robustness"])
+def test_the_commands_of_the_pages(
+    tiny_bases: TinyBases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, capsys: Any
+) -> None:
+    """The plan of each page, tried with the command of the page."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    plan = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[0])
+    lines = (ROOT / "examples" / "data" / "tickets.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "tickets.csv").write_text("".join(lines[:131]), encoding="utf-8")
+    plan |= {"base": str(tiny_bases["bert"]), "data": "tickets.csv", "train": {"epochs": 1}}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    monkeypatch.chdir(tmp_path)
+    line = next(each for each in text.splitlines() if each.startswith("tunesmith data trial plan.yaml"))
+    assert main(shlex.split(line)[1:]) == 0
+    said = capsys.readouterr().out
+    assert said.count(" over 3 seeds ") == (3 if page == "augmentation" else 1)
+    assert ("slip 0.2" in said) == (page == "robustness")
 
 
 def write(path: Path, words: dict[str, list[str]], rows: int, seed: int) -> Path:
