@@ -174,7 +174,7 @@ def _run(trial: Trial, seed: int, arm: str, progress: Progress, stop: Stop) -> N
 
 def _keep(file: Path, model: Model, records: Sequence[Record], encoded: Any) -> None:
     """What the network says of the judged rows, and of their perturbed copies where the plan asks for them."""
-    said = {CLEAN: model.outputs(encoded)}
+    said: dict[str, Any] = {CLEAN: model.outputs(encoded)}
     for each, rows, changed in copies(model.plan, records):
         if changed:
             said[each.label] = model.outputs(model.encode(rows, model.plan.task.roles()))

@@ -31,7 +31,7 @@ OTHER = {
 
 
 def tree(base: Path, data: Any, folder: Path, *steps: Any, **train: Any) -> dict[str, Any]:
-    made = jobs.tree(base, data, folder / "tried", save_every="1 epoch", log_every="1 epoch", lr=0.003, **train)
+    made = jobs.tree(base, data, folder / "tried", save_every="1 epoch", log_every="1 epoch", **{"lr": 0.003, **train})
     return made | {"data": data, "method": "full", "steps": ["dedup", *steps]}
 
 
