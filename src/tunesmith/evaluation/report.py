@@ -19,6 +19,7 @@ from tunesmith.evaluation.report_instalments import instalments
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
+from tunesmith.evaluation.report_robustness import robustness
 from tunesmith.evaluation.report_splits import alike
 from tunesmith.evaluation.report_structure import structured
 from tunesmith.evaluation.report_together import together
@@ -51,6 +52,7 @@ def sections(results: Results) -> list[Section]:
         report_pictures.pictures(results),
         report_pictures.augmented(results),
         slices(results),
+        robustness(results),
         zero_shot(results),
         domains(results),
         forgetting(results),
