@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tunesmith import scratch
 from tunesmith.data.record import Cell, Record
+from tunesmith.progress import walk
 
 T = TypeVar("T")
 Unpack = Callable[[Any, list[int] | None], list[T]]
@@ -51,17 +52,21 @@ class Stored(Sequence[T], Generic[T]):
         return rows[place]
 
     def __iter__(self) -> Iterator[T]:
-        for number in range(len(self._starts) - 1):
-            yield from self._piece(number)
+        with walk(self._length) as bar:
+            for number in range(len(self._starts) - 1):
+                yield from self._piece(number)
+                bar.advance(min(PIECE, self._length - number * PIECE))
 
     def walk(self, places: NDArray[np.int64]) -> Iterator[T]:
         """Some rows, in the order asked for: a piece is unpacked once for all that follow each other in it, and only
         the rows asked for."""
-        for part in scratch.blocks(len(places)):
-            numbers, inside = np.divmod(places[part], PIECE)
-            edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-            for start, end in pairwise(edges):
-                yield from self._piece(int(numbers[start]), inside[start:end].tolist())
+        with walk(len(places)) as bar:
+            for part in scratch.blocks(len(places)):
+                numbers, inside = np.divmod(places[part], PIECE)
+                edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+                for start, end in pairwise(edges):
+                    yield from self._piece(int(numbers[start]), inside[start:end].tolist())
+                    bar.advance(end - start)
 
     def _piece(self, number: int, which: list[int] | None = None) -> list[T]:
         raw = self._packed[self._starts[number] : self._starts[number + 1]].tobytes()
