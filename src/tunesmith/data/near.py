@@ -20,6 +20,7 @@ from tunesmith import scratch
 from tunesmith.data import alike
 from tunesmith.data._bands import MANY, Candidates, Index
 from tunesmith.data._edits import share_alike
+from tunesmith.data._far import Sketches
 from tunesmith.data._minhash import BANDS, signatures
 from tunesmith.data.overlap import key
 from tunesmith.data.record import Record, Roles
@@ -37,6 +38,8 @@ TRIES = 24
 """Pairs of a row that turn out to be none, after which it is given up and counted."""
 _HEAD = 50_000
 """Characters of a text that make its signature: two near twins have near beginnings, and memory has an end."""
+_PAIRS = 1 << 11
+"""Pairs compared roughly at once."""
 _BATCH = 1 << 17
 """Characters of which signatures are made at once: their arrays stay in the processor's cache."""
 
@@ -54,19 +57,22 @@ class Inputs:
     def __init__(self, rows: Sequence[Sequence[Record]], roles: Roles, *, within: bool = False) -> None:
         """`within`: rows of different tasks are no twins, as in `overlap.key`."""
         texts, ends, sizes = scratch.Column(np.uint8), scratch.Column(np.int64), scratch.Column(np.int64)
-        whole, rest, end = alike.Growing(), scratch.Column(np.uint64), 0
+        whole, rest, end, sketches = alike.Growing(), scratch.Column(np.uint64), 0, Sketches()
+        self._columns = len(roles.texts)
         records = chain.from_iterable(rows)
         while some := [key(record, roles, within=within) for record in islice(records, 1000)]:
-            held = ["\n".join(parts[: len(roles.texts)]) for parts in some]  # no normalised text has a line break
+            held = ["\n".join(parts[: self._columns]) for parts in some]  # no normalised text has a line break
             raw = [text.encode("utf-8", "surrogatepass") for text in held]
             texts.extend(np.frombuffer(b"".join(raw), np.uint8))
             ends.extend(end + np.cumsum([len(one) for one in raw]))
             end += sum(map(len, raw))
             sizes.extend([len(text) for text in held])
-            others = (alike.digest(parts[len(roles.texts) :]) for parts in some)
+            sketches.add(held)
+            others = (alike.digest(parts[self._columns :]) for parts in some)
             rest.extend(np.frombuffer(b"".join(others), np.uint64)[::2])
             for parts in some:
                 whole.add(alike.digest(parts))
+        self._sketches = sketches.done()
         self._texts, self._ends, self.sizes, self.rest = texts.array(), ends.array(), sizes.array(), rest.array()
         self.first = alike.first_alike(whole.done())
         """(N,): the first row with the very same input."""
@@ -78,6 +84,12 @@ class Inputs:
         """The texts of a row, a line each."""
         start = int(self._ends[row - 1]) if row else 0
         return self._texts[start : int(self._ends[row])].tobytes().decode("utf-8", "surrogatepass")
+
+    def far(self, one: Index, other: Index, least: float) -> NDArray[np.bool_]:
+        """(P,): pairs whose score is surely 0, a part of those for which it is."""
+        if self._columns > 1:
+            return np.zeros(len(one), np.bool_)
+        return self._sketches.far(one, other, least)
 
     def score(self, one: int, other: int, least: float) -> float:
         """Share that is the same of two rows' texts, of several texts the smallest; 0 where it is under `least`."""
@@ -100,13 +112,14 @@ class Search:
         rows, or (P,) and (P,) of them, whether the pair would tell anything new."""
         misses = self._misses
         for one, other in self._candidates(wanted):
-            for a, b in zip(one.tolist(), other.tolist(), strict=True):
+            far = self.inputs.far(one, other, self.similarity)
+            for a, b, hopeless in zip(one.tolist(), other.tolist(), far.tolist(), strict=True):
                 if not wanted(a, b):
                     continue
                 if misses[a] >= TRIES or misses[b] >= TRIES:
                     self.crowded[a] |= misses[a] >= TRIES
                     self.crowded[b] |= misses[b] >= TRIES
-                elif (found := self.inputs.score(a, b, self.similarity)) >= self.similarity:
+                elif not hopeless and (found := self.inputs.score(a, b, self.similarity)) >= self.similarity:
                     yield a, b, found
                 else:
                     misses[a] += 1
@@ -140,7 +153,10 @@ class Search:
                     bar.advance,
                 )
                 for one, other in candidates:
-                    yield rows[one], rows[other]
+                    for start in range(0, len(one), _PAIRS):
+                        some = rows[one[start : start + _PAIRS]], rows[other[start : start + _PAIRS]]
+                        left = self._open(*some, wanted)  # much may have been found since
+                        yield some[0][left], some[1][left]
             for part in scratch.blocks(len(rows)):
                 self.crowded[rows[part]] |= candidates.crowds[part] > MANY
 
@@ -196,6 +212,11 @@ def groups(records: Sequence[Record], roles: Roles, similarity: float = SIMILARI
 
     def root(rows: Any) -> Any:
         """Of a row, or of rows; from then on they know it themselves."""
+        if isinstance(rows, int):
+            while (above := int(parent[rows])) != rows:
+                parent[rows] = parent[above]
+                rows = above
+            return rows
         found = parent[rows]
         while ((above := parent[found]) != found).any():
             found = above
@@ -204,7 +225,7 @@ def groups(records: Sequence[Record], roles: Roles, similarity: float = SIMILARI
 
     search = Search(inputs, similarity)
     for one, other, _ in search.pairs(lambda a, b: root(a) != root(b)):
-        low, high = sorted((int(root(one)), int(root(other))))
+        low, high = sorted((root(one), root(other)))
         parent[high] = low
     for part in scratch.blocks(len(parent)):
         root(np.arange(part.start, part.stop))
