@@ -1,5 +1,6 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from tunesmith.bases.find import Found
 from tunesmith.checks import Seen, check
-from tunesmith.data import Record, Roles
+from tunesmith.data import Record, Roles, kept
 from tunesmith.data.coded import coded
 from tunesmith.data.columns import columns_of
 from tunesmith.data.ledger import Ledger
@@ -18,7 +19,9 @@ from tunesmith.data.rows import joined
 from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
+from tunesmith.files import read_json, write_json
 from tunesmith.plan import Plan
+from tunesmith.progress import Progress
 from tunesmith.tasks import TASKS, Task
 from tunesmith.tasks._language import DIALOGUE, told_format
 from tunesmith.tasks._pairs import SECOND
@@ -26,6 +29,7 @@ from tunesmith.tasks._pairs import SECOND
 CONVERSATIONS = (DIALOGUE, SECOND)
 """Columns of tasks on conversations, which hold all that is read."""
 _SHOWN = 5
+_REPLY = "reply.json"
 _PIECE = 4096
 """Rows tokenised at once."""
 _LIMITS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -33,28 +37,60 @@ _BARS = 24
 _MOST_CLASSES = 1000
 
 
-def check_files(paths: Sequence[Path], plan: Plan | None, found: Found | None) -> dict[str, Any]:
+def check_files(
+    paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress | None = None, *,
+    again: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """The reply of `data check`: what is in the first file, and what is wrong with it. Further files are held out: rows
-    of them that stand in the first, too, are leaks."""
-    table = read(paths[0], plan.data.format if plan else None)
+    of them that stand in the first, too, are leaks. `again`: what took long is kept, and found again while no byte of a
+    file and no setting differs; `cached` says so."""
+    progress, began = progress or Progress(silent=True), time.monotonic()
+    key, files = _key(paths, plan, found) if again else (None, [])
+    if key and (folder := kept.look(key)):
+        return dict(read_json(folder / _REPLY)) | {"cached": True}
+    with progress.part("data check"):
+        reply, reads_files = _check(paths, plan, found, progress)
+    same = [digest for _, digest in files] == [each["sha256"] for each in (reply, *reply["held_out"])]
+    if key and same and not reads_files and time.monotonic() - began >= kept.SECONDS:
+        progress.say(kept.keep(key, lambda folder: write_json(folder / _REPLY, reply)))
+    return reply | {"cached": False}
+
+
+def _key(paths: Sequence[Path], plan: Plan | None, found: Found | None) -> tuple[str | None, list[tuple[str, str]]]:
+    """(what the reply is kept under, digests of the files); (None, []) where it cannot be told what it depends on."""
+    files = kept.digests(paths)
+    if files is None:
+        return None, []
+    about = {"plan": plan.model_dump(mode="json") if plan else None, "base": found and [found.name, found.digest]}
+    return kept.name("check", files=files, **about), files
+
+
+def _check(
+    paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress
+) -> tuple[dict[str, Any], bool]:  # fmt: skip
+    """(the reply, whether it depends on files that rows name)."""
+    table = read(paths[0], plan.data.format if plan else None, progress=progress)
     task = plan.task if plan else _task_of(table)
     task = task.resolved(table) if task else None
     roles = task.roles() if task else _guessed(table)
     records, notes = _rows(table, task, roles, plan)
     found = None if roles.wordless else found  # what reads a file has no words to miss
-    others = [read(path, plan.data.format if plan else None) for path in paths[1:]]
+    others = [read(path, plan.data.format if plan else None, progress=progress) for path in paths[1:]]
     held_out = [_rows(other, task, roles, plan) for other in others]
     findings = findings_in(records, roles, task, held_out=joined([rows for rows, _ in held_out]), thorough=True)
     tokens = None
     if found is not None and len(records):
-        tokens, about_base = _tokens(found, records, roles, task)
+        with progress.part("counting tokens"):
+            tokens, about_base = _tokens(found, records, roles, task)
         findings = about_base + findings
     about = _about(table, records, notes) | {"columns": list(table.columns)}
+    with progress.part("describing columns"):
+        told = described(table.columns, records, roles, findings)
     return about | {
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
         "held_out": [_about(t, rows, notes) for t, (rows, notes) in zip(others, held_out, strict=True)],
-        "described": described(table.columns, records, roles, findings), "tokens": tokens, "findings": findings,
-    }  # fmt: skip
+        "described": told, "tokens": tokens, "findings": findings,
+    }, roles.file is not None  # fmt: skip
 
 
 def _about(table: Table, records: Sequence[Record], notes: list[str]) -> dict[str, Any]:

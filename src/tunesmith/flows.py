@@ -326,13 +326,14 @@ def json_file(path: Path) -> dict[str, Any]:
 
 def check(
     *files: str | Path, plan: Plan | None = None, base: str | None = None, page: str | Path | None = None,
-    online: bool = False,
+    online: bool = False, again: bool = True, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What is in a data file and what is wrong with it; further files are held out. `page`: also draw it there."""
+    """What is in a data file and what is wrong with it; further files are held out. `page`: also draw it there.
+    `again`: what was found before in the same bytes with the same settings is told without looking."""
     from tunesmith.checking import check_files
 
     found = find(base, online=online) if base else None
-    reply = check_files([Path(file) for file in files], plan, found)
+    reply = check_files([Path(file) for file in files], plan, found, progress or Progress(), again=again)
     if page is not None:
         from tunesmith.evaluation.data_page import write_data_page
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -25,8 +25,8 @@ class Progress:
         self._plain: _PlainBar | None = None
 
     def say(self, text: str) -> None:
-        """A sentence for the user, above the bar."""
-        if self.silent:
+        """A sentence for the user, above the bar; nothing where it is empty."""
+        if self.silent or not text:
             return
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
@@ -82,6 +82,14 @@ class Progress:
 
 _PART: ContextVar[tuple[Progress, str] | None] = ContextVar("part", default=None)
 """Who is told of the work that goes on, and what it is called."""
+
+
+@contextmanager
+def part(title: str) -> Iterator[None]:
+    """A part of the work that goes on, where somebody is told of it."""
+    now = _PART.get()
+    with now[0].part(title) if now else nullcontext():
+        yield
 
 
 class Walk:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.roles import label_of
+from tunesmith.progress import part
 
 Severity = Literal["info", "warning", "error"]
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
@@ -101,5 +102,9 @@ def check(
 
     checks = [CHECKS.make(name) for name in CHECKS.names()]
     every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out)
-    found = [f for c in checks if thorough or not c.thorough for f in c.look(every if c.first else whole)]
+    found: list[Finding] = []
+    for each in checks:
+        if thorough or not each.thorough:
+            with part(f"check {each.name}"):
+                found += each.look(every if each.first else whole)
     return sorted(found, key=lambda f: _ORDER[f.severity])
