@@ -45,24 +45,27 @@ def check_files(
     of them that stand in the first, too, are leaks. `again`: what took long is kept, and found again while no byte of a
     file and no setting differs; `cached` says so."""
     progress, began = progress or Progress(silent=True), time.monotonic()
-    key, files = _key(paths, plan, found) if again else (None, [])
-    if key and (folder := kept.look(key)):
+    if again and kept.held() and (key := _key(paths, plan, found)) and (folder := kept.look(key)):
         return dict(read_json(folder / _REPLY)) | {"cached": True}
     with progress.part("data check"):
         reply, reads_files = _check(paths, plan, found, progress)
-    same = [digest for _, digest in files] == [each["sha256"] for each in (reply, *reply["held_out"])]
-    if key and same and not reads_files and time.monotonic() - began >= kept.SECONDS:
+    content = [each["sha256"] for each in (reply, *reply["held_out"])]
+    long = not reads_files and time.monotonic() - began >= kept.SECONDS
+    if again and long and (key := _key(paths, plan, found, content)):
         progress.say(kept.keep(key, lambda folder: write_json(folder / _REPLY, reply)))
     return reply | {"cached": False}
 
 
-def _key(paths: Sequence[Path], plan: Plan | None, found: Found | None) -> tuple[str | None, list[tuple[str, str]]]:
-    """(what the reply is kept under, digests of the files); (None, []) where it cannot be told what it depends on."""
+def _key(
+    paths: Sequence[Path], plan: Plan | None, found: Found | None, content: Sequence[str] | None = None
+) -> str | None:  # fmt: skip
+    """What the reply is kept under; None where a file is no regular one, or holds by now another `content` than was
+    read."""
     files = kept.digests(paths)
-    if files is None:
-        return None, []
+    if files is None or (content is not None and [digest for _, digest in files] != content):
+        return None
     about = {"plan": plan.model_dump(mode="json") if plan else None, "base": found and [found.name, found.digest]}
-    return kept.name("check", files=files, **about), files
+    return kept.name("check", files=files, **about)
 
 
 def _check(

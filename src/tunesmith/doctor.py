@@ -66,7 +66,8 @@ def _results(*, clean: bool) -> dict[str, Any]:
     if clean:
         return _check("data cache", True, f"emptied: {kept.clean() / 1e6:.1f} MB freed in {kept.root()}")
     found = kept.held()
-    text = f"{len(found)} results, {sum(map(kept.size, found)) / 1e6:.1f} of at most {kept.ROOM / 1e6:.0f} MB in {kept.root()}"
+    total = sum(map(kept.size, found)) / 1e6
+    text = f"{len(found)} results, {total:.1f} of at most {kept.ROOM / 1e6:.0f} MB in {kept.root()}"
     return _check("data cache", True, f"{text} (tunesmith doctor --cache empties it)")
 
 

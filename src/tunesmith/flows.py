@@ -86,7 +86,7 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     with Stop() as stop:
         prepared = prepare(plan, progress, earlier_in(found.folder, found.name))
         stop.check("before training")
-        who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
+        who = identity(prepared.plan, prepared.digests, found.digest)
         if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
             who["teachers"] = [digest_folder(saved(t)) for t in teachers]
         if plan.method.start:  # another content under the same name is another run

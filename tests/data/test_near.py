@@ -182,15 +182,21 @@ def test_only_texts() -> None:
 def test_far_pairs_are_none_and_the_others_are_compared() -> None:
     """Of 64 characters and fewer what is far is exactly what is not alike enough, by characters or by words."""
     chance = random.Random(0)
-    texts = [text[: chance.randint(1, 64)] for text in sentences(150, 5, 6)] + ["倚天屠龙记十大创新览", "é" * 64, "x" * 65, ""]
+    texts = [text[: chance.randint(1, 64)] for text in sentences(150, 5, 6)] + [
+        "倚天屠龙记十大创新览",
+        "é" * 64,
+        "x" * 65,
+        "",
+    ]
     texts += [copied(text, "characters", i, share=0.06 * (i % 5)) for i, text in enumerate(texts[:150])]
     inputs = near.Inputs([records(texts)], ROLES)
     one, other = (np.array([chance.randrange(len(texts)) for _ in range(600)]) for _ in range(2))
     one, other = np.append(one, np.arange(150)), np.append(other, np.arange(154, 304))
     far = inputs.far(one, other, near.SIMILARITY)
-    true = np.array([inputs.score(a, b, near.SIMILARITY) == 0 for a, b in zip(one.tolist(), other.tolist(), strict=True)])
-    short = np.array([0 < inputs.sizes[[a, b]].min() and inputs.sizes[[a, b]].max() <= 64
-                      for a, b in zip(one, other, strict=True)])  # fmt: skip
+    pairs = list(zip(one.tolist(), other.tolist(), strict=True))
+    true = np.array([inputs.score(a, b, near.SIMILARITY) == 0 for a, b in pairs])
+    sizes = np.array([inputs.sizes[list(pair)] for pair in pairs])
+    short = (sizes.min(1) > 0) & (sizes.max(1) <= 64)
     assert not (far & ~true).any()
     assert (far == true)[short].all()
     assert not far[~short].any()

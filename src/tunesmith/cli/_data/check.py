@@ -52,7 +52,9 @@ def _told(reply: dict[str, Any]) -> str:
     roles = reply["roles"]
     places = f"text in {', '.join(roles['texts'])}, label in {roles['label'] or '(none)'}"
     lines = [f"{reply['file']}: {reply['rows']} rows, {places}"]
-    lines += ["  from cache: no byte and no setting differs from an earlier check (--no-cache looks anew)"] * reply["cached"]
+    lines += ["  from cache: no byte and no setting differs from an earlier check (--no-cache looks anew)"] * reply[
+        "cached"
+    ]
     lines += [f"  {note}" for note in reply["notes"]]
     if tokens := reply["tokens"]:
         lines.append(
