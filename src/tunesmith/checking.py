@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from tunesmith.bases.find import Found
-from tunesmith.checks import Seen, check
+from tunesmith.checks import Seen, by_severity, check
+from tunesmith.checks.missing_value import whole_rows
+from tunesmith.checks.repeats import Repeats
 from tunesmith.data import Record, Roles, kept
 from tunesmith.data.coded import coded
 from tunesmith.data.columns import columns_of
@@ -148,13 +150,15 @@ def _task_of(table: Table) -> Task | None:
         return TASKS.make("tag")
     if {"chosen", "rejected"} <= columns:
         return TASKS.make("prefer")
-    return TASKS.make("generate") if columns & {"messages", "conversations"} else None
+    talks = columns & {"messages", "conversations"} or {"instruction", "output"} <= columns
+    return TASKS.make("generate") if talks else None
 
 
 def findings_in(
     records: Sequence[Record], roles: Roles, task: Any, *, held_out: Sequence[Record] = (), thorough: bool = False
 ) -> list[dict[str, Any]]:
-    """What is doubtful in rows; answers in words are no classes, and one question may have many."""
+    """What is doubtful in rows; answers in words are no classes, and one question may have many: a row that repeats
+    another one has its answer, too."""
     if task is not None and (strands := task.strands(records, roles)):
         return [
             found for each in strands for found in findings_in(each.records, each.roles, each.task, thorough=thorough)
@@ -162,7 +166,11 @@ def findings_in(
     open_answers = task is not None and task.kind in ("text", "pairs")
     asked = replace(roles, label=None) if open_answers else roles
     found = check(records, asked, held_out, thorough=thorough)
-    return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]
+    if open_answers:
+        found = [f for f in found if f.kind != "duplicates"]
+        whole = Seen(whole_rows(records, asked), roles)
+        found += [f for f in Repeats(name="repeats").look(whole) if f.kind == "duplicates"]
+    return [asdict(f) for f in by_severity(found)]
 
 
 def _guessed(table: Table) -> Roles:

@@ -107,4 +107,9 @@ def check(
         if thorough or not each.thorough:
             with part(f"check {each.name}"):
                 found += each.look(every if each.first else whole)
+    return by_severity(found)
+
+
+def by_severity(found: Iterable[Finding]) -> list[Finding]:
+    """The severe ones first, else in their order."""
     return sorted(found, key=lambda f: _ORDER[f.severity])
