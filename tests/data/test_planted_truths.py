@@ -153,7 +153,7 @@ def plant(rows: Cells, held: Cells) -> None:
     held += [rows[i] | {"text": copied(rows[i]["text"], "characters", i)} for i in range(221, 233, 2)]
     for row in held:
         row |= {"ticket": "q", "number": 0}
-    for row in rows[::2]:
+    for row in rows[:200]:
         row["text"] += " praise" if row["label"] == "praise" else ""
     rows += [dict(rows[i]) for i in range(10)]
     rows += [rows[i] | {"label": "fault" if rows[i]["label"] == "praise" else "praise"} for i in range(20, 27)]
