@@ -14,7 +14,8 @@ from tunesmith.files import digest_folder, digest_json, write_json
 from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run, claim, identity, lease, place
 from tunesmith.settings import require_libraries

@@ -112,7 +112,8 @@ def read(plan: Plan, folder: Path) -> Prepared:
     plan = plan.model_copy(update={"task": type(plan.task).model_validate(told["task"])})
     if text := plan.task.objection(plan):  # of the rest of this plan, which may be another one
         raise TunesmithError(f"task: {text}")
-    roles = Roles(**{name: tuple(value) if isinstance(value, list) else value for name, value in told["roles"].items()})
+    asked: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told["roles"].items()}
+    roles = Roles(**asked)
     splits = {name: stored.load(folder, str(number)) for number, name in enumerate(told["splits"])}
     found = {name: Leaked(**each | {"held": np.array(each["held"], np.int64)}) for name, each in told["leaks"].items()}
     return Prepared(plan, roles, splits, Ledger.load(folder), told["files"], told["notes"],

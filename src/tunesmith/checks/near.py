@@ -43,7 +43,8 @@ class Near(Check):
             told += f"(first: {clashing.shown(seen)}). "
             fix = "Correct labels that are wrong; leave those where a word decides"
             yield Finding("near_conflicts", clashing.rows, seen.label, "info", told + fix)
-        yield from self._overlap(seen)
+        if seen.held_out:
+            yield from self._overlap(seen)
 
     def _overlap(self, seen: Seen) -> Iterable[Finding]:
         found = near.leaks(seen.records, seen.held_out, seen.roles)

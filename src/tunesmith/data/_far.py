@@ -79,7 +79,7 @@ class _Ragged:
         """(P,): whether the edits between two rows are no more than `least` allows."""
         sizes = self.sizes[one], self.sizes[other]
         most = ((1 - least) * np.maximum(*sizes) + 1e-9).astype(np.int64)
-        found = np.abs(sizes[0] - sizes[1]) <= most
+        found: Flags = np.abs(sizes[0] - sizes[1]) <= most
         some = np.flatnonzero(found)
         rows_PW = [self._padded(rows[some]) for rows in (one, other)]
         found[some] = distances(rows_PW[0], sizes[0][some], rows_PW[1], sizes[1][some]) <= most[some]

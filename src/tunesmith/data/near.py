@@ -10,6 +10,7 @@ Texts, signatures and flags lie in nameless files when they are large (`tunesmit
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -125,9 +126,12 @@ class Search:
                     misses[a] += 1
                     misses[b] += 1
 
-    def _open(self, one: Index, other: Index, wanted: Callable[[Index, Index], Any]) -> NDArray[np.bool_]:
-        """(P,): which pairs may be twins, or tell at least that a row was given up."""
-        found = self.inputs.rest[one] == self.inputs.rest[other]
+    def _open(
+        self, one: Index, other: Index, *, rows: Index, wanted: Callable[[Index, Index], Any]
+    ) -> NDArray[np.bool_]:  # fmt: skip
+        """(P,): which pairs of places in `rows` may be twins, or tell at least that a row was given up."""
+        one, other = rows[one], rows[other]
+        found: NDArray[np.bool_] = self.inputs.rest[one] == self.inputs.rest[other]
         if self._held is not None:
             found &= (one < self._held) != (other < self._held)
         given_up = [self._misses[each] >= TRIES for each in (one, other)]
@@ -147,16 +151,13 @@ class Search:
             rows = scratch.where(flags)
             what = f"near-duplicates of {least} to {most} characters" if most else "near-duplicates of longer texts"
             with walk(2 * BANDS, "rounds", what) as bar:
-                candidates = Candidates(
-                    self._signatures(rows, width, bar),
-                    lambda one, other, rows=rows: self._open(rows[one], rows[other], wanted),
-                    bar.advance,
-                )
+                open_ = partial(self._open, rows=rows, wanted=wanted)
+                candidates = Candidates(self._signatures(rows, width, bar), open_, bar.advance)
                 for one, other in candidates:
                     for start in range(0, len(one), _PAIRS):
-                        some = rows[one[start : start + _PAIRS]], rows[other[start : start + _PAIRS]]
-                        left = self._open(*some, wanted)  # much may have been found since
-                        yield some[0][left], some[1][left]
+                        some = one[start : start + _PAIRS], other[start : start + _PAIRS]
+                        left = self._open(*some, rows=rows, wanted=wanted)  # much may have been found since
+                        yield rows[some[0][left]], rows[some[1][left]]
             for part in scratch.blocks(len(rows)):
                 self.crowded[rows[part]] |= candidates.crowds[part] > MANY
 
