@@ -32,7 +32,8 @@ from tunesmith.metrics import Answers
 from tunesmith.model import Model
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run
 from tunesmith.steps import STEPS

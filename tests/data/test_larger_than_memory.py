@@ -251,7 +251,7 @@ def anonymous():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
 task = {"name": "classify", "text": "text", "label": "label"}
 before = anonymous()
-prepared = prepare(make_plan({"task": task, "base": "unused", "data": sys.argv[1]}))
+prepared = prepare(make_plan({"task": task, "base": "unused", "data": {"train": sys.argv[1], "cache": False}}))
 print(json.dumps([len(prepared.ledger), anonymous() - before]))
 """
 
