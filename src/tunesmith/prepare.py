@@ -1,7 +1,7 @@
 """Prepare: a plan's files -> rows in splits, each input row accounted for.
 
-Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps on every split, steps
-on the training split.
+Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps that learn from the
+training split, steps on every split, steps on the training split.
 """
 
 import time
@@ -22,10 +22,10 @@ from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twin
 from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.data.split import divided, often, rarest_of, strata_of
 from tunesmith.data.table import Table, read
-from tunesmith.earlier import NOTHING, Earlier, replayed
+from tunesmith.earlier import NOTHING, Earlier, located, replayed
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
-from tunesmith.prepared import BARE, LEARNT, SPLITS, Prepared, key_of
+from tunesmith.prepared import BARE, LEARNT, SPLITS, Learnt, Prepared, key_of
 from tunesmith.progress import LONG, Progress, part
 from tunesmith.tasks import Task
 
@@ -68,12 +68,12 @@ def _prepared(plan: Plan, progress: Progress, before: Earlier, *, learn: bool) -
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
-    splits, own, near = _divide(plan, roles, pools, before, ledger, notes)
+    splits, own, near, learnt = _divide(plan, roles, pools, before, ledger, notes)
     if learn:
         splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     files = [{"name": t.source, "sha256": t.sha256, "rows": len(t.rows) + len(t.bad), "notes": list(t.notes)}
              for t in tables]  # fmt: skip
-    return Prepared(plan, roles, splits, ledger, files, notes, own, splits.pop(BARE, ()), near)
+    return Prepared(plan, roles, splits, ledger, files, notes, own, splits.pop(BARE, ()), near, learnt)
 
 
 def _joining(
@@ -115,12 +115,15 @@ def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
             f"replay.share: base {plan.base.name} kept no rows to replay. Give them as replay.file, or make the base "
             "anew with replay.keep: 200"
         )
-    return replace(read(str(before.rows), progress=progress), source=before.kept_source)
+    table = read(str(before.rows), progress=progress)
+    return replace(
+        table, source=before.kept_source, rows=[(line, located(cells, before)) for line, cells in table.rows]
+    )
 
 
 def _divide(
     plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], before: Earlier, ledger: Ledger, notes: list[str]
-) -> tuple[dict[str, Sequence[Record]], Index, Leaks]:
+) -> tuple[dict[str, Sequence[Record]], Index, Leaks, Learnt]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool, old = run_steps(plan, "pool", pools.pop("train"), roles, ledger), pools.pop("replay", ())
     own, bare = _joining(plan, roles, pools.pop("joining", ()), ledger)
@@ -136,6 +139,8 @@ def _divide(
     _part(plan, roles, splits, ledger, notes)
     for number, again in enumerate(before.tests):
         _keep_out(splits, roles, again, f"the held-out rows of instalment {number + 1}", ledger, notes)
+    if learnt := _learn(plan, roles, splits, ledger):  # what was told apart by a number may be one now
+        _part(plan, roles, splits, ledger, notes)
     near = _near(plan, roles, splits, ledger, notes)
     for name, rows in splits.items():
         if name not in LEARNT:
@@ -149,7 +154,7 @@ def _divide(
         name: run_steps(plan, "split", rows, unlabelled if name == BARE else roles, ledger)
         for name, rows in splits.items()
     }
-    return splits, ids(own), near
+    return splits, ids(own), near, learnt
 
 
 def _with_old(
@@ -239,14 +244,31 @@ class _LabelSets:
         return (tuple(dict.fromkeys(map(str, cast("list[Any]", r.cells[self.column])))) for r in self.records)
 
 
-def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
-    """The plan's steps of one scope, in order."""
-    for step in plan.steps:
+def run_steps(
+    plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger, learnt: Learnt | None = None
+) -> Sequence[Record]:
+    """The plan's steps of one scope, in order; `learnt` is what those of the scope `learnt` go by."""
+    for place, step in enumerate(plan.steps):
         if step.scope == scope:
             told: dict[str, Any] = {"plan": plan} if step.asks_plan else {}
+            if scope == "learnt":
+                told["learnt"] = (learnt or {}).get(f"steps.{place}")
             with part(f"step {step.name}"):
                 records = step.run(records, roles, ledger, plan.train.seed, **told)
     return records
+
+
+def _learn(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger) -> Learnt:
+    """Have the steps that learn from the training rows do so in order, each on what the one before it left, and apply
+    them to every split."""
+    found: Learnt = {}
+    for place, step in enumerate(plan.steps):
+        if step.scope == "learnt":
+            splits["train"], known = step.learn(splits["train"], roles, ledger)
+            found[f"steps.{place}"] = known
+            for name, rows in splits.items():
+                splits[name] = step.run(rows, roles, ledger, plan.train.seed, learnt=known)  # type: ignore[call-arg]
+    return found
 
 
 def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]) -> None:

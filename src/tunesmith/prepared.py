@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ SPLITS = ("train", "validation", "test")
 BARE = "the rows without a label"
 """Rows that are learnt from though nobody labelled them (`Reading.split` joining)."""
 LEARNT = ("train", BARE)
+Learnt = dict[str, dict[str, Any]]
+"""{place in the plan: what the step learnt}."""
 _ROWS = "prepared.json"
 
 
@@ -41,6 +43,8 @@ class Prepared:
     """Rows of these files without a label."""
     leaks: Leaks
     """Held-out rows that have a near twin among those that are learnt from."""
+    learnt: Learnt = field(default_factory=dict)
+    """What steps learnt from the training rows, for the facts."""
 
     @property
     def lessons(self) -> Sequence[Record]:
@@ -101,7 +105,8 @@ def write(done: Prepared, folder: Path) -> None:
         stored.save(rows, folder, str(number))
     done.ledger.save(folder)
     about = {"splits": list(done.splits), "task": done.plan.task.model_dump(mode="json"), "roles": asdict(done.roles),
-             "files": done.files, "notes": done.notes, "joined": done.joined.tolist(), "skipped": done.leaks.skipped,
+             "files": done.files, "notes": done.notes, "joined": done.joined.tolist(), "learnt": done.learnt,
+             "skipped": done.leaks.skipped,
              "leaks": {n: asdict(e) | {"held": e.held.tolist()} for n, e in done.leaks.splits.items()}}  # fmt: skip
     write_json(folder / _ROWS, about)
 
@@ -118,4 +123,4 @@ def read(plan: Plan, folder: Path) -> Prepared:
     found = {name: Leaked(**each | {"held": np.array(each["held"], np.int64)}) for name, each in told["leaks"].items()}
     return Prepared(plan, roles, splits, Ledger.load(folder), told["files"], told["notes"],
                     np.array(told["joined"], np.int64), stored.load(folder, str(len(splits))),
-                    Leaks(told["skipped"], found))  # fmt: skip
+                    Leaks(told["skipped"], found), told["learnt"])  # fmt: skip
