@@ -5,6 +5,7 @@
       + of_weights                       a term of the weights alone                             (l2sp)
       among                              of several tasks: the gradients of each, to be balanced (pcgrad, gradnorm)
       + of_states                        a term of what the output layer is given of all rows    (dann, coral, mmd)
+      + of_step                          a term of what the network said of all of them          (mixup)
       + after                            gradients taken anew where the first ones point         (adversarial)
 
 One a file. A penalty is part of a plan and holds settings; what it remembers of a run is a `Term`, made before the
@@ -90,6 +91,10 @@ class Said:
     """Weight of each row in the loss."""
     losses: "Callable[[Tensor], Tensor]"
     """Logits (B, C) -> the task's loss of each row, (B,), unweighted."""
+    targets: "Tensor"
+    """What the task's loss aims at in each row: (B,) classes or numbers, or (B, C)."""
+    toward: "Callable[[Tensor, Tensor], Tensor]"
+    """Logits (B, C) and such targets -> the task's loss of each row, (B,), unweighted."""
 
 
 class Term:
@@ -114,6 +119,11 @@ class Term:
         """Added to the mean loss of a step, from what the output layer is given of all its rows, however many forward
         passes they take. `target_B`: which rows are of the target domain; `share`: how much of training is done, 0 to
         1."""
+        return None
+
+    def of_step(self, said: Said, seed: int) -> "Tensor | None":
+        """Added to the summed loss of a step, from the logits of all its rows, however many forward passes they take;
+        their order follows the passes."""
         return None
 
     def among(self, shares: Sequence[Share], seed: int) -> None:
@@ -143,6 +153,8 @@ class Penalty(Part):
 
     reads_outputs: ClassVar[bool] = False
     """Whether it needs the logits of rows, which tasks with a head have."""
+    reads_step: ClassVar[bool] = False
+    """Whether it needs those of all rows of a step at once (`Term.of_step`)."""
     of_several: ClassVar[bool] = False
     """Whether it stands between several tasks."""
     by_task: ClassVar[bool] = False
@@ -156,7 +168,8 @@ class Penalty(Part):
     without effect."""
 
     def objection(self, plan: Any) -> str | None:
-        if self.of_several != (plan.task.kind == "several") and (self.of_several or self.reads_outputs):
+        reads = self.reads_outputs or self.reads_step
+        if self.of_several != (plan.task.kind == "several") and (self.of_several or reads):
             if self.of_several:
                 return f"{self.name} stands between several tasks, and {plan.task.name} is one. Remove it, or use multi"
             return f"{self.name} compares answers of one kind, and {plan.task.name} has several. Remove it"
@@ -164,7 +177,7 @@ class Penalty(Part):
             return (
                 f"{self.name} changes gradients task by task, and adversarial adds others to them. Keep one of the two"
             )
-        if self.reads_outputs and not self.of_several and plan.task.kind not in ("classes", "multilabel", "numbers"):
+        if reads and not self.of_several and plan.task.kind not in ("classes", "multilabel", "numbers"):
             return f"{self.name} compares what a head says of a row, and task {plan.task.name} has none. Remove it"
         if self.moves and not plan.method.moves_base():
             return (

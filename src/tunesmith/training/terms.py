@@ -39,7 +39,8 @@ class Terms:
         self.listens = any(penalty.reads_outputs for penalty in model.plan.penalties)
         self.by_task = any(penalty.by_task for penalty in model.plan.penalties)
         asked = zip(model.plan.penalties, self.terms, strict=True)
-        self.of_states = [term for penalty, term in asked if penalty.reads_states]
+        self.of_all = [term for penalty, term in asked if penalty.reads_states or penalty.reads_step]
+        self.of_states = any(penalty.reads_states for penalty in model.plan.penalties)
         self.whole: Whole | None = None
 
     @contextmanager
@@ -52,10 +53,13 @@ class Terms:
 
     def face(self, way: Any, encoded: "Encoded", pieces: list[list[int]], share: float, seed: int) -> None:
         """Before the forward passes of a step: what terms must see of all its rows."""
-        if self.of_states:
-            weight = self.task.weigh(encoded, [row for piece in pieces for row in piece])
-            self.whole = Whole(self.of_states, encoded, share, weight, seed)
-            self.whole.look(way, pieces)
+        if self.of_all:
+            task = cast("LogitsTask", self.task)
+            weight = task.weigh(encoded, [row for piece in pieces for row in piece])
+            self.whole = Whole(
+                self.of_all, encoded, share, weight, seed, lambda rows: _Heard(way, states=self.of_states).seen(
+                    encoded, rows), lambda logits_BC, rows: _said(task, way, logits_BC, encoded, rows))
+            self.whole.look(pieces)
 
     def loss(self, way: Any, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, Tensor | None]":
         """(the task's summed loss of some rows, what penalties add to it)."""
@@ -63,9 +67,9 @@ class Terms:
             return self.task.step_loss(way, encoded, rows), None
         if self.whole is not None:
             self.whole.begin_pass()
-        task, heard = cast("LogitsTask", self.task), _Heard(way, states=self.whole is not None)
+        task, heard = cast("LogitsTask", self.task), _Heard(way, states=self.of_states)
         loss = task.step_loss(heard, encoded, rows)
-        found = [] if self.whole is None else [self.whole.of_pass(heard.states_BH, rows)]
+        found = [] if self.whole is None else [self.whole.of_pass(heard.last, rows)]
         if self.listens:
             said = _said(task, way, heard.logits_BC, encoded, rows)
             found += [term.of_outputs(said) for term in self.terms]
@@ -128,16 +132,22 @@ class _Heard:
 
     def __init__(self, way: Any, *, states: bool) -> None:
         self.way, self.with_states = way, states
-        self.logits_BC: Tensor
-        self.states_BH: Tensor
+        self.last: tuple[Tensor, ...] = ()
+        """What it said last: logits (B, C), and the states (B, H) that they were made of, where they are asked for."""
+
+    @property
+    def logits_BC(self) -> "Tensor":
+        """The logits that it said last."""
+        return self.last[0]
 
     def logits(self, encoded: "Encoded", rows: Sequence[int]) -> "Tensor":
         """As the way says."""
-        if self.with_states:
-            self.logits_BC, self.states_BH = self.way.told(encoded, rows)
-        else:
-            self.logits_BC = self.way.logits(encoded, rows)
-        return self.logits_BC
+        return self.seen(encoded, rows)[0]
+
+    def seen(self, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, ...]":
+        """All that is listened to, of some rows."""
+        self.last = self.way.told(encoded, rows) if self.with_states else (self.way.logits(encoded, rows),)
+        return self.last
 
 
 def is_shared(model: "Model") -> Callable[[str], bool]:
@@ -154,7 +164,7 @@ def _said(task: "LogitsTask", way: Any, logits_BC: "Tensor", encoded: "Encoded",
     return Said(
         list(rows), logits_BC, lambda: way.logits(encoded, rows),
         lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
-        lambda logits: task.losses(logits, targets),
+        lambda logits: task.losses(logits, targets), targets, task.losses,
     )  # fmt: skip
 
 
