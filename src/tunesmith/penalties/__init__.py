@@ -97,11 +97,35 @@ class Said:
     """Logits (B, C) and such targets -> the task's loss of each row, (B,), unweighted."""
 
 
+@dataclass(frozen=True)
+class Rested:
+    """Training rows above a trunk that never moves."""
+
+    targets: "NDArray[Any]"
+    """(N,): what the loss aims at; of labels that are distributions the likeliest."""
+    weights: "NDArray[np.float32]"
+    """(N,): of each row in the loss."""
+    states: "Callable[[Sequence[int]], Tensor]"
+    """What the head reads of some rows, (B, H)."""
+    side: "Callable[[Sequence[int]], Tensor | None]"
+    """Side features of some rows, (B, S)."""
+    head: "Callable[[Tensor, Tensor | None], Tensor]"
+    """Such states and features -> logits (B, C), with a graph."""
+    labels: tuple[str, ...]
+    """Names of the classes."""
+    seed: int
+    """The plan's."""
+
+
 class Term:
     """A penalty at work in one run. Each part is optional."""
 
     own: "tuple[nn.Parameter, ...]" = ()
     """What `of_states` has a gradient for beside the states: parameters of `Start.beside`."""
+
+    def rest(self, at: Rested) -> Sequence[str]:
+        """Before the first step, of a penalty that `reads_rested`; returns what to tell the user."""
+        return ()
 
     def within(self, seed: int) -> AbstractContextManager[None]:
         """Around everything that computes gradients in a step."""
@@ -155,6 +179,8 @@ class Penalty(Part):
     """Whether it needs the logits of rows, which tasks with a head have."""
     reads_step: ClassVar[bool] = False
     """Whether it needs those of all rows of a step at once (`Term.of_step`)."""
+    reads_rested: ClassVar[bool] = False
+    """Whether it looks at what the head reads above a trunk that never moves (`Term.rest`)."""
     of_several: ClassVar[bool] = False
     """Whether it stands between several tasks."""
     by_task: ClassVar[bool] = False

@@ -109,6 +109,7 @@ class Loop:
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
         give_memory_back()  # the check held the gradients of two ways, and steps need other pieces
         self._fit()
+        shortcuts.notes += self.terms.rest(self.model, job.train)
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
         for line in shortcuts.explain(job.train, self.batches, epochs):

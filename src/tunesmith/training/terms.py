@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tunesmith.bases.family import plain
-from tunesmith.penalties import Said, Share, Start
+from tunesmith.errors import TunesmithError
+from tunesmith.penalties import Rested, Said, Share, Start
 from tunesmith.training.given import NO_AIDS, Aids
 from tunesmith.training.whole import Whole
 
@@ -42,6 +43,12 @@ class Terms:
         self.of_all = [term for penalty, term in asked if penalty.reads_states or penalty.reads_step]
         self.of_states = any(penalty.reads_states for penalty in model.plan.penalties)
         self.whole: Whole | None = None
+
+    def rest(self, model: "Model", train: "Encoded") -> list[str]:
+        """Before the first step: show terms what the head reads above a trunk that never moves. Returns what to tell.
+        Raises TunesmithError where nothing of it is kept."""
+        asked = [(p, t) for p, t in zip(model.plan.penalties, self.terms, strict=True) if p.reads_rested]
+        return [line for p, term in asked for line in term.rest(rested(model, train, p.name))]
 
     @contextmanager
     def within(self, seed: int) -> Iterator[None]:
@@ -148,6 +155,23 @@ class _Heard:
         """All that is listened to, of some rows."""
         self.last = self.way.told(encoded, rows) if self.with_states else (self.way.logits(encoded, rows),)
         return self.last
+
+
+def rested(model: "Model", train: "Encoded", name: str) -> Rested:
+    """The training rows above a trunk that never moves, for the penalty of that name."""
+    if (found := model.shortcuts.way.rested(train)) is None:
+        why = "; ".join(model.shortcuts.refused) or "something below the head moves"
+        raise TunesmithError(
+            f"penalties: {name} works on what the head reads of rows, as the trunk cache keeps it where the whole trunk "
+            f"rests, and this run keeps none ({why}). Remove {name}, or what stands against the cache"
+        )
+    assert train.targets is not None, "rows to learn from have targets"
+    states, head = found
+    return Rested(
+        train.targets, np.asarray(train.weights, np.float32), states, train.side_of,
+        lambda states_BH, side_BS: model.net.with_side(head(states_BH), side_BS), model.facts.labels,
+        model.plan.train.seed,
+    )  # fmt: skip
 
 
 def is_shared(model: "Model") -> Callable[[str], bool]:
