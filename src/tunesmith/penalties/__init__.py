@@ -54,10 +54,18 @@ class Start:
     """Of several tasks: their names, each with the kind of its answers."""
     task_of: "Callable[[Sequence[int]], NDArray[np.int16]]" = lambda rows: np.zeros(len(rows), np.int16)
     """Of several tasks: whose each training row is."""
+    shaded: "Callable[[Shade], AbstractContextManager[None]]" = lambda shade: nullcontext()
+    """Within the block, embeddings of words are multiplied by what it says of each row; for a penalty that
+    `disturbs_words`."""
+    special: frozenset[int] = frozenset()
+    """Tokens that are no words of the text: [CLS], [SEP]."""
     is_shared: Callable[[str], bool] = lambda name: True
     """Whether a name belongs to what several tasks share: everything but the output layer."""
 
 
+Shade = Callable[[int, int, Any, int], "Tensor"]
+"""(seed of the step, number of a row, its tokens (T,), H) -> what their embeddings are multiplied by, as it spreads over
+(T, H)."""
 Gradients = dict[str, "Tensor"]
 
 
@@ -187,6 +195,8 @@ class Penalty(Part):
     """Whether it sees the gradients of a step task by task (`Term.among`)."""
     reads_states: ClassVar[bool] = False
     """Whether it looks at what the output layer is given."""
+    disturbs_words: ClassVar[bool] = False
+    """Whether it changes embeddings of words in some passes, so that nothing above them can be kept."""
     reads_old: ClassVar[bool] = False
     """Whether it looks at rows of earlier instalments."""
     moves: ClassVar[str] = ""

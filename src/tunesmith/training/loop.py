@@ -45,8 +45,8 @@ class Loop:
         watch.refuse_masked(job.train)
         self.precision = Precision(self.asked.precision)
         self.net = self.precision.place(self.model.net)
-        if self.asked.neftune is not None:
-            self.net.noise = Noise(self.net.auto, self.asked.neftune)
+        if self.asked.neftune is not None or any(p.disturbs_words for p in self.model.plan.penalties):
+            self.net.noise = Noise(self.net.auto, self.asked.neftune or 0.0)
         self.moving, self.statistics = weights(self.model), statistics.note(self.net)
         self.terms = Terms(self.model, self.moving, job.aids, job.train)
         groups = [*optimizers.groups(self.model, self.moving), *self.terms.groups()]

@@ -206,13 +206,18 @@ def start_of(
         for row in np.linspace(0, len(encoded) - 1, min(count, len(encoded))).round().astype(int).tolist():
             yield model.plan.task.step_loss(model.shortcuts.plain, encoded, [row])
 
+    def shaded(shade: Any) -> Any:
+        assert model.net.noise is not None, "the loop makes it where a penalty disturbs words"
+        return model.net.noise.shading(shade)
+
     whose = None if train is None else train.part
     several: dict[str, Any] = {} if whose is None else {"task_of": lambda rows: whose[np.asarray(rows)]}
     return Start(
         moving, model.is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught,
         beside=dict(model.net.beside.items()),
         tasks={each.name: each.task.kind for each in model.plan.task.parts(model.facts)},
-        is_shared=is_shared(model), **several,
+        is_shared=is_shared(model), shaded=shaded, special=frozenset(getattr(model.tokenizer, "all_special_ids", ())),
+        **several,
     )  # fmt: skip
 
 
