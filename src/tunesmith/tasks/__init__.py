@@ -71,6 +71,8 @@ class Task(Part):
     """What it does, for the report: to …; its kind of answers says it for most."""
     two_domains: ClassVar[bool] = False
     """Whether rows to learn from come from a source and from a target."""
+    rewords: ClassVar[bool] = False
+    """Whether rows ask something in words that a step may put otherwise (`reworded`)."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -233,6 +235,11 @@ class Task(Part):
         """Rows of a file as the roles name their columns; most tasks read the columns as they are. What is altered on
         the way goes into the ledger."""
         return records
+
+    def reworded(self, record: Record, put: Callable[[str], str]) -> Record | None:
+        """A row that was taken in, with what it asks last as `put` says it, and the same answers; None where it asks
+        nothing."""
+        raise AssertionError(f"rows of {type(self).__name__} ask nothing")
 
     # what a network is asked, in terms of a way to run it (engine.ways, engine.language)
 
