@@ -122,6 +122,11 @@ class Task(Part):
             )
         return self.model_copy(update={"max_tokens": room})
 
+    @staticmethod
+    def rewriting(plan: Any) -> str | None:
+        """The first step of a plan that changes the text columns of all rows, for tasks that must refuse it."""
+        return next((step.name for step in plan.steps if step.rewrites), None)
+
     # tasks that are made of several; most are one
 
     def readings(self, data: Any) -> list[Reading]:

@@ -125,8 +125,8 @@ class LanguageTask(Task):
     def objection(self, plan: Any) -> str | None:
         if fault := self.decode.objection():
             return f"decode: {fault}"
-        if any(step.name == "clean" for step in plan.steps):
-            return "clean rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if step := self.rewriting(plan):
+            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
         if self.pool == "mean":
             return "pool: mean is for a head that reads one state of a row; a language model reads every token"
         return None
