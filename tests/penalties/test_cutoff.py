@@ -67,7 +67,9 @@ def test_the_loss_is_that_of_both_passes_and_what_they_say_apart(tiny_bases: Tin
     assert apart(want, found) < 1e-5
 
 
-@pytest.mark.parametrize(("base", "method"), [("bert", "full"), ("electra", "lora"), ("bert", "prompt"), ("llama", "lora")])
+@pytest.mark.parametrize(
+    ("base", "method"), [("bert", "full"), ("electra", "lora"), ("bert", "prompt"), ("llama", "lora")]
+)
 def test_packed_and_padded_rows_are_cut_alike(base: str, method: str, tiny_bases: TinyBases) -> None:
     settings = {"name": method, "tokens": 4} if method == "prompt" else method
     loop = ready(tiny_bases, "token", base=base, method=settings)

@@ -1,4 +1,4 @@
-"""Mixup against its definition on the states that the output layer reads, in double precision; cuts, cache, resuming."""
+"""Mixup against its definition on the states that the output layer reads, in double precision; cuts, cache, resume."""
 
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,9 @@ def test_partners_and_shares_follow_the_seed_and_the_rows_alone() -> None:
 def test_the_trunk_cache_holds_and_a_resumed_run_is_the_same_to_the_bit(tiny_bases: TinyBases, tmp_path: Path) -> None:
     def job(name: str, stop: int | None = None, **more: Any) -> Loop:
         rows = small.records()
-        asked = small.plan(tiny_bases["bert"], method="head", penalties=["mixup"], epochs=3, batch=4, save_every="1 step")
+        asked = small.plan(
+            tiny_bases["bert"], method="head", penalties=["mixup"], epochs=3, batch=4, save_every="1 step"
+        )
         made = small.model(asked.model_copy(update=more), rows)
         data, folder = small.encoded(made, rows), tmp_path / name
         folder.mkdir(exist_ok=True)

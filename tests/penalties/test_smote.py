@@ -1,6 +1,5 @@
 """SMOTE between states: its arithmetic, who stands between whom, the loss of a step, and where it is refused."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ def test_the_arithmetic_is_that_of_imbalanced_learn() -> None:
     own, at = np.flatnonzero(targets == 1), resting(states, targets)
     origins, others, gaps = between(at, own, 10, 5, np.random.default_rng(3))
     smote = over.SMOTE(k_neighbors=5, random_state=0)
-    whole, labels = smote.fit_resample(states.numpy(), targets)
+    _, labels = smote.fit_resample(states.numpy(), targets)
     assert labels.sum() == len(own) + len(origins), "as many as are made here"
     table = smote.nn_k_.kneighbors(states[own].numpy(), return_distance=False)[:, 1:]
     assert np.array_equal(table, nearest(states[own], states[own], 6)[:, 1:])

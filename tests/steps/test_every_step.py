@@ -1,8 +1,9 @@
-"""Every step of the folder with every text task that does not refuse it: deterministic, every row accounted for, labels,
-spans and soft labels kept, held-out rows as they were unless the step says that it is for them, too.
+"""Every step of the folder with every text task that does not refuse it: deterministic, every row accounted for,
+labels, spans and soft labels kept, held-out rows as they were unless the step says that it is for them, too.
 
 Steps and tasks are listed from their folders, so that a new one is tried here, or fails for want of rows and settings.
-By default steps that make rows without a model meet every task, the others two or three; all pairs run under the mark `slow`.
+By default steps that make rows without a model meet every task, the others two or three; all pairs run under the mark
+`slow`.
 """
 
 import json
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_augmentation import stuttered
 
 import augmenting
 from kit import TinyBases
-from test_augmentation import stuttered
 from tunesmith.data import Record
 from tunesmith.data.record import MADE, SOFT
 from tunesmith.errors import TunesmithError
@@ -26,12 +27,17 @@ from tunesmith.tasks import TASKS
 
 SAID = (
     "The pump A-12 leaks oil, see https://plant.example/a and mail ann@plant.example", "the motor of fan 3 is too hot",
-    "cafÃ© noir on the belt of the hall", "水泵漏油需要更換密封件", "The   belt <b>slips</b> and makes a noise at night",
-    "the bearing is worn\nSent from my phone", "the sensor reads nothing at all", "電機溫度過高請檢查軸承和皮帶",
+    "cafÃ© noir on the belt of the hall", "水泵漏油需要更換密封件", "The   belt <b>slips</b> and is loud at night",
+    "the bearing is worn\nSent from my phone", "the sensor reads nothing at all", "電機溫度過高請檢查軸承",
     "the team wins the match after a late goal", "Sent from my phone\nthe player scored twice in the cup", "soup",
     "pressure drops below the limit of the valve and the alarm rings", "the team wins the match after a late goal",
 )  # fmt: skip
-HELD = ("the pump stands   still; write to bob@plant.example or https://plant.example/b", "风机停了,请檢查", "cafÃ© on the floor", "Sent from my phone\nok")
+HELD = (
+    "the pump stands   still; write to bob@plant.example or https://plant.example/b",
+    "风机停了,请檢查",
+    "cafÃ© on the floor",
+    "Sent from my phone\nok",
+)
 CLASSES = ("leak", "heat", "sport")
 SOFT_LABEL = json.dumps({"heat": 0.7, "leak": 0.3})
 
@@ -49,7 +55,8 @@ def row(task: str, text: str, i: int) -> dict[str, Any]:
         "multilabel": {"text": text, "label": [label] * (i % 2)}, "regress": {"text": text, "label": i / 2},
         "multi": {"text": text, "kind": label, "hours": float(i)},
         "tag": {"tokens": tokens(text), "tags": ["B-x" if n == 1 else "O" for n, _ in enumerate(tokens(text))]},
-        "generate": {"instruction": text, "output": f"so it is, {i}"}, "embed": {"anchor": text, "positive": f"it: {i}"},
+        "generate": {"instruction": text, "output": f"so it is, {i}"},
+        "embed": {"anchor": text, "positive": f"it: {i}"},
         "prefer": {"prompt": text, "chosen": f"yes {i}", "rejected": f"no {i}"},
         "reward": {"prompt": text, "chosen": f"yes {i}", "rejected": f"no {i}"}, "texts": {"text": f"{text}. " * 4},
     }  # fmt: skip
@@ -58,15 +65,20 @@ def row(task: str, text: str, i: int) -> dict[str, Any]:
 
 INNER = {"text": "text", "label": "label"}
 TASK: dict[str, Any] = {
-    "domain": {"name": "domain", "task": {"name": "classify", **INNER}}, "texts": {"name": "generate", "format": "text"},
+    "domain": {"name": "domain", "task": {"name": "classify", **INNER}},
+    "texts": {"name": "generate", "format": "text"},
     "multi": {"name": "multi", "tasks": {"kind": {"name": "classify", "text": "text", "label": "kind"},
                                          "hours": {"name": "regress", "text": "text", "label": "hours"}}},
     "tag": {"name": "tag", "tokens": "tokens", "label": "tags", "scheme": "bio"},
 }  # fmt: skip
-TEXT_TASKS = [*(n for n in TASKS.names() if not (TASKS.find(n).sees or TASKS.find(n).hears or n == "image_text")), "texts"]
+TEXT_TASKS = [
+    *(n for n in TASKS.names() if not (TASKS.find(n).sees or TASKS.find(n).hears or n == "image_text")),
+    "texts",
+]
 SETTINGS: dict[str, dict[str, Any]] = {
     "backtranslate": {"prefixes": ["", ""]}, "boilerplate": {"lines": ["Sent from my phone"]}, "length": {"least": 6},
-    "chinese": {"to": "simplified"}, "noise": {"rate": 0.5}, "mask": {"how": "cut", "rate": 0.4}, "chunk": {"overlap": 4},
+    "chinese": {"to": "simplified"}, "noise": {"rate": 0.5}, "mask": {"how": "cut", "rate": 0.4},
+    "chunk": {"overlap": 4},
     "paraphrase": {"prompt": "{text}", "max_tokens": 20}, "balance": {"how": "over"}, "pictures": {}, "sounds": {},
 }  # fmt: skip
 OF_FILES = {"pictures": "opens images", "sounds": "opens recordings"}
@@ -108,7 +120,9 @@ class Ground:
         if name == "relabel":
             more["file"] = str(self.folder / "fixes.csv")
         if name in ("contextual", "backtranslate", "paraphrase"):
-            there = {"contextual": "bert language", "backtranslate": "t5 language", "paraphrase": "llama language"}[name]
+            there = {"contextual": "bert language", "backtranslate": "t5 language", "paraphrase": "llama language"}[
+                name
+            ]
             more["there" if name == "backtranslate" else "base"] = str(self.bases[there])
         return {"name": name, **SETTINGS.get(name, {}), **more}
 

@@ -38,7 +38,9 @@ def prepared(folder: Path, *steps: Any, rows: Any = ROWS, **task: Any) -> Prepar
     path = folder / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     return prepare(
-        make_plan({"task": {"name": "generate", **task}, "base": "unused", "data": str(path), "steps": ["dedup", *steps]})
+        make_plan(
+            {"task": {"name": "generate", **task}, "base": "unused", "data": str(path), "steps": ["dedup", *steps]}
+        )
     )
 
 
@@ -99,7 +101,12 @@ def test_templates_of_the_users_own(tmp_path: Path) -> None:
     file = tmp_path / "frames.txt"
     file.write_text("Q: {instruction}\\nA:\n\n问：{instruction}\n", encoding="utf-8")
     step = Templates(templates=("{instruction} Answer briefly.", "{instruction} ..."), file=str(file), copies=4)
-    assert step.known() == ("{instruction} Answer briefly.", "{instruction} ...", "Q: {instruction}\nA:", "问：{instruction}")
+    assert step.known() == (
+        "{instruction} Answer briefly.",
+        "{instruction} ...",
+        "Q: {instruction}\nA:",
+        "问：{instruction}",
+    )
     assert step.files() == (file,)
     found = prepared(tmp_path, step.model_dump())
     asked = {str(r.cells[PROMPT]) for r in found.splits["train"] if MADE in r.cells}
@@ -110,7 +117,11 @@ def test_templates_of_the_users_own(tmp_path: Path) -> None:
     file.write_text("fine {instruction}\nno slot\n", encoding="utf-8")
     with pytest.raises(TunesmithError, match=r"frames\.txt:2: 'no slot' has \{instruction\} 0 times"):
         step.known()
-    for wrong, message in (("none", "0 times"), ("{instruction} {instruction}", "2 times"), (" {instruction}", "changes nothing")):
+    for wrong, message in (
+        ("none", "0 times"),
+        ("{instruction} {instruction}", "2 times"),
+        (" {instruction}", "changes nothing"),
+    ):
         with pytest.raises(TunesmithError, match=message):
             make_plan({"task": "generate", "base": "b", "data": "d.csv",
                        "steps": [{"name": "templates", "templates": [wrong]}]})  # fmt: skip
@@ -141,7 +152,15 @@ def test_plain_texts_are_left_alone(tmp_path: Path) -> None:
 
 def test_preview(tmp_path: Path, capsys: Any) -> None:
     prepared(tmp_path)
-    words = ["data", "preview", str(tmp_path / "rows.jsonl"), "task=generate", "steps=[dedup,templates]", "--pairs", "4"]
+    words = [
+        "data",
+        "preview",
+        str(tmp_path / "rows.jsonl"),
+        "task=generate",
+        "steps=[dedup,templates]",
+        "--pairs",
+        "4",
+    ]
     capsys.readouterr()
     assert main([*words, "--json"]) == 0
     reply = json.loads(capsys.readouterr().out)

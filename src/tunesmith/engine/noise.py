@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NOWHERE = -1
 Shade = Callable[[int, int, Any, int], torch.Tensor]
-"""(seed of the step, number of a row, its tokens (T,), H) -> what their embeddings are multiplied by, as it spreads over
+"""(seed of the step, number of a row, its tokens (T,), H) -> what embeddings are multiplied by, as it spreads over
 (T, H)."""
 
 
@@ -84,8 +84,8 @@ class Noise:
 
     @contextmanager
     def over(self, encoded: "Encoded", rows: Sequence[int], takes: "Ints") -> Iterator[None]:
-        """Within the block word embeddings are disturbed. `takes` has the shape of the token ids of the forward pass and
-        says which token each is, counted over all rows end to end; NOWHERE for padding and virtual tokens."""
+        """Within the block word embeddings are disturbed. `takes` has the shape of the token ids of the forward pass
+        and says which token each is, counted over all rows end to end; NOWHERE for padding and virtual tokens."""
         places, shade, seed = torch.from_numpy(takes), self.shade, self.seed
         assert seed is not None, "a step sets the seed"
         factor = noise = None

@@ -47,7 +47,6 @@ class Way(ABC):
     def told(self, encoded: Encoded, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (B, C), and the states (B, H) float32 that the output layer made them of."""
 
-
     def rested(self, encoded: Encoded) -> "Rested | None":
         """What the head reads of rows, (B, H), and what it makes of such states: logits (B, C) without the side path;
         None unless one state of each row is kept above a trunk that rests."""

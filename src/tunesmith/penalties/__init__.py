@@ -64,7 +64,7 @@ class Start:
 
 
 Shade = Callable[[int, int, Any, int], "Tensor"]
-"""(seed of the step, number of a row, its tokens (T,), H) -> what their embeddings are multiplied by, as it spreads over
+"""(seed of the step, number of a row, its tokens (T,), H) -> what embeddings are multiplied by, as it spreads over
 (T, H)."""
 Gradients = dict[str, "Tensor"]
 

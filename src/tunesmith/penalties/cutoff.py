@@ -6,9 +6,11 @@
     span      the same share, in one stretch
     feature   a share of the numbers of every embedding, the same for all words of a row
 
-JS: the Jensen-Shannon divergence of both answers; classes: of the softmax. multilabel: of each label as a coin. numbers:
-what it is of two normal distributions' means, (a - b)^2 / 4. Only words are cut, no special token and no virtual one, and
-one word stays. Their places stay, too: attention sees that something stood there (the paper's code hides them from it).
+JS: the Jensen-Shannon divergence of both answers. classes: of the softmax; multilabel: of each label as a coin;
+numbers, in its place: the squared distance of both from their mean, (a - b)^2 / 4.
+
+Only words are cut, no special token and no virtual one, and one word stays. Their places stay, too: attention sees that
+something stood there (the paper's code hides them from it).
 
 What is cut is drawn from (seed of the step, row), alike for packed and padded rows. It doubles the work of what is
 trained and, as it changes what enters the lowest block, costs the trunk cache.
@@ -47,7 +49,9 @@ class Cutoff(Penalty):
 
     reads_outputs: ClassVar[bool] = True
     disturbs_words: ClassVar[bool] = True
-    prefer: ClassVar[str] = "answers hang on single words of texts that say it several times; there is time for twice the work"
+    prefer: ClassVar[str] = (
+        "answers hang on single words of texts that say it several times; there is time for twice the work"
+    )
     source: ClassVar[str] = "Shen et al. 2020, https://arxiv.org/abs/2009.13818"
 
     def objection(self, plan: Any) -> str | None:

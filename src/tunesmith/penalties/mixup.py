@@ -1,11 +1,12 @@
 """Mixup of texts: a row learns between itself and another row of its step, with the labels of both.
 
-    z = l z_i + (1 - l) z_j,   loss = l loss(z, y_i) + (1 - l) loss(z, y_j),   l = max(b, 1 - b),  b ~ Beta(alpha, alpha)
+    z = l z_i + (1 - l) z_j,   loss = l loss(z, y_i) + (1 - l) loss(z, y_j)
+    l = max(b, 1 - b),   b ~ Beta(alpha, alpha)
 
-in the place of the loss of row i; of numbers the target is l y_i + (1 - l) y_j. z is what the network says of a row. The
+in the place of the loss of row i; of numbers the target is l y_i + (1 - l) y_j. z: what the network says of a row. The
 output layer is linear, and so are side columns and a second tower beside it: to mix the states that it reads (senMixup)
-and to mix what it makes of them is the same. Everything below runs as it always does, so packed rows and the trunk cache
-hold. Of label words their scores are mixed.
+and to mix what it makes of them is the same. All below runs as it always does, so packed rows and the trunk cache hold.
+Of label words their scores are mixed.
 
 Partners and shares are drawn from (seed of the step, the step's rows), and do not depend on how it is cut into passes.
 A step of several passes runs twice, once without a graph. The larger share is the row's own, so that an alpha near 0 is
@@ -34,7 +35,7 @@ class Mixup(Penalty):
 
     name: Literal["mixup"] = "mixup"
     alpha: Annotated[float, Field(gt=0, le=10)] = 0.2
-    """Of Beta(alpha, alpha), which shares are drawn from: near 0 rows stay themselves, at 1 every share is as likely."""
+    """Of Beta(alpha, alpha), which shares are drawn from: near 0 rows stay themselves, at 1 all are as likely."""
 
     reads_step: ClassVar[bool] = True
     prefer: ClassVar[str] = "there are few rows or some wrong labels, and answers are too sure; it costs nothing"
@@ -81,8 +82,8 @@ def mixed(one: "Tensor", other: "Tensor", share_B: "Tensor") -> "Tensor":
 
 
 def drawn(rows: Sequence[int], alpha: float, seed: int) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
-    """(place of the partner of each row among them, share of its own from 1/2 to 1): a function of the seed and of which
-    rows there are, whatever their order."""
+    """(place of the partner of each row among them, share of its own from 1/2 to 1): a function of the seed and of
+    which rows there are, whatever their order."""
     generator, order = np.random.default_rng([seed, 5]), np.argsort(rows, kind="stable")
     partner_B, share_B = np.empty(len(rows), np.int64), np.empty(len(rows))
     partner_B[order] = order[generator.permutation(len(rows))]

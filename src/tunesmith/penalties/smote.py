@@ -1,6 +1,6 @@
 """SMOTE on states: rare classes get further rows between their own, where the trunk never moves.
 
-    s = s_i + u (s_j - s_i),   u ~ U(0, 1)        s: what the head reads of a row; j: one of the k nearest rows of i's class
+    s = s_i + u (s_j - s_i),   u ~ U(0, 1)        s: what the head reads; j: one of the k nearest rows of i's class
 
 As many as its class has fewer rows than the most common one, times `strength`, shared out evenly over the rows of the
 class; a new row comes in every step in which its row i comes, so that an epoch sees each once:
@@ -52,16 +52,16 @@ class Smote(Penalty):
             return f"smote evens out classes, and rows of task {plan.task.name} have no one class each. Remove it"
         if not plan.method.head_alone:
             return (
-                f"smote makes states of rows that nobody wrote, and {plan.method.name} moves what states are made by, so "
-                "that they would soon stand where no row does. Use method head, or the step balance"
+                f"smote makes states of rows that nobody wrote, and {plan.method.name} moves what states are made by, "
+                "so that they would soon stand where no row does. Use method head, or the step balance"
             )
         if plan.engine.cache == "off":
             return "smote stands between states that the trunk cache keeps, and engine.cache is off. Switch it on"
         if any(step.name == "balance" for step in plan.steps):
             return "smote and the step balance both even out classes. Keep one of them"
-        if other := next((p.name for p in plan.penalties if p is not self and (p.reads_outputs or p.reads_step)), None):
-            if other != self.name:
-                return f"smote and {other} both stand in the place of the loss of a row. Keep one of the two"
+        beside = (p.name for p in plan.penalties if p.name != self.name and (p.reads_outputs or p.reads_step))
+        if other := next(beside, None):
+            return f"smote and {other} both stand in the place of the loss of a row. Keep one of the two"
         return super().objection(plan)
 
     def begin(self, at: Start) -> Term:
@@ -97,7 +97,9 @@ class _Smote(Term):
         whole, more = float(at.weights.sum(dtype=np.float64)), float(at.weights[self.rows_M].sum(dtype=np.float64))
         self.ratio = whole / (whole + more)
         shown = ", ".join(told[:8]) + f" and {len(told) - 8} more" * (len(told) > 8)
-        return (f"smote: {len(self.rows_M)} new rows between training rows of one class ({shown or 'classes are even'})",)
+        return (
+            f"smote: {len(self.rows_M)} new rows between training rows of one class ({shown or 'classes are even'})",
+        )
 
     def of_outputs(self, said: Said) -> "Tensor | None":
         import torch

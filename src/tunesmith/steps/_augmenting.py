@@ -1,6 +1,6 @@
 """What steps share that make further training rows by changing texts, under labels that stay.
 
-    row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
+row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
 """
 
 import math
@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from random import Random
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import MADE
 from tunesmith.data.roles import label_of, text_of
-from tunesmith.steps._making import Made, Making, Share
+from tunesmith.steps._making import Made, Making
 from tunesmith.steps._passage import Guard, Passage, lost, passage
 
 Maker = Callable[[Sequence[Passage], Sequence[Random]], Sequence[Passage]]

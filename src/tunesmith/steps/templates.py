@@ -30,7 +30,8 @@ SHIPPED = (
     "I have a request. {instruction}", "Instruction: {instruction}", "{instruction}\n\nThank you.",
     "Could you help me?\n\n{instruction}", "{instruction}\n\nPlease help me with this.",
     "麻烦帮个忙：{instruction}", "你好，{instruction}", "我的要求如下：{instruction}", "指令：{instruction}",
-    "请处理下面的请求：\n{instruction}", "{instruction}\n\n谢谢。", "我想请你帮忙。{instruction}", "{instruction}\n\n请帮我一下。",
+    "请处理下面的请求：\n{instruction}", "{instruction}\n\n谢谢。", "我想请你帮忙。{instruction}",
+    "{instruction}\n\n请帮我一下。",
 )  # fmt: skip
 """None of them says how to answer, so that every answer stays right."""
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]+")
@@ -39,7 +40,8 @@ _OTHER = re.compile("[\u3040-\u30ff\uac00-\ud7af]")
 
 def _fault(template: str) -> str | None:
     if template.count(SLOT) != 1:
-        return f"'{excerpt(template)}' has {SLOT} {template.count(SLOT)} times. Write it once, where the row's own words go"
+        times = template.count(SLOT)
+        return f"'{excerpt(template)}' has {SLOT} {times} times. Write it once, where the row's own words go"
     return f"'{excerpt(template)}' changes nothing. Write words beside {SLOT}" if template.strip() == SLOT else None
 
 

@@ -178,7 +178,9 @@ class LanguageTask(Task):
             return None
         messages = list(dialogue.messages)
         messages[asked[-1]] = replace(messages[asked[-1]], content=put(messages[asked[-1]].content))
-        made = cells_of(replace(dialogue, messages=tuple(messages)), cast("list[str]", record.cells.get(REFERENCES, [])))
+        made = cells_of(
+            replace(dialogue, messages=tuple(messages)), cast("list[str]", record.cells.get(REFERENCES, []))
+        )
         return replace(record, cells=record.cells | made)
 
     def pieces(self, record: Record, tokenizer: Any, overlap: int) -> tuple[list[Record], int, int]:

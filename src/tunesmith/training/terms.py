@@ -11,9 +11,9 @@ import numpy as np
 
 from tunesmith.bases.family import plain
 from tunesmith.errors import TunesmithError
-from tunesmith.penalties import Rested, Said, Share, Start
+from tunesmith.penalties import Rested, Share, Start
 from tunesmith.training.given import NO_AIDS, Aids
-from tunesmith.training.whole import Whole
+from tunesmith.training.whole import Heard, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,11 +61,7 @@ class Terms:
     def face(self, way: Any, encoded: "Encoded", pieces: list[list[int]], share: float, seed: int) -> None:
         """Before the forward passes of a step: what terms must see of all its rows."""
         if self.of_all:
-            task = cast("LogitsTask", self.task)
-            weight = task.weigh(encoded, [row for piece in pieces for row in piece])
-            self.whole = Whole(
-                self.of_all, encoded, share, weight, seed, lambda rows: _Heard(way, states=self.of_states).seen(
-                    encoded, rows), lambda logits_BC, rows: _said(task, way, logits_BC, encoded, rows))
+            self.whole = Whole(self.of_all, encoded, share, seed, self._heard(way))
             self.whole.look(pieces)
 
     def loss(self, way: Any, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, Tensor | None]":
@@ -74,13 +70,16 @@ class Terms:
             return self.task.step_loss(way, encoded, rows), None
         if self.whole is not None:
             self.whole.begin_pass()
-        task, heard = cast("LogitsTask", self.task), _Heard(way, states=self.of_states)
-        loss = task.step_loss(heard, encoded, rows)
+        heard = self._heard(way)
+        loss = self.task.step_loss(heard, encoded, rows)
         found = [] if self.whole is None else [self.whole.of_pass(heard.last, rows)]
         if self.listens:
-            said = _said(task, way, heard.logits_BC, encoded, rows)
+            said = heard.said(heard.last[0], encoded, rows)
             found += [term.of_outputs(said) for term in self.terms]
         return loss, _sum(iter(found))
+
+    def _heard(self, way: Any) -> Heard:
+        return Heard(cast("LogitsTask", self.task), way, states=self.of_states)
 
     def gradients(self, rows: Any, weigh: Weigh, compute: Compute, seed: int) -> tuple[float, float]:
         """Gradients of a step's rows, left in the parameters: at once, or task by task where a term balances them.
@@ -134,36 +133,13 @@ class Terms:
             term.after(again)
 
 
-class _Heard:
-    """A way to run the network that remembers what it said."""
-
-    def __init__(self, way: Any, *, states: bool) -> None:
-        self.way, self.with_states = way, states
-        self.last: tuple[Tensor, ...] = ()
-        """What it said last: logits (B, C), and the states (B, H) that they were made of, where they are asked for."""
-
-    @property
-    def logits_BC(self) -> "Tensor":
-        """The logits that it said last."""
-        return self.last[0]
-
-    def logits(self, encoded: "Encoded", rows: Sequence[int]) -> "Tensor":
-        """As the way says."""
-        return self.seen(encoded, rows)[0]
-
-    def seen(self, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, ...]":
-        """All that is listened to, of some rows."""
-        self.last = self.way.told(encoded, rows) if self.with_states else (self.way.logits(encoded, rows),)
-        return self.last
-
-
 def rested(model: "Model", train: "Encoded", name: str) -> Rested:
     """The training rows above a trunk that never moves, for the penalty of that name."""
     if (found := model.shortcuts.way.rested(train)) is None:
         why = "; ".join(model.shortcuts.refused) or "something below the head moves"
         raise TunesmithError(
-            f"penalties: {name} works on what the head reads of rows, as the trunk cache keeps it where the whole trunk "
-            f"rests, and this run keeps none ({why}). Remove {name}, or what stands against the cache"
+            f"penalties: {name} works on what the head reads of rows, as the trunk cache keeps it where the whole "
+            f"trunk rests, and this run keeps none ({why}). Remove {name}, or what stands against the cache"
         )
     assert train.targets is not None, "rows to learn from have targets"
     states, head = found
@@ -181,15 +157,6 @@ def is_shared(model: "Model") -> Callable[[str], bool]:
     found = output_layer(plain(model.net.auto), model.family)
     layer = found[0] if found else "\0"
     return lambda name: f".{layer}." not in f".{name.removeprefix('auto.')}"
-
-
-def _said(task: "LogitsTask", way: Any, logits_BC: "Tensor", encoded: "Encoded", rows: Sequence[int]) -> Said:
-    targets, weights_B = encoded.aims(rows, logits_BC.device)
-    return Said(
-        list(rows), logits_BC, lambda: way.logits(encoded, rows),
-        lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
-        lambda logits: task.losses(logits, targets), targets, task.losses,
-    )  # fmt: skip
 
 
 def start_of(

@@ -10,34 +10,59 @@ https://arxiv.org/abs/2101.06983). Each pass draws its dropout from a seed of it
 Shape letters: B rows of the step or of a pass, H width, C outputs.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tunesmith.penalties import Said
 from tunesmith.training.given import step_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tunesmith.penalties import Said, Term
-    from tunesmith.tasks import Encoded
+    from tunesmith.penalties import Term
+    from tunesmith.tasks import Encoded, LogitsTask
 
     Seen = tuple[Tensor, ...]
     """Logits (B, C) of some rows; where terms look at them, the states (B, H) that these were made of."""
 
 
+class Heard:
+    """A way to run the network that remembers what it said."""
+
+    def __init__(self, task: "LogitsTask", way: Any, *, states: bool) -> None:
+        self.task, self.way, self.with_states = task, way, states
+        self.last: Seen = ()
+        """What it said last."""
+
+    def logits(self, encoded: "Encoded", rows: Sequence[int]) -> "Tensor":
+        """As the way says."""
+        return self.seen(encoded, rows)[0]
+
+    def seen(self, encoded: "Encoded", rows: Sequence[int]) -> "Seen":
+        """All that is listened to, of some rows."""
+        self.last = self.way.told(encoded, rows) if self.with_states else (self.way.logits(encoded, rows),)
+        return self.last
+
+    def said(self, logits_BC: "Tensor", encoded: "Encoded", rows: Sequence[int]) -> Said:
+        """Logits of some rows as terms read them."""
+        task, way, (targets, weights_B) = self.task, self.way, encoded.aims(rows, logits_BC.device)
+        return Said(
+            list(rows), logits_BC, lambda: way.logits(encoded, rows),
+            lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
+            lambda logits: task.losses(logits, targets), targets, task.losses,
+        )  # fmt: skip
+
+
 class Whole:
     """The terms of one step."""
 
-    def __init__(
-        self, terms: "Sequence[Term]", encoded: "Encoded", share: float, weight: float, seed: int,
-        see: "Callable[[list[int]], Seen]", said: "Callable[[Tensor, Sequence[int]], Said]",
-    ) -> None:  # fmt: skip
-        """`share`: how much of training is done; `weight`: what the loop divides the sums of the rows by; `see` runs
-        some rows, `said` puts their logits as terms read them."""
-        self.terms, self.encoded, self.share, self.weight, self.seed = terms, encoded, share, weight, seed
-        self.see, self.said = see, said
+    def __init__(self, terms: "Sequence[Term]", encoded: "Encoded", share: float, seed: int, heard: Heard) -> None:
+        """`share`: how much of training is done."""
+        self.terms, self.encoded, self.share, self.seed, self.heard = terms, encoded, share, seed, heard
+        self.weight = 1.0
+        """What the loop divides the sums of the rows by."""
         self.wanted: list[Seen] | None = None
         self.own: list[tuple[torch.nn.Parameter, Tensor]] = []
         self.value = 0.0
@@ -45,13 +70,14 @@ class Whole:
 
     def look(self, pieces: list[list[int]]) -> None:
         """Where the step takes several passes: run them all once, and keep what the terms want."""
+        self.weight = self.heard.task.weigh(self.encoded, [row for piece in pieces for row in piece])
         if len(pieces) < 2:
             return
         found = []
         for number, piece in enumerate(pieces):
             torch.manual_seed(step_seed(self.seed, number))
             with torch.no_grad():
-                found.append(self.see(piece))
+                found.append(self.heard.seen(self.encoded, piece))
         seen = tuple(torch.cat(each).requires_grad_() for each in zip(*found, strict=True))
         total = self._total(seen, [row for piece in pieces for row in piece])
         own = [p for term in self.terms for p in term.own]
@@ -81,7 +107,8 @@ class Whole:
         return pulled - pulled.detach() + (self.value if first else 0.0)
 
     def _total(self, seen: "Seen", rows: Sequence[int]) -> "Tensor | None":
-        of_step = (term.of_step(self.said(seen[0], rows), self.seed) for term in self.terms)
+        said = self.heard.said(seen[0], self.encoded, rows)
+        of_step = (term.of_step(said, self.seed) for term in self.terms)
         known = [each for each in of_step if each is not None]
         if len(seen) > 1:
             assert self.encoded.target is not None, "rows of two domains"
