@@ -85,6 +85,10 @@ def main() -> None:
         parts.append(domains([json.loads(line) for line in file.read_text().splitlines()]))
     if (file := HERE / "results" / "instalments.jsonl").is_file():
         parts.append(instalments([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "packing.jsonl").is_file():
+        parts.append(packing([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "augment.jsonl").is_file():
+        parts.append(augmentation([json.loads(line) for line in file.read_text().splitlines()]))
     PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     print(f"{PAGE.name}: {len(parts) - 2} data sets")
 
@@ -217,6 +221,101 @@ Forgetting: how far accuracy on earlier instalments is below the best it was; ba
 was when they were learnt; with three instalments and no gain in between, one is the other with its sign turned. Accuracy:
 the mean over all three at the end. p: paired t-test over seeds. Measured by `python bench/quality/instalments.py`.
 """
+
+
+PACKING = """
+## Packed and padded rows, with dropout
+
+Packed rows draw other dropout masks than padded ones, and draw them more cheaply (`engine/dropout.py`); without dropout both
+compute the same (tests, 1e-10). Five seeds of two jobs, everything else equal. The interval is of the mean difference over
+seeds (paired t); "p, rows": all test rows of all seeds, swapped row by row. `python bench/quality/packing.py`.
+"""
+
+
+def packing(lines: list[dict[str, Any]]) -> str:
+    """Both ways of `packing.py`, paired by seed and by row."""
+    out = [PACKING, "| set | method | packed | padded | packed minus padded | p, seeds | p, rows | CPU s, padded / packed | seeds |",
+           "|" + " --- |" * 9]  # fmt: skip
+    for name in dict.fromkeys(line["set"] for line in lines):
+        both = {w: {x["seed"]: x for x in lines if (x["set"], x["engine"]) == (name, w)} for w in ("packed", "padded")}
+        seeds = sorted(set(both["packed"]) & set(both["padded"]))
+        mine, theirs = ([both[w][s] for s in seeds] for w in ("packed", "padded"))
+        told = _against(mine, theirs)
+        spent = np.median([b["seconds"] / a["seconds"] for a, b in zip(mine, theirs, strict=True)])
+        means = (np.mean([x["metrics"]["accuracy"] for x in each]) for each in (mine, theirs))
+        out.append(f"| {name} | {mine[0]['method']} | " + " | ".join(f"{m:.3f}" for m in means)
+                   + f" | {told} | {spent:.2f}x | {len(seeds)} |")  # fmt: skip
+    return "\n".join(out)
+
+
+def _against(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """Difference of accuracies with its interval over seeds, the p of seeds, and that of rows."""
+    from scipy.stats import t
+
+    apart = np.array([a["metrics"]["accuracy"] - b["metrics"]["accuracy"] for a, b in zip(mine, theirs, strict=True)])
+    if len(apart) < 3:
+        return f"{apart.mean():+.3f} | | "
+    half = t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+    p = _by_seeds(mine, theirs)
+    return f"{apart.mean():+.3f} [{apart.mean() - half:+.3f}, {apart.mean() + half:+.3f}] | {p:.2f} | {_by_rows(mine, theirs):.2f}"
+
+
+def _by_seeds(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
+    from scipy.stats import ttest_rel
+
+    a, b = ([x["metrics"]["accuracy"] for x in each] for each in (mine, theirs))
+    return 1.0 if a == b else float(ttest_rel(a, b).pvalue)
+
+
+def _by_rows(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
+    truth = np.concatenate([x["truth"] for x in mine])
+    labels = tuple(map(str, range(int(truth.max()) + 1)))
+    sides = (
+        Answers("classes", truth, np.concatenate([x["predicted"] for x in each]), None, labels)
+        for each in (mine, theirs)
+    )
+    return paired_permutation(METRICS.make("accuracy"), *sides).p
+
+
+AUGMENT = """
+## Augmentation
+
+Does it help? Each arm is the plan without augmentation plus one step (one copy of each training row), and makes as many
+steps of 16 rows: what differs is what rows look like, not how long is learnt. Accuracy, mean over the seeds, which draw
+rows, head and order; difference to "none" with a 95 % interval over seeds (paired t), its p, and that p after Holm's correction
+for all arms of a set and method. "p, rows" swaps test rows of all seeds one by one: it asks about these trained networks, and
+not about training again. mwo: 22 failure modes, about 500 rows (first fold of five repeats). banking10, banking50: 10 and 50 rows of
+each of 20 intents. thucnews50: Chinese headlines of 10 kinds, 50 rows of each, a network of two blocks of random weights.
+`tfidf` learns from the rows that a step made, too. Synonyms: Open English WordNet and Cilin. `python
+bench/quality/augment.py SET`.
+"""
+
+
+def augmentation(lines: list[dict[str, Any]]) -> str:
+    """Arms of `augment.py`, each seed paired with the one without augmentation."""
+    out = [
+        AUGMENT,
+        "| set | method | arm | accuracy | against none | p, seeds | p, rows | p, Holm | seeds |",
+        "|" + " --- |" * 9,
+    ]
+    for name, method in dict.fromkeys((line["set"], line["method"]) for line in lines):
+        arms: dict[str, dict[int, Any]] = {}
+        for line in lines:
+            if (line["set"], line["method"]) == (name, method):
+                arms.setdefault(line["arm"], {})[line["seed"]] = line
+        plain = arms.pop("none")
+        out.append(
+            f"| {name} | {method} | none | {np.mean([x['metrics']['accuracy'] for x in plain.values()]):.3f} | | | | | {len(plain)} |"
+        )
+        paired = {a: sorted(set(own) & set(plain)) for a, own in arms.items()}
+        sides = {
+            a: ([arms[a][s] for s in both], [plain[s] for s in both]) for a, both in paired.items() if len(both) > 2
+        }
+        fixed = dict(zip(sides, holm([_by_seeds(*both) for both in sides.values()]), strict=True))
+        for arm, (mine, theirs) in sides.items():
+            out.append(f"| {name} | {method} | {arm} | {np.mean([x['metrics']['accuracy'] for x in mine]):.3f} | "
+                       f"{_against(mine, theirs)} | {fixed[arm]:.2f} | {len(mine)} |")  # fmt: skip
+    return "\n".join(out)
 
 
 def instalments(lines: list[dict[str, Any]]) -> str:
