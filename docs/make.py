@@ -73,14 +73,18 @@ EXAMPLES = {
     "sounds": "task: audio\nsteps: [{name: sounds, on_bad: drop}, dedup]",
     "chunk": "task: {name: generate, format: text}\nsteps: [dedup, {name: chunk, overlap: 32}]",
     "dedup": "steps: [clean, {name: dedup, conflicts: drop}]",
+    "outliers": "task: {name: regress, label: hours, side_columns: [pressure], side: vector}\n"
+    "steps: [clean, dedup, {name: outliers, how: clip}]",
     "pii": "steps: [clean, {name: pii, kinds: [email, phone, card]}, dedup]",
     "urls": "steps: [clean, {name: urls, by: '[URL]'}, dedup]",
     "repair": "steps: [repair, clean, dedup]",
     "chinese": "steps: [clean, {name: chinese, to: simplified}, dedup]",
     "boilerplate": "steps: [clean, {name: boilerplate, lines: [Sent from my phone]}, dedup]",
+    "language": "steps: [clean, dedup, {name: language, languages: [en]}]",
     "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
     "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
     "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",
+    "mix": "data: [old.csv, new.csv]\nsteps: [clean, dedup, {name: mix, shares: [7, 3], repeats: 2}]",
     "noise": "steps: [clean, dedup, {name: noise, ways: [keyboard, slip], rate: 0.1}]",
     "mask": "steps: [clean, dedup, {name: mask, how: cut, rate: 0.15, length: 3}]",
     "contextual": "steps: [clean, dedup, {name: contextual, base: bert-base-chinese, rate: 0.15}]",
@@ -105,6 +109,7 @@ TOGETHER = ("penalties", "steps")
 SCOPES = {
     "every_row": "every row, held-out ones too, and again at prediction time",
     "pool": "the rows of the training file, before they are split",
+    "learnt": "each split after splitting, and rows to answer, by what it learnt from the training rows",
     "split": "each split after splitting, and labelled files that are judged",
     "train": "the training split alone",
 }
@@ -190,7 +195,7 @@ def index(kind: str) -> str:
 
 def ecosystem() -> str:
     """Method by family: plain, tunesmith or refused."""
-    names = CATALOGS["methods"].names()
+    names, why = CATALOGS["methods"].names(), dict[tuple[str, str], list[str]]()
     parts = ["## What opens the saved model, by family of the base"]
     titles = {
         "text": "", "images": "Families that see, for the task [image](../tasks/image.md):",
@@ -203,13 +208,20 @@ def ecosystem() -> str:
     for sense, title in titles.items():
         families = [family for family in FAMILIES.values() if family.sense == sense]
         families = families or list(DICTATING.values())
-        rows = [[name, *(opens(name, family) for family in families)] for name in names]
+        found = {(name, family.name): opens(name, family) for name in names for family in families}
+        for (name, family), (_, reason) in found.items():
+            if reason:
+                why.setdefault((name, reason), []).append(family)
+        rows = [[name, *(found[name, family.name][0] for family in families)] for name in names]
         parts += [title] * bool(title) + [table(["method", *(family.name for family in families)], rows)]
+    reasons = [[name, reason, ", ".join(dict.fromkeys(families))] for (name, reason), families in sorted(why.items())]
+    parts += ["## What is refused, and why", table(["method", "it says", "bases"], reasons)]
     return "\n\n".join(parts)
 
 
-def opens(name: str, family: Any) -> str:
-    """The class of a method on a family: it is put on a small network without weights, and may refuse."""
+def opens(name: str, family: Any) -> tuple[str, str]:
+    """(class of a method on a family, why it is refused): it is put on a small network without weights, and may
+    refuse."""
     import torch
     import transformers
 
@@ -234,11 +246,16 @@ def opens(name: str, family: Any) -> str:
             family = family_of(family.name, family.purpose, config.to_dict())
         net = getattr(transformers, auto_class(family.purpose)).from_config(config)
         try:
-            refused = method.base_objection(family) or (method.apply(net, family) is None)
-        except TunesmithError:
-            refused = True
+            if not (refused := method.base_objection(family) or ""):
+                method.apply(net, family)
+        except TunesmithError as error:
+            refused = str(error)
+    if refused:
+        before, _, cure = refused.partition(" (only ")  # the families that it takes stand in the table above
+        refused = before + cure.partition(")")[2]
+        return "refused", re.sub(rf"\b{re.escape(family.name)}\b", "…", re.sub(rf"^(method|{name}): ", "", refused))
     ours = seen and family.asks_strides and method.keeps_base()  # as `model.ecosystem` has it
-    return "refused" if refused else "tunesmith" if ours else str(kind.ecosystem)
+    return "tunesmith" if ours else str(kind.ecosystem), ""
 
 
 def head(kind: str, part: type[Part]) -> str:
@@ -261,7 +278,8 @@ def head(kind: str, part: type[Part]) -> str:
         facts += [["default metrics", told[0]], ["kind of answer", told[1]]]
     if kind == "steps":
         facts += [["runs on", SCOPES[about.scope]]]
-    line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {name_of(part)}")
+    bare = f"[{name_of(part)}]" if kind in TOGETHER else name_of(part)  # such sections are lists
+    line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {bare}")
     settings = list(setting_rows(about.model_json_schema(), ""))
     listed = table(["setting", "type", "default", "meaning"], settings) if settings else "No settings of its own."
     return f"{table(['', ''], facts)}\n\nA line of a plan:\n\n```yaml\n{line}\n```\n\nSettings:\n\n{listed}"

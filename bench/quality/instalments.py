@@ -6,6 +6,7 @@ each instalment on 150 held-out tweets of each so far. On `minilm`, its highest 
 epochs of steps of 32 rows; the seed draws the rows, too, and arms of a seed share their first instalment.
 
     plain    the second and third instalment learn from their own rows alone
+    joint    no instalments: all rows of all three at once, as often (only accuracy at the end can be told of it)
     replay   three rows in ten are old ones, out of at most 200 that the version kept (the settings of docs/instalments.md)
 
 Nothing is tuned: seed 100 showed that the script runs, and that it had to be smaller. A line for each arm and seed goes into results/instalments.jsonl.
@@ -22,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
-from sets import DATA
+from sets import DATA, _records
 
 RESULTS = Path(__file__).parent / "results" / "instalments.jsonl"
 TOPICS = {
@@ -31,7 +32,7 @@ TOPICS = {
 }  # fmt: skip
 """Instalments in their order, and what the numbers in their files mean."""
 LEARNT, JUDGED, KEPT = 240, 150, 200
-ARMS: dict[str, dict[str, Any]] = {"plain": {}, "replay": {"share": 0.3}}
+ARMS: dict[str, dict[str, Any]] = {"plain": {}, "replay": {"share": 0.3}, "joint": {}}
 
 
 def main() -> None:
@@ -58,8 +59,10 @@ def measured(folder: Path, arms: list[str], seed: int) -> list[dict[str, Any]]:
     """All arms with one seed, from one first instalment."""
     files = {topic: written(folder, topic, seed) for topic in TOPICS}
     first, *later = TOPICS
+    lines = [at_once(folder, files, seed)] if "joint" in arms else []
+    if not (arms := [arm for arm in arms if arm != "joint"]):
+        return lines
     began = learnt(folder / "first", "minilm", files[first], seed, {})
-    lines = []
     for arm in arms:
         found, base, seconds = began, folder / "first", began["seconds"]
         for topic in later:
@@ -76,7 +79,26 @@ def measured(folder: Path, arms: list[str], seed: int) -> list[dict[str, Any]]:
     return lines
 
 
-def learnt(folder: Path, base: str, files: dict[str, str], seed: int, replay: dict[str, Any]) -> dict[str, Any]:
+def at_once(folder: Path, files: dict[str, dict[str, str]], seed: int) -> dict[str, Any]:
+    """All instalments in one training."""
+    from tunesmith import instalments
+    from tunesmith.earlier import NOTHING
+    from tunesmith.model import load
+
+    everything = {"train": [each["train"] for each in files.values()], "test": next(iter(files.values()))["test"]}
+    found = learnt(folder / "joint", "minilm", everything, seed, {})
+    model, values = load(folder / "joint" / "model"), []
+    for each in files.values():
+        rows = [json.loads(line) for line in Path(each["test"]).read_text().splitlines()]
+        told = instalments.judged(model, NOTHING, _records(rows, range(len(rows))), "joint")
+        values.append(round(told["values"][0][0]["value"], 4))
+    return {
+        "set": "tweeteval", "arm": "joint", "seed": seed, "metric": "accuracy", "values": [values], "forgetting": None,
+        "backward_transfer": None, "accuracy": float(np.mean(values)), "seconds": round(found["seconds"], 1),
+    }  # fmt: skip
+
+
+def learnt(folder: Path, base: str, files: dict[str, Any], seed: int, replay: dict[str, Any]) -> dict[str, Any]:
     """One instalment, saved into the folder with the rows it keeps: what holds on all so far, and CPU seconds of
     training. The parts of a job that change nothing here (baselines, proof, report) are left out."""
     from tunesmith import earlier, instalments

@@ -32,6 +32,7 @@ def cleaned(model: Model, table: Table, *, labelled: bool) -> Sequence[Record]:
     if len(made) < len(records):  # an answer is owed to every row, and a number to all of them
         why = ", ".join(f"{reason} ({count})" for reason, count in ledger.summary()["reasons"].items())
         raise TunesmithError(f"{table.source}: {len(records) - len(made)} rows cannot be read: {why}")
+    made = run_steps(model.plan, "learnt", made, roles, ledger, model.facts.steps)
     return run_steps(model.plan, "split", made, roles, ledger) if labelled else made
 
 

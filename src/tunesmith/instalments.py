@@ -33,11 +33,15 @@ def judged(model: Model, before: Earlier, held: Sequence[Record], name: str) -> 
     last = [_value(model, by, rows, metric) for rows in (*before.tests, held)]
     values = [*map(list, before.values), last]
     lower = METRICS.find(metric).better == "lower"
-    plain = [[(-1 if lower else 1) * float(cell["value"] or 0.0) for cell in row] for row in values]
+    plain = [[(-1 if lower else 1) * _number(cell["value"]) for cell in row] for row in values]
     return {
         "metric": metric, "better": "lower" if lower else "higher", "names": [*before.names, name], "values": values,
         "rows": [len(rows) for rows in (*before.tests, held)], **forgetting(plain),
     }  # fmt: skip
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def own_test(splits: dict[str, Sequence[Record]], count: int) -> list[Record]:
@@ -63,10 +67,11 @@ def _old(model: Model, before: Earlier) -> Encoded:
     plan = model.plan
     if plan.replay.file is None:
         assert before.rows is not None, "rows were kept"
-        return model.encode(list(records_in(before.rows, before.source)), plan.task.roles())
+        return model.encode(list(records_in(before.rows, before)), plan.task.roles())
     ledger = Ledger()
-    rows = plan.task.taken_in(ledger.add(read(plan.replay.file, plan.data.format)))
-    return model.encode(run_steps(plan, "every_row", rows, plan.task.roles(), ledger), plan.task.roles())
+    rows, roles = plan.task.taken_in(ledger.add(read(plan.replay.file, plan.data.format))), plan.task.roles()
+    rows = run_steps(plan, "every_row", rows, roles, ledger)
+    return model.encode(run_steps(plan, "learnt", rows, roles, ledger, model.facts.steps), roles)
 
 
 def _taught(model: Model, path: str | None, rows: Sequence[Record]) -> tuple[Array, list[int]]:

@@ -64,6 +64,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     plan, prepared = work.plan, work.prepared
     tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
+    facts = facts.model_copy(update={"steps": prepared.learnt})
     _refuse_unmeasurable(work, facts)
     if facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
@@ -100,7 +101,7 @@ def _tell(work: Work, facts: Facts) -> None:
             work.progress.say(f"warning: {note}")
         elif what in CONVERSATIONAL:
             work.progress.say(note)
-        elif work.plan.task.kind == "vectors" or what == "instalment":
+        elif work.plan.task.kind == "vectors" or what == "instalment" or what.startswith("side column"):
             work.prepared.notes.append(f"{what}: {note}")
             work.progress.say(note)
 
@@ -152,7 +153,7 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     if warning := fits.warning(work.plan.base.name, writes=work.plan.task.talks):
         work.warnings.append(warning)
         work.progress.say(f"warning: {warning}")
-    tokens = {
+    tokens = {} if prepared.roles.wordless else {
         "median": lengths.at(0.5), "p95": lengths.at(0.95), "max": lengths.largest,
         "truncated_rows": sum(int(np.count_nonzero(e.lost)) for e in encoded.values()),
         "tokens_lost": sum(int(e.lost.sum(dtype=np.int64)) for e in encoded.values()),
@@ -213,4 +214,5 @@ def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> Non
     if count := work.plan.replay.keep:
         splits = work.prepared.splits
         own = instalments.own_test(splits, count)
-        earlier.keep(folder, count, splits["train"], work.before, own, tables["instalments"])
+        matrix = {**tables["instalments"], "file": work.prepared.roles.file}
+        earlier.keep(folder, count, splits["train"], work.before, own, matrix)

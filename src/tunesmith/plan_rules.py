@@ -7,6 +7,9 @@ from tunesmith.plan import Plan
 from tunesmith.plan_tower import tower_objection
 from tunesmith.settings import train_objections
 
+_HEADLESS = ("embed", "language", "masked", "image_to_text")
+"""Purposes of a network that has no head of ours, whatever the base; of others the optimizer finds out."""
+
 
 def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
@@ -20,10 +23,13 @@ def objections(plan: Plan) -> list[str]:
     if plan.train.max_steps == 0 and not plan.task.untrained:
         found.append("train.max_steps: 0 steps leave a new head as it was drawn. Take at least 1, or, to classify with "
                      "the base as it is, task.readout: verbalizer")  # fmt: skip
-    headless = plan.task.purpose("") != "classify" and not getattr(plan.task, "vector", False)
-    if plan.train.head_lr is not None and headless:
-        found.append(f"train.head_lr has no effect: {plan.task.name} reads the base's own head over words and "
-                     "adds none. Set train.lr, or remove it")  # fmt: skip
+    if (
+        plan.train.head_lr is not None
+        and plan.task.purpose("") in _HEADLESS
+        and not getattr(plan.task, "vector", False)
+    ):
+        found.append(f"train.head_lr has no effect: {plan.task.name} reads what the base itself says and adds no head. "
+                     "Set train.lr, or remove it")  # fmt: skip
     methods = getattr(plan.method, "parts", (plan.method,))
     if plan.train.checkpointing == "on" and not all(type(p).packs for p in methods):
         found.append(f"train.checkpointing: {plan.method.name} puts keys before each row, and a block that runs again "

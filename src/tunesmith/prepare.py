@@ -1,12 +1,12 @@
 """Prepare: a plan's files -> rows in splits, each input row accounted for.
 
-Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps on every split, steps
-on the training split.
+Order: read, steps on every row, steps on the training pool, split, overlap between splits, steps that learn from the
+training split, steps on every split, steps on the training split.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twin
 from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.data.split import divided, often, rarest_of, strata_of
 from tunesmith.data.table import Table, read
-from tunesmith.earlier import NOTHING, Earlier, replayed
+from tunesmith.earlier import NOTHING, Earlier, located, replayed
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_json
 from tunesmith.plan import Plan
@@ -32,6 +32,8 @@ SPLITS = ("train", "validation", "test")
 BARE = "the rows without a label"
 """Rows that are learnt from though nobody labelled them (`Reading.split` joining)."""
 LEARNT = ("train", BARE)
+Learnt = dict[str, dict[str, Any]]
+"""{place in the plan: what the step learnt}."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Prepared:
     """Rows of these files without a label."""
     leaks: Leaks
     """Held-out rows that have a near twin among those that are learnt from."""
+    learnt: Learnt = field(default_factory=dict)
+    """What steps learnt from the training rows, for the facts."""
 
     @property
     def lessons(self) -> Sequence[Record]:
@@ -113,10 +117,10 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     notes: list[str] = []
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
-    splits, own, near = _divide(plan, roles, pools, before, ledger, notes)
+    splits, own, near, learnt = _divide(plan, roles, pools, before, ledger, notes)
     if learn:
         splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
-    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near)
+    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near, learnt)
 
 
 def _joining(
@@ -158,12 +162,15 @@ def _old_rows(plan: Plan, before: Earlier, progress: Progress) -> Table:
             f"replay.share: base {plan.base.name} kept no rows to replay. Give them as replay.file, or make the base "
             "anew with replay.keep: 200"
         )
-    return replace(read(str(before.rows), progress=progress), source=before.kept_source)
+    table = read(str(before.rows), progress=progress)
+    return replace(
+        table, source=before.kept_source, rows=[(line, located(cells, before)) for line, cells in table.rows]
+    )
 
 
 def _divide(
     plan: Plan, roles: Roles, pools: dict[str, Sequence[Record]], before: Earlier, ledger: Ledger, notes: list[str]
-) -> tuple[dict[str, Sequence[Record]], Index, Leaks]:
+) -> tuple[dict[str, Sequence[Record]], Index, Leaks, Learnt]:
     pools = {name: run_steps(plan, "every_row", rows, roles, ledger) for name, rows in pools.items()}
     pool, old = run_steps(plan, "pool", pools.pop("train"), roles, ledger), pools.pop("replay", ())
     own, bare = _joining(plan, roles, pools.pop("joining", ()), ledger)
@@ -179,6 +186,8 @@ def _divide(
     _part(plan, roles, splits, ledger, notes)
     for number, again in enumerate(before.tests):
         _keep_out(splits, roles, again, f"the held-out rows of instalment {number + 1}", ledger, notes)
+    if learnt := _learn(plan, roles, splits, ledger):  # what was told apart by a number may be one now
+        _part(plan, roles, splits, ledger, notes)
     near = _near(plan, roles, splits, ledger, notes)
     for name, rows in splits.items():
         if name not in LEARNT:
@@ -192,7 +201,7 @@ def _divide(
         name: run_steps(plan, "split", rows, unlabelled if name == BARE else roles, ledger)
         for name, rows in splits.items()
     }
-    return splits, ids(own), near
+    return splits, ids(own), near, learnt
 
 
 def _with_old(
@@ -282,13 +291,30 @@ class _LabelSets:
         return (tuple(dict.fromkeys(map(str, cast("list[Any]", r.cells[self.column])))) for r in self.records)
 
 
-def run_steps(plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
-    """The plan's steps of one scope, in order."""
-    for step in plan.steps:
+def run_steps(
+    plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger, learnt: Learnt | None = None
+) -> Sequence[Record]:
+    """The plan's steps of one scope, in order; `learnt` is what those of the scope `learnt` go by."""
+    for place, step in enumerate(plan.steps):
         if step.scope == scope:
             told: dict[str, Any] = {"plan": plan} if step.asks_plan else {}
+            if scope == "learnt":
+                told["learnt"] = (learnt or {}).get(f"steps.{place}")
             records = step.run(records, roles, ledger, plan.train.seed, **told)
     return records
+
+
+def _learn(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger) -> Learnt:
+    """Have the steps that learn from the training rows do so in order, each on what the one before it left, and apply
+    them to every split."""
+    found: Learnt = {}
+    for place, step in enumerate(plan.steps):
+        if step.scope == "learnt":
+            splits["train"], known = step.learn(splits["train"], roles, ledger)
+            found[f"steps.{place}"] = known
+            for name, rows in splits.items():
+                splits[name] = step.run(rows, roles, ledger, plan.train.seed, learnt=known)  # type: ignore[call-arg]
+    return found
 
 
 def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger: Ledger, notes: list[str]) -> None:

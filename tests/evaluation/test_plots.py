@@ -101,6 +101,13 @@ def test_few_or_strange_points_do_not_crash(y: list[float | None]) -> None:
     assert elements(lines([Series("a", list(range(len(y))), y)], FRAME, "alt"), "svg")
 
 
+def test_a_single_point_is_seen_and_no_two_ticks_are_called_alike() -> None:
+    picture = lines([Series("rate", [4.0], [0.0011])], FRAME, "alt")
+    assert len(elements(picture, "circle")) == 1
+    told = [str(each.text) for each in elements(picture, "text")]
+    assert len(told) == len(set(told)) and "0.0011" in told
+
+
 def test_losses_never_get_a_negative_axis() -> None:
     picture = lines([Series("a", [0, 1], [0.001, 5.0])], FRAME, "alt")
     assert "−" not in "".join(picture)

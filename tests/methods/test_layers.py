@@ -11,6 +11,7 @@ import tiny
 from tunesmith.bases.family import family_of
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import Method, _masks
+from tunesmith.methods.full import Full
 from tunesmith.methods.gradual import Gradual
 from tunesmith.methods.layers import Layers
 
@@ -205,6 +206,20 @@ def test_gradual_reaches_block_0_and_slows_lower_blocks() -> None:
     assert groups["bert.encoder.layer.0.output.dense.weight"] == 0.5**4
     assert "classifier.weight" not in groups
     assert Gradual().groups(net) == {}
+
+
+@pytest.mark.parametrize(
+    ("family", "word", "behind"),
+    [("bert", "bert.embeddings.word_embeddings", "bert.pooler.dense"), ("llama", "model.embed_tokens", "model.norm")],
+)
+def test_full_slows_lower_blocks_and_the_words_the_most(family: str, word: str, behind: str) -> None:
+    net = Full(decay=0.5).apply(tiny.fresh(family), family_of(family))
+    groups = Full(decay=0.5).groups(net)
+    total = len(family_of(family).block_list(net))
+    assert groups[f"{word}.weight"] == 0.5 ** (total + 1) == min(groups.values())
+    assert max(groups.values()) == 0.5 and f"{behind}.weight" not in groups
+    assert all(p.requires_grad for p in net.parameters())
+    assert Full().groups(net) == {}
 
 
 def test_a_saved_model_with_a_missing_tensor_is_refused(tmp_path: Path) -> None:

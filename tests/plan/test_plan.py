@@ -126,13 +126,16 @@ def test_rules_of_parts_are_told_with_their_path(tree: dict[str, Any], words: st
 CLOZE = {"name": "classify", "readout": "verbalizer", "cloze": {"template": "{text} It was {mask}."}}
 
 
-@pytest.mark.parametrize("task", ["generate", "prefer", CLOZE])
+@pytest.mark.parametrize("task", ["generate", "prefer", "embed", "masked", CLOZE])
 def test_the_rate_of_a_head_has_no_effect_where_there_is_no_new_head(task: Any) -> None:
     assert "train.head_lr has no effect" in refusal(task=task, train={"head_lr": 0.1})
     assert make_plan(SHORT | {"task": task}).train.head_lr is None
 
 
-@pytest.mark.parametrize("task", ["regress", "reward", {"name": "classify", "readout": "head"}])
+@pytest.mark.parametrize(
+    "task",
+    ["regress", "reward", "tag", "image", "audio", "transcribe", "image_text", {"name": "classify", "readout": "head"}],
+)
 def test_and_passes_where_there_is_one(task: Any) -> None:
     assert make_plan(SHORT | {"task": task, "train": {"head_lr": 0.1}}).train.head_lr == 0.1
 

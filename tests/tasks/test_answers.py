@@ -134,6 +134,12 @@ def test_a_threshold_for_three_classes_is_refused() -> None:
         made.study(rows("a", "b", "c"), made.roles())
 
 
+def test_a_positive_label_among_three_has_no_effect_and_is_refused() -> None:
+    made = task(positive="a")
+    with pytest.raises(TunesmithError, match="task.positive: names one of 2 classes; this data has 3"):
+        made.study(rows("a", "b", "c"), made.roles())
+
+
 @pytest.mark.parametrize("settings", ({"positive": "yess"}, {"decide": "cost", "costs": {"no": {"yess": 3.0}}}))
 def test_a_named_label_that_is_not_in_the_data_is_refused(settings: dict[str, Any]) -> None:
     made = task(**settings)

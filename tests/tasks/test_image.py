@@ -80,6 +80,10 @@ def test_what_was_done_to_pictures_is_in_the_ledger(tmp_path: Path) -> None:
         ({"train": {"checkpointing": "on"}}, "checkpointing"),
         ({"train": {"batch_norm": "moving"}}, "lora saves what it added"),
         ({"task": {"name": "image", "augment": ["mixup", "cutmix"]}}, "Choose one"),
+        (
+            {"task": {"name": "image", "augment": ["flip", "mixup"]}, "method": "full", "penalties": ["rdrop"]},
+            "gives images two",
+        ),
         ({"task": {"name": "image", "pool": "mean"}}, "pool: mean"),
         ({"task": {"name": "classify"}, "steps": ["pictures"]}, "this task reads none"),
         ({"task": {"name": "classify"}, "train": {"batch_norm": "moving"}}, "it has no batch norms"),

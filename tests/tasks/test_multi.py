@@ -12,6 +12,7 @@ from kit import TinyBases
 from tunesmith.bases.find import find
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.data import Record
+from tunesmith.data.drawing import apportioned
 from tunesmith.data.table import Table
 from tunesmith.engine.batches import Batches
 from tunesmith.errors import TunesmithError
@@ -24,7 +25,6 @@ from tunesmith.plan_text import make_plan
 from tunesmith.prepare import Prepared, prepare
 from tunesmith.tasks import Encoded
 from tunesmith.tasks._blend import Blend
-from tunesmith.tasks._parts import apportioned
 
 WORDS = ("pump", "belt", "motor", "valve", "fan", "oil", "heat", "noise")
 TASKS: dict[str, Any] = {

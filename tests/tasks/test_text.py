@@ -13,6 +13,7 @@ from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.model import Model
 from tunesmith.tasks import TASKS, SideFacts, Task, _text
+from tunesmith.tasks._side import side_vectors
 
 LONG = "the pump leaks oil and the pressure drops below the limit"
 
@@ -119,14 +120,16 @@ def test_a_side_vector_is_standardised_with_training_statistics() -> None:
     mean, std = np.mean([1, 3, 8]), np.std([1, 3, 8])
     assert side.numbers["hours"] == pytest.approx((mean, std))
     assert side.categories == {"brand": ("", "acme", "bolt")}
-    found = _text.side_vectors([row(hours="10", brand="bolt"), row(hours=2.5, brand="acme")], side)
-    assert found.dtype == np.float32 and found.shape == (2, side.width) == (2, 4)
-    assert found == pytest.approx(np.array([[(10 - mean) / std, 0, 0, 1], [(2.5 - mean) / std, 0, 1, 0]]), abs=1e-6)
+    found = side_vectors([row(hours="10", brand="bolt"), row(hours=2.5, brand="acme")], side)
+    assert found.dtype == np.float32 and found.shape == (2, side.width) == (2, 5)
+    assert found == pytest.approx(
+        np.array([[(10 - mean) / std, 0, 0, 1, 0], [(2.5 - mean) / std, 0, 1, 0, 0]]), abs=1e-6
+    )
 
 
 def test_a_new_category_is_all_zeros_and_a_missing_number_the_mean() -> None:
     side = SideFacts(numbers={"hours": (5.0, 2.0)}, categories={"brand": ("acme", "bolt")})
-    found = _text.side_vectors([row(hours="", brand="unheard"), row(hours=None, brand="acme"), row(brand="bolt")], side)
+    found = side_vectors([row(hours="", brand="unheard"), row(hours=None, brand="acme"), row(brand="bolt")], side)
     assert found.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
@@ -135,12 +138,12 @@ def test_a_constant_number_does_not_divide_by_zero() -> None:
     rows = [row(text="t", hours="4", label=y) for y in "ab"]
     side = made.study(rows, made.roles()).side
     assert side is not None and side.numbers == {"hours": (4.0, 1.0)}
-    assert np.isfinite(_text.side_vectors(rows, side)).all()
+    assert np.isfinite(side_vectors(rows, side)).all()
 
 
 def test_a_number_column_that_holds_a_word_at_prediction_is_an_error_with_its_place() -> None:
     with pytest.raises(TunesmithError, match=r"t\.csv:2: column 'hours': not a finite number: 'many'"):
-        _text.side_vectors([row(hours="many")], SideFacts(numbers={"hours": (0.0, 1.0)}))
+        side_vectors([row(hours="many")], SideFacts(numbers={"hours": (0.0, 1.0)}))
 
 
 def table(*columns: str, rows: int = 8) -> Table:

@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,11 +18,13 @@ import yaml
 from tunesmith.data.table import read
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS
+from tunesmith.penalties import PENALTIES
 from tunesmith.plan_text import make_plan, read_plan
 from tunesmith.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "tunesmith"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PLANS = sorted((ROOT / "examples").glob("*.yaml"))
 READMES = ("README.md", "README.zh-CN.md")
@@ -96,6 +100,44 @@ def test_lines_of_steps_are_plans() -> None:
         make_plan({**MINIMAL, **yaml.safe_load(line)})
 
 
+SEVERAL = {"name": "multi", "tasks": {"a": {"name": "classify"}, "b": {"name": "regress"}}}
+DOMAINS = {"name": "domain", "target": "new.csv"}
+OPEN: dict[str, Any] = {
+    **{name: {"method": "full"} for name in ("ewc", "l2sp", "mixout")},
+    **{name: {"task": SEVERAL} for name in ("gradnorm", "pcgrad", "uncertainty")},
+    **{name: {"task": DOMAINS} for name in ("dann", "coral", "mmd")},
+}
+"""What a line of a penalty leaves open."""
+
+
+def test_lines_of_penalties_are_plans() -> None:
+    lines = [yaml.safe_load(line) for line in blocks(DOCS / "penalties.md", "yaml")]
+    for line in lines:
+        (penalty,) = line["penalties"]
+        name = penalty if isinstance(penalty, str) else penalty["name"]
+        assert make_plan({**MINIMAL, **OPEN.get(name, {}), **line}).penalties[0].name == name
+    assert len(lines) == len(PENALTIES.names())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_whole_plans_of_a_page_are_plans(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that name a task and a base; what they do is tried by the tests of their subject."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ticket.schema.json").write_text('{"type": "object"}', encoding="utf-8")
+    for block in blocks(page, "yaml"):
+        found = yaml.safe_load(block)
+        if isinstance(found, dict) and {"task", "base"} <= set(found):
+            make_plan(found)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_readme_counts_the_methods(name: str) -> None:
+    number = {14: ("fourteen methods", "十四种微调方法"), 15: ("fifteen methods", "十五种微调方法")}[
+        len(METHODS.names())
+    ]
+    assert any(words in (ROOT / name).read_text(encoding="utf-8") for words in number)
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_the_readme_names_every_task_and_method(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -128,6 +170,33 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             dead.append(target)
     assert not dead
+
+
+# the map of the code
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_held() -> None:
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    held = about["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = blocks(DOCS / "architecture.md", "text")[0]
+    told = "\n".join(line[:54] for line in page.splitlines())  # what they do stands behind
+    names = [n for n in re.findall(r"[a-z_]+", told) if (SOURCE / n).is_dir() or (SOURCE / f"{n}.py").is_file()]
+    assert names == [n for layer in held for n in re.findall(r"tunesmith\.([a-z_]+)", layer)]
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z]+/[a-z_]+)(?:\.py)?`", page))
+    assert len(named) > 60
+    assert not [n for n in named if not ((SOURCE / n).is_dir() or (SOURCE / f"{n}.py").is_file())]
+
+
+def test_no_file_outside_its_folder_asks_for_the_name_of_a_task() -> None:
+    asked = re.compile(r"task\.name (==|!=|in|not in) [\"'([{]")
+    files = [f for f in SOURCE.rglob("*.py") if f.parent.name != "tasks"]
+    assert not [
+        f"{f}: {line}" for f in files for line in f.read_text(encoding="utf-8").splitlines() if asked.search(line)
+    ]
 
 
 # commands

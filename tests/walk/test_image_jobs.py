@@ -43,6 +43,7 @@ def test_from_a_folder_of_pictures_to_answers(base: Path, data: Path, tmp_path: 
     assert any("trunk cache: 2 of 2 blocks" in line for line in _provenance(run)["engine"])
     assert json.loads((run / "model" / "preprocessor_config.json").read_text())["size"] == {"shortest_edge": 32}
     page = (run / "report.html").read_text(encoding="utf-8")
+    assert "belongs to “image”" in page and "Pieces a word is cut into" not in page
     assert "where the network looked" in page and page.count('<img src="data:image/png;base64,') >= 2
     assert "img-src data:" in page and "<script" not in page and ' src="http' not in page
     flat = tmp_path / "new"

@@ -1,13 +1,16 @@
 """Learning in instalments: a version is the base, new rows and classes come, and what it knew is kept and measured."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
+import pictures
 import small
 from jobs import WORDS, run_job, tree
 from kit import TinyBases
@@ -166,6 +169,63 @@ def test_the_measures_of_forgetting_are_their_formulas() -> None:
     found = forgetting([[0.9], [0.7, 0.8], [0.6, 0.9, 1.0]])
     assert found["backward_transfer"] == pytest.approx(((0.6 - 0.9) + (0.9 - 0.8)) / 2)
     assert found["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.8 - 0.9)) / 2)
+
+
+def test_what_was_undefined_is_left_out_and_not_counted_as_nought() -> None:
+    nan = float("nan")
+    found = forgetting([[0.9], [0.7, nan], [0.6, 0.9, 1.0]])
+    assert found["backward_transfer"] == pytest.approx(0.6 - 0.9), "nothing was known of the second when it was learnt"
+    assert found["forgetting"] == pytest.approx(0.9 - 0.6)
+    assert forgetting([[nan], [0.5, 0.5]]) == {"backward_transfer": None, "forgetting": None}
+
+
+def test_pictures_are_kept_with_the_model_and_may_go_from_where_they_were(tmp_path: Path) -> None:
+    base = pictures.make("resnet", tmp_path / "resnet")
+    data = [pictures.shapes(tmp_path / name, each=each) for name, each in (("old", 6), ("new", 5))]
+    plans = [
+        {
+            "task": "image", "base": str(base), "data": str(folder), "method": "full", "run": str(tmp_path / run),
+            "evaluate": {"resamples": 100, "baselines": []}, "train": {"epochs": 1, "batch": 8, "lr": 0.01},
+            "replay": {"keep": 6},
+        }
+        for folder, run in zip(data, ("one", "two"), strict=True)
+    ]  # fmt: skip
+    run_job(plans[0])
+    kept = tmp_path / "one" / "model" / "instalments"
+    cells = [json.loads(line) for line in (kept / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(cells) == 6 and all((kept / each["image"]).is_file() for each in cells)
+    assert str(tmp_path) not in (kept / "rows.jsonl").read_text(encoding="utf-8"), "nobody learns where they lay"
+    shutil.rmtree(data[0])
+    (tmp_path / "one").rename(tmp_path / "moved")
+    reply = run_job(plans[1] | {"base": str(tmp_path / "moved"), "replay": {"keep": 6, "share": 0.3},
+                                "penalties": ["ewc"]})  # fmt: skip
+    assert reply["equality"] == "bits"
+    again = tmp_path / "two" / "model" / "instalments"
+    rows = [json.loads(line)["image"] for line in (again / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 6 and {each["image"] for each in cells} & set(rows), "old ones stay among them"
+    assert all((again / row).is_file() for row in rows)
+    matrix = json.loads((tmp_path / "two" / "metrics.json").read_text())["instalments"]
+    assert [len(line) for line in matrix["values"]] == [1, 2]
+
+
+def test_the_plans_of_the_page_run(
+    tiny_bases: TinyBases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUNESMITH_REGISTRY", str(tmp_path / "registry"))
+    for seed, (name, words) in enumerate({"january": WORDS, "february": MORE, "tickets": WORDS}.items()):
+        path = write(tmp_path / f"{name}.csv", words, rows=45, seed=seed)
+        path.write_text(path.read_text(encoding="utf-8").replace("text,label", "text,failure"), encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "instalments.md").read_text(encoding="utf-8")
+    january, february, smaller = (yaml.safe_load(b.partition("```")[0]) for b in page.split("```yaml\n")[1:])
+    usual = {"train": {"epochs": 1, "batch": 16, "lr": 0.005}, "evaluate": {"resamples": 100, "baselines": []}}
+    run_job(usual | january | {"base": str(tiny_bases["bert"])})
+    flows.register(Path(january["run"]), "tickets")
+    run_job(usual | february | {"run": "runs/large"})
+    report = (tmp_path / "runs" / "large" / "report.html").read_text(encoding="utf-8")
+    assert "What it still knows of earlier data" in report and "backward transfer" in report
+    reply = run_job(usual | smaller | {"base": {"name": str(tiny_bases["bert"]), "layers": 1}, "run": "runs/small"})
+    assert reply["parameters"]["total"] < json.loads(Path("runs/large/reply.json").read_text())["parameters"]["total"]
 
 
 def test_rows_are_drawn_the_same_way_every_time() -> None:

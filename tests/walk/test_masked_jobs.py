@@ -44,7 +44,10 @@ def test_the_plans_of_the_page_make_a_base_and_use_it(
     about = json.loads((tmp_path / "read" / "model" / "config.json").read_text())
     assert about["architectures"] == ["BertForMaskedLM"] and about["tunesmith_word_head"] == "own"
     assert "pipeline_tag: fill-mask" in (tmp_path / "read" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "to know the words that are hidden in them" in (tmp_path / "read" / "report.html").read_text()
+    page = (tmp_path / "read" / "report.html").read_text(encoding="utf-8")
+    assert "to know the words that are hidden in them" in page
+    assert "It writes none itself" in page and "wrote instead" not in page and "(not written; perplexity " in page
+    assert "type: fill-mask" in (tmp_path / "read" / "MODEL_CARD.md").read_text(encoding="utf-8")
     said = flows.ask(tmp_path / "read", [{"text": "oil drips at night"}, {"text": ""}])
     assert said[0] > 1 and said[1] is None, "how strange a text is"
     after = second | short | {"base": str(tmp_path / "read"), "data": usual["data"], "run": str(tmp_path / "tuned")}

@@ -10,7 +10,7 @@ import numpy as np
 from tunesmith import scratch
 from tunesmith.data.format import Table
 from tunesmith.data.record import Record
-from tunesmith.data.rows import TableRecords, ids
+from tunesmith.data.rows import Index, TableRecords, ids
 from tunesmith.data.stored import Stored
 from tunesmith.files import replacing
 
@@ -23,12 +23,12 @@ _FATES: tuple[Fate, ...] = ("kept", "duplicate", "dropped", "malformed")
 _SPLITS: tuple[Split, ...] = ("", "train", "validation", "test")
 _FIELDS = {
     "source": "i4", "row": "i8", "line": "i8", "fate": "i1", "split": "i1", "of": "i8", "reason": "i4", "lost": "i4",
-    "labels_lost": "i4", "pieces": "i4", "made": "i4", "makers": "i4",
+    "labels_lost": "i4", "pieces": "i4", "made": "i4", "makers": "i4", "copies": "i4",
 }  # fmt: skip
 
 
 class Ledger:
-    """One entry for each input row, in arrays (54 bytes a row, in files when many); a record's `id` is its entry.
+    """One entry for each input row, in arrays (58 bytes a row, in files when many); a record's `id` is its entry.
 
     A row is kept until it is marked; a row that has left cannot be marked again.
     """
@@ -40,6 +40,8 @@ class Ledger:
         self._makers: dict[str, int] = {"": 0}
         self.changes: dict[str, Counter[str]] = {}
         """What steps did to rows that stayed: {step: {what: how often}}."""
+        self.told: dict[str, list[dict[str, Any]]] = {}
+        """What steps tell beside counts: {step: rows of a table}."""
 
     def __len__(self) -> int:
         return len(self._column["row"])
@@ -113,6 +115,12 @@ class Ledger:
         self._column["makers"][id] = self._makers.setdefault(named, len(self._makers))
         self.changed(step, "rows added")
 
+    def repeated(self, ids: Index) -> None:
+        """Rows that stand once more among those learnt from, for each time they are named; so counts what was made of
+        them, and pieces they were cut into."""
+        for part in scratch.blocks(len(ids)):
+            np.add.at(self._column["copies"], ids[part], 1)
+
     def added(self) -> int:
         """Rows that steps made of others."""
         return sum(int(self._column["made"][part].sum(dtype=np.int64)) for part in scratch.blocks(len(self)))
@@ -160,6 +168,7 @@ class Ledger:
             "reasons": {names[r]: n for r, n in reasons.most_common(50) if names[r]},
             "truncated": {"rows": rows_cut, "tokens_lost": tokens_lost, "label_tokens_lost": labels_lost},
             "changes": {step: dict(what) for step, what in self.changes.items()},
+            "told": self.told,
         }
 
     def _by_source(self) -> list[int]:
@@ -178,8 +187,8 @@ class Ledger:
 
     def _arrow(self, part: slice = slice(None)) -> "pa.Table":
         """source, row, line, fate, split, of_source, of_row, reason, tokens_lost, label_tokens_lost, pieces,
-        made, made_by; of_* are null but for duplicates, pieces is 0 where a row was not cut, and made says how many
-        rows steps made of it."""
+        made, made_by, times; of_* are null but for duplicates, pieces is 0 where a row was not cut, made says how many
+        rows steps made of it, and times how often it stands: 0 where it left."""
         import pyarrow as pa
 
         def words(numbers: Any, names: Iterable[str]) -> Any:
@@ -201,5 +210,6 @@ class Ledger:
             "pieces": pa.array(column["pieces"]),
             "made": pa.array(column["made"]),
             "made_by": words(column["makers"], self._makers),
+            "times": pa.array(np.where(column["fate"] == 0, 1 + column["copies"], 0).astype(np.int32)),
         }
         return pa.table(columns)

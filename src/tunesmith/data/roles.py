@@ -8,13 +8,13 @@ from typing import Any
 
 from tunesmith.data.format import Table, excerpt, find_column, listed
 from tunesmith.data.names import LABELS, TEXTS, plain
+from tunesmith.data.numbers import as_number
 from tunesmith.data.record import Cell, Record
 from tunesmith.errors import TunesmithError
 
 __all__ = ["find_column", "infer_label", "infer_text", "label_of", "labels_of", "number_of", "text_of"]
 
 _LOOKED_AT = 5000
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 
 
@@ -101,15 +101,8 @@ def _split_labels(record: Record, column: str, text: str, separator: str | None)
 def number_of(record: Record, column: str) -> float:
     """The number of a row; text must spell a finite decimal number, with a point."""
     value = _cell(record, column)
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip(" ")):
-        value = float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
+    if (number := as_number(value)) is not None:
+        return number
     remedy = "Write a finite number such as -3.2 (decimal point, no thousands mark)"
     raise _wrong(record, column, "not a finite number", value, remedy)
 

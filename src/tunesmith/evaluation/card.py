@@ -10,15 +10,13 @@ import yaml
 
 from tunesmith.evaluation.report_blocks import fixed, title_of
 from tunesmith.evaluation.report_data import fates
-from tunesmith.evaluation.report_read import Results, base_name, innermost, named, read
+from tunesmith.evaluation.report_read import Results, base_name, innermost, named, pipeline_of, read
 from tunesmith.evaluation.report_training import duration
 from tunesmith.evaluation.report_verdict import question, verdict
 from tunesmith.files import write_text
 
 CARD = "MODEL_CARD.md"
 _SPECIAL = {ord(letter): f"\\{letter}" for letter in r"\`*_[]<>|#~!$"}
-_PIPELINES = {"regress": "text-classification", "classify": "text-classification", "multilabel": "text-classification",
-              "tag": "token-classification", "masked": "fill-mask"}  # fmt: skip
 
 
 def write_card(run: Path) -> Path:
@@ -55,8 +53,8 @@ def _front(results: Results) -> dict[str, Any]:
     front: dict[str, Any] = {"tags": ["tunesmith", task, *named(results.plan.get("method")).split(" + ")]}
     if base := (results.provenance.get("base") or {}).get("public_name"):
         front["base_model"] = str(base)
-    if (answers := named(innermost(results.plan))) in _PIPELINES:
-        front["pipeline_tag"] = _PIPELINES[answers]
+    if pipeline := pipeline_of(results.plan):
+        front["pipeline_tag"] = pipeline
     front["model-index"] = [{"name": results.name, "results": _index(results)}]
     return front
 
@@ -68,7 +66,8 @@ def _index(results: Results) -> list[dict[str, Any]]:
         metrics = [{"type": name, "value": one["value"]} for name, one in table.items() if one.get("value") is not None]
         if metrics:
             about = {"type": "private", "name": data, "split": split}
-            found.append({"task": {"type": "text-classification"}, "dataset": about, "metrics": metrics})
+            kind = pipeline_of(results.plan) or named(innermost(results.plan))
+            found.append({"task": {"type": kind}, "dataset": about, "metrics": metrics})
     return found
 
 

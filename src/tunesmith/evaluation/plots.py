@@ -164,16 +164,22 @@ def _scale(
 def axes(x: Scale, y: Scale, frame: Frame) -> list[Markup]:
     """Grid lines, numbers and titles of a pair of axes; the y title stands above, where it can be read."""
     parts = []
-    for value in ticks(y.low, y.high):
+    for value, name in _named(ticks(y.low, y.high)):
         parts.append(line((x.start, y.at(value)), (x.end, y.at(value)), "grid"))
-        parts.append(label(number(value), x.start - 6, y.at(value) + 4, "end"))
-    for value in ticks(x.low, x.high):
+        parts.append(label(name, x.start - 6, y.at(value) + 4, "end"))
+    for value, name in _named(ticks(x.low, x.high)):
         parts.append(line((x.at(value), y.start), (x.at(value), y.start + 4), "axis"))
-        parts.append(label(number(value), x.at(value), y.start + 17, "middle"))
+        parts.append(label(name, x.at(value), y.start + 17, "middle"))
     parts.append(line((x.start, y.start), (x.end, y.start), "axis"))
     parts.append(label(frame.x_label, (x.start + x.end) / 2, y.start + 34, "middle"))
     parts.append(label(frame.y_label, 2.0, 10.0))
     return parts
+
+
+def _named(values: Sequence[float]) -> list[tuple[float, str]]:
+    """Each value with its number, of so many digits that no two are alike."""
+    short = [number(value) for value in values]
+    return list(zip(values, short if len(set(short)) == len(short) else (f"{v:.4g}" for v in values), strict=True))
 
 
 def _mark(x: Scale, frame: Frame) -> list[Markup]:
@@ -193,7 +199,7 @@ def _curve(one: Series, x: Scale, y: Scale) -> list[Markup]:
         path.append(f"{pen}{_short(x.at(value_x))} {_short(y.at(value_y))}")
         pen = "L"
     parts = [tag("path", tag("title", one.name), d="".join(path), class_=f"line {one.style}")]
-    if one.dots:
+    if one.dots or sum(value is not None for value in one.y) == 1:  # a line of one point is not seen
         sizes = one.sizes or [3.0] * len(one.x)
         parts += [
             tag("circle", tag("title", f"{one.name}: {number(b)} at {number(a)}"), cx=x.at(a), cy=y.at(b), r=float(r),

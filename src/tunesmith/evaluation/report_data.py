@@ -48,7 +48,17 @@ def _ledger(ledger: Mapping[str, Any]) -> list[Block]:
     if changes := ledger.get("changes"):
         altered = [[Cell(f"{step}: {what}"), cell(n)] for step, done in changes.items() for what, n in done.items()]
         blocks.append(Table("What steps altered in rows that stayed", ["Step", "Times"], altered))
-    return blocks
+    return blocks + [_told_by(step, rows) for step, rows in (ledger.get("told") or {}).items() if rows]
+
+
+def _told_by(step: str, rows: list[Mapping[str, Any]]) -> Block:
+    """What a step tells beside counts, as it tells it."""
+    header = [name.capitalize() for name in rows[0]]
+    return Table(f"Step {step}", header, [[_plain(value) for value in row.values()] for row in rows], words=(0,))
+
+
+def _plain(value: Any) -> Cell:
+    return Cell(value) if isinstance(value, str) else cell(value)
 
 
 def _share(num: int, rows: int) -> Cell:

@@ -28,8 +28,9 @@ def instalments(results: Results) -> Section:
 def _told(found: dict[str, Any], tests: list[int]) -> str:
     held = f"Judged on {', '.join(count(n, 'row') for n in tests)} that the model kept of each instalment."
     moved, lost = found["backward_transfer"], found["forgetting"]
-    if moved is None:
-        return f"This is the first instalment. {held}"
+    if moved is None or lost is None:
+        why = "This is the first instalment." if len(tests) == 1 else "On no earlier data was it defined twice."
+        return f"{why} {held}"
     way = "better" if moved > 0 else "worse"
     return (
         f"On earlier data it is {abs(moved):.3f} {way}, on average, than when it had just learnt them (backward "

@@ -189,6 +189,8 @@ def mistakes(results: Results) -> Section:
         "those whose likeness is farthest from it, both counted by their order. Some are judged wrongly in the file.",
         "pairs": "The comparisons that came out most clearly the wrong way round. Some are judged wrongly in the file.",
     }[results.kind]
+    if results.kind == "text" and not any(map(str, part.answers.predicted)):
+        told = "The rows whose true words surprised the model most, token by token. It writes none itself."
     shown = [_mistake(part, int(row)) for row in rows]
     return Section("mistakes", title, [Note(told), Mistakes(f"{len(shown)} rows", shown)])
 
@@ -229,7 +231,7 @@ def _mistake(part: Part, row: int) -> Mistake:
     if answers.kind == "pairs":
         return _wrong_pair(part, row, text)
     if answers.kind == "text":
-        return Mistake(text, str(answer)[:LONGEST] or "(not written)", str(truth[0])[:LONGEST], part.places[row])
+        return Mistake(text, str(answer)[:LONGEST] or _unwritten(part, row), str(truth[0])[:LONGEST], part.places[row])
     if answers.kind == "vectors":
         return Mistake(text, number(float(f"{answer:.3g}")), number(float(truth[0])), part.places[row])
     if answers.kind == "numbers":
@@ -239,6 +241,14 @@ def _mistake(part: Part, row: int) -> Mistake:
     sure = "" if answers.scores is None else f" ({percent(float(answers.scores[row, answer]))} sure)"
     name = UNKNOWN if truth < 0 else answers.labels[truth]
     return Mistake(text, f"{answers.labels[answer]}{sure}", name, part.places[row])
+
+
+def _unwritten(part: Part, row: int) -> str:
+    """In place of an answer that is empty, or of a model that writes none."""
+    scores = part.answers.scores
+    if scores is None or not scores[row, 1]:
+        return "(not written)"
+    return f"(not written; perplexity {float(np.exp(min(scores[row, 0] / scores[row, 1], 700))):.3g})"
 
 
 def _wrong_pair(part: Part, row: int, text: str) -> Mistake:

@@ -29,6 +29,12 @@ def kind_of(plan: dict[str, Any]) -> Kind:
     return TASKS.find(name).kind if name in TASKS.names() else "classes"
 
 
+def pipeline_of(plan: dict[str, Any]) -> str:
+    """What model hubs call the task of a plan, or the one inside it; empty where they have no word for it."""
+    name = named(innermost(plan))
+    return TASKS.find(name).pipeline if name in TASKS.names() else ""
+
+
 def aim_of(plan: dict[str, Any]) -> str:
     """What the task of a plan says of itself; empty where its kind of answers says it."""
     name = named(plan.get("task"))

@@ -82,7 +82,8 @@ def question(results: Results) -> str:
     task = innermost(results.plan)
     columns = task if isinstance(task, dict) else {}
     columns = columns | {"text": columns["tokens"]} if columns.get("tokens") else columns
-    text, answer = (str(columns.get(k) or v) for k, v in (("text", "text"), ("label", "label")))
+    text = next((str(columns[name]) for name in ("text", "image", "audio") if columns.get(name)), "text")
+    answer = str(columns.get("label") or "label")
     pair = f" and “{columns['pair']}”" if columns.get("pair") else ""
     num = len(results.facts.get("labels") or ())
     goal = {
@@ -191,7 +192,7 @@ def _others(results: Results, metric: str) -> str:
             verb = "" if told else " would be" if metric == "mae" else " would give"
             away = " away" if metric == "mae" else ""
             told.append(f"{_baseline(name, results.kind)}{verb} {shown(found['value'], metric)}{away}")
-    return f"{_sentence(', '.join(told[:-1]))}{' and ' if told[1:] else ''}{told[-1]}." if told else ""
+    return _sentence(f"{', '.join(told[:-1])}{' and ' if told[1:] else ''}{told[-1]}.") if told else ""
 
 
 def _differences(results: Results, comparisons: list[Paired]) -> list[str]:

@@ -56,7 +56,7 @@ RULES: Rules = {
     **each(Lost("not a setting"), "eval_num_beams tool_format eval_on_each_dataset"),
     "max_samples": Lost("rows are not left out; cut the file"),
     "mix_strategy": Lost("files are put one after another"),
-    "interleave_probs": Lost("weights of files are data.train[].weight"),
+    "interleave_probs": Lost("for proportions of files add the step {name: mix, shares: […]}"),
     "disable_shuffling": Lost("rows are always shuffled, by train.seed"),
     "pure_bf16": Lost("weights that train are kept in fp32"), "fp8*": Lost("fp8 is not among the precisions"),
     "upcast_*": Idle("norms and losses are computed in fp32"),

@@ -41,6 +41,20 @@ def only(net: "nn.Module", family: Family, moves: Callable[[str, "nn.Parameter"]
     return net
 
 
+def by_depth(net: "nn.Module", decay: float) -> dict[str, float]:
+    """{parameter: share of the rate}: `decay` for the highest block, its square for the one below, and so on to the
+    embeddings; heads, and what stands behind the blocks, at the full rate."""
+    family, shares = family_in(net), dict[str, float]()
+    top = len(family.block_list(net)) - 1
+    for name, _ in net.named_parameters():
+        block = family.block_of(name)
+        if block is None and any(family.bare(name).startswith(f"{path}.") for path in family.embeddings):
+            block = -1
+        if block is not None:
+            shares[name] = decay ** (top - block + 1)
+    return shares
+
+
 def memory(net: "nn.Module") -> dict[str, Any]:
     """What a method must remember beside the weights (masks, starting points), kept on the network itself."""
     return cast("dict[str, Any]", plain(net).__dict__.setdefault("_tunesmith", {}))

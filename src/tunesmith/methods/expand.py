@@ -46,7 +46,7 @@ class Expand(Method):
             "speech": "is an encoder-decoder, whose stacks are counted apart",
             "sound": "hears sounds, with a head on all of its blocks as they were pretrained",
             "ctc": "hears sounds, with a head on all of its blocks as they were pretrained",
-            "image": "sees images, in stages that change the size of what they hand on",
+            "image": "sees images, and that a copied block changes nothing at first is shown for decoders alone",
             "image_to_text": "sees, and its configuration counts the blocks of two networks",
             "image_text": "has two towers, whose blocks are counted apart",
         }.get(family.purpose, "normalises behind each sum, so that a block that adds nothing still changes what passes "

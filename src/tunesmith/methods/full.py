@@ -1,6 +1,9 @@
-"""Full fine-tuning: every weight moves."""
+"""Full fine-tuning: every weight moves, lower blocks at lower rates if asked (Howard & Ruder 2018)."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from tunesmith.methods import _weights
 
@@ -14,6 +17,9 @@ class Full(_weights.OwnWeights):
     """Every weight of the base and its head moves."""
 
     name: Literal["full"] = "full"
+    decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Each block learns at this share of the rate of the block above it, e.g. 0.9, the embeddings below the lowest at
+    the same share of its (layer-wise decay); null: all at one rate."""
 
     rate: ClassVar[float] = 5e-5
     width_power: ClassVar[int] = 2
@@ -26,3 +32,6 @@ class Full(_weights.OwnWeights):
             if family.rests(name):
                 parameter.requires_grad_(False)
         return net
+
+    def groups(self, net: "nn.Module") -> Mapping[str, float]:
+        return {} if self.decay is None else _weights.by_depth(net, self.decay)

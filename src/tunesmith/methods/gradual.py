@@ -61,9 +61,4 @@ class Gradual(_weights.OwnWeights):
         return len(family.block_list(net)) - (self.depth or len(family.block_list(net)))
 
     def groups(self, net: "nn.Module") -> Mapping[str, float]:
-        if self.decay is None:
-            return {}
-        family = _weights.family_in(net)
-        top = len(family.block_list(net)) - 1
-        blocks = {name: family.block_of(name) for name, _ in net.named_parameters()}
-        return {name: self.decay ** (top - block + 1) for name, block in blocks.items() if block is not None}
+        return {} if self.decay is None else _weights.by_depth(net, self.decay)

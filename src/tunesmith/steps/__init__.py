@@ -9,7 +9,7 @@ from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 
-Scope = Literal["every_row", "pool", "split", "train"]
+Scope = Literal["every_row", "pool", "learnt", "split", "train"]
 
 
 class Step(Part):
@@ -17,6 +17,7 @@ class Step(Part):
 
     - `every_row`: a pure function of one row; applied to all rows, held-out ones too, and again at prediction time.
     - `pool`: looks at all rows of the training file before it is split; never sees given validation or test files.
+    - `learnt`: each split, after splitting, and rows to answer, by what it learnt (`learn`) from the training split.
     - `split`: each split, after splitting, and labelled files that are judged; a row may become several.
     - `train`: the training split alone, after splitting.
     """
@@ -46,6 +47,11 @@ class Step(Part):
         written = {name: getattr(self, name) for name in (*self.file_settings, *self.base_settings)}
         self.anchor_files(written, fixed)
         return self.model_copy(update=written)
+
+    def learn(self, records: Sequence[Record], roles: Roles, ledger: Ledger) -> tuple[Sequence[Record], dict[str, Any]]:
+        """Of the scope `learnt`: the training rows that go on, and what they teach, in words of JSON. It is stored with
+        the facts, and given to `run` (`learnt=`)."""
+        return records, {}
 
     @abstractmethod
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:

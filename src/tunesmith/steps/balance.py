@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tunesmith import scratch
 from tunesmith.data.coded import Coded, coded
+from tunesmith.data.drawing import drawn
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import Record, Roles
 from tunesmith.data.roles import label_of
@@ -86,13 +87,12 @@ class Balance(Step):
         most, index = max(map(len, classes)), scratch.Column(np.int64)
         index.extend(np.arange(len(records)))
         for rows in classes:
-            whole, rest = divmod(round(self.strength * (most - len(rows))), len(rows))
-            for _ in range(whole):
-                index.extend(rows)
-            order.shuffle(again := scratch.copied(rows))
-            index.extend(np.sort(again[:rest]))
+            for piece in drawn(rows, round(self.strength * (most - len(rows))), order):
+                index.extend(piece)
         ledger.changed(self.name, "copies added", len(index) - len(records))
-        return chosen(records, index.array())
+        found = index.array()
+        ledger.repeated(scratch.taken(ids(records), found[len(records) :]))
+        return chosen(records, found)
 
     def _drop(
         self, records: Sequence[Record], classes: list[Index], ledger: Ledger, order: np.random.Generator

@@ -69,6 +69,8 @@ class Task(Part):
     """What picks the checkpoint where the plan says nothing, if not the first metric."""
     aim: ClassVar[str] = ""
     """What it does, for the report: to …; its kind of answers says it for most."""
+    pipeline: ClassVar[str] = ""
+    """What model hubs call it (`pipeline_tag`); empty where they have no word for it."""
     two_domains: ClassVar[bool] = False
     """Whether rows to learn from come from a source and from a target."""
     rewords: ClassVar[bool] = False

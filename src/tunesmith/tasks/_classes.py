@@ -74,6 +74,8 @@ class ClassTask(LogitsTask):
     def _check_names(self, labels: tuple[str, ...]) -> None:
         if self.decide == "threshold" and len(labels) != 2:
             raise TunesmithError(f"task.decide: a threshold decides between 2 classes; this data has {len(labels)}")
+        if self.positive is not None and len(labels) != 2:
+            raise TunesmithError(f"task.positive: names one of 2 classes; this data has {len(labels)}. Remove it")
         named = {self.positive} - {None} | set(self.costs) | {k for row in self.costs.values() for k in row}
         if strangers := sorted(str(n) for n in named - set(labels)):
             raise TunesmithError(f"task: labels {strangers} are not in the data. Known: {', '.join(labels)}")

@@ -9,7 +9,8 @@ from tunesmith.tasks._wording import Wording
 
 
 class SideFacts(BaseModel):
-    """How side columns become numbers: standardised numbers, one place for each known category."""
+    """How side columns become numbers: standardised numbers, one place for each known category, marks of what is
+    missing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -17,11 +18,15 @@ class SideFacts(BaseModel):
     """Column -> (mean, standard deviation) over the training rows."""
     categories: dict[str, tuple[str, ...]] = {}
     """Column -> categories seen in training; a new one becomes all zeros."""
+    fills: dict[str, float] = {}
+    """Column of numbers -> what a missing one is read as; the mean unless named."""
+    marks: tuple[str, ...] = ()
+    """Columns of numbers of which the vector says, too, whether the number is missing."""
 
     @property
     def width(self) -> int:
         """Length S of the side vector."""
-        return len(self.numbers) + sum(len(c) for c in self.categories.values())
+        return len(self.numbers) + sum(len(c) for c in self.categories.values()) + len(self.marks)
 
 
 class End(BaseModel):
@@ -65,6 +70,8 @@ class Facts(BaseModel):
     """Images: how those to learn from are changed each time they are shown."""
     thresholds: tuple[float, ...] = ()
     """Decision thresholds chosen on the validation rows: one for the positive class, or one for each label."""
+    steps: dict[str, dict[str, Any]] = {}
+    """What steps of the plan learnt from the training rows, by their place in it."""
     parts: dict[str, "Facts"] = {}
     """Several tasks: the facts of each, in the order of the outputs."""
     notes: dict[str, str] = {}

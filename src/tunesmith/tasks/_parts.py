@@ -89,12 +89,3 @@ def in_units(values_NK: Any, kind: str, count: int) -> Any:
     if kind == "numbers":
         return first_N
     return first_N.astype(np.int64) if isinstance(first_N, np.ndarray) else first_N.long()
-
-
-def apportioned(total: int, shares: Sequence[float]) -> tuple[int, ...]:
-    """`total` in whole numbers in these proportions, by largest remainders; the same shares always give the same."""
-    exact = np.array(shares, dtype=np.float64) / sum(shares) * total
-    whole = np.floor(exact).astype(np.int64)
-    for place in np.argsort(-(exact - whole), kind="stable")[: total - int(whole.sum())]:
-        whole[place] += 1
-    return tuple(whole.tolist())

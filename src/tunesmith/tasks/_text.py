@@ -12,12 +12,13 @@ from tunesmith import scratch
 from tunesmith.data import Record, Roles
 from tunesmith.data.coded import coded
 from tunesmith.data.ragged import Growing, Ragged
-from tunesmith.data.roles import find_column, infer_label, infer_text, number_of, text_of
+from tunesmith.data.roles import find_column, infer_label, infer_text, text_of
 from tunesmith.data.table import Table
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
-from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, SideFacts, Tick
+from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, Tick
 from tunesmith.tasks._pixels import FOLDER, processed
+from tunesmith.tasks._side import side_vectors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,11 @@ class TextTask(LogitsTask):
     side: SideAs = "text"
     """text: written before the text as `name: value`, opens in plain transformers. vector: standardised and added
     to what the head reads, exact for numbers; needs tunesmith to open."""
+    impute: Literal["mean", "median"] = "mean"
+    """What a missing number of a side column is read as (side: vector), of the training rows; a mark says that it was
+    missing. A missing category is a category of its own."""
+    missing: tuple[str, ...] = ()
+    """Words in side columns that stand for no value, beside empty cells: [NA, n/a] (side: vector)."""
     image: str | None = None
     """Column with the path of an image, from the folder of the file. A second tower reads it (`tower`), and both are
     weighed together: late fusion. Needs tunesmith to open."""
@@ -136,7 +142,7 @@ def side_table(task: TextTask, records: Sequence[Record], facts: Facts) -> Array
         return None
     side = table(len(records), facts.side.width)
     for part in pieces(len(records)):
-        side[part] = side_vectors(records[part], facts.side)
+        side[part] = side_vectors(records[part], facts.side, task.missing)
     return side
 
 
@@ -215,50 +221,6 @@ def tokens(
     ids, types = [row or [nothing] for row in ids], None if types is None else [row or [0] for row in types]
     keep = types is not None and any(any(t) for t in types)
     return ids, types if keep else None, lost
-
-
-def study_side(task: TextTask, records: Sequence[Record]) -> SideFacts | None:
-    """Means, deviations and categories of the side columns over the training rows; None where there is no vector."""
-    if not task.vector:
-        return None
-    numbers: dict[str, tuple[float, float]] = {}
-    categories: dict[str, tuple[str, ...]] = {}
-    for column in task.side_columns:
-        if all(_is_number(v) for r in records if (v := r.cells.get(column)) not in (None, "")):
-            count = sum(r.cells.get(column) not in (None, "") for r in records)
-            values = (number_of(r, column) for r in records if r.cells.get(column) not in (None, ""))
-            found = scratch.filled(values, count, np.float64)
-            mean, std = (float(found.mean()), float(found.std())) if count else (0.0, 1.0)
-            numbers[column] = (mean, std or 1.0)
-        else:
-            categories[column] = tuple(sorted({_plain(r.cells.get(column)) for r in records}))
-    return SideFacts(numbers=numbers, categories=categories)
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool):
-        return False
-    try:
-        return bool(np.isfinite(float(value)))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-
-
-def side_vectors(records: Sequence[Record], facts: SideFacts) -> Array:
-    """(N, S) float32: standardised numbers (a missing one is the mean, 0), then one place for each category."""
-    out = np.zeros((len(records), facts.width), dtype=np.float32)
-    for i, record in enumerate(records):
-        place = 0
-        for column, (mean, std) in facts.numbers.items():
-            missing = record.cells.get(column) in (None, "")
-            out[i, place] = 0.0 if missing else (number_of(record, column) - mean) / std
-            place += 1
-        for column, known in facts.categories.items():
-            value = _plain(record.cells.get(column))
-            if value in known:
-                out[i, place + known.index(value)] = 1.0
-            place += len(known)
-    return out
 
 
 def softmax(logits_NC: Array) -> Array:

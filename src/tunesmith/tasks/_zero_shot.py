@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tunesmith.data import Record
 from tunesmith.data.opening import path_of
 from tunesmith.data.record import DIGEST
 from tunesmith.data.roles import label_of
 from tunesmith.data.table import read
+from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, _paired
 from tunesmith.tasks._embed_loss import unit
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
 SPOT = "{}"
 
 
-class ZeroShot(BaseModel):
+class ZeroShot(Described):
     """What is classified without having been learnt, before and after tuning."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     """Column with the class of each image."""

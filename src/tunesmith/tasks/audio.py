@@ -45,6 +45,7 @@ class Audio(ClassTask):
 
     hears: ClassVar[bool] = True
     usual_steps: ClassVar[tuple[str, ...]] = ("sounds", "dedup")
+    pipeline: ClassVar[str] = "audio-classification"
     prefer: ClassVar[str] = "each row is a recording with exactly one answer out of a fixed list"
     source: ClassVar[str] = "Baevski et al. 2020, https://arxiv.org/abs/2006.11477"
 

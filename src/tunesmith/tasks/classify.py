@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from tunesmith.bases.family import FAMILIES, Family, Purpose
 from tunesmith.data import Record, Roles
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Tick, _cloze, _gap, _text, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _cloze, _gap, _side, _text, no_tick
 from tunesmith.tasks._classes import ClassTask, class_numbers
 from tunesmith.tasks._cloze import Cloze
 from tunesmith.tasks._wording import Wording
@@ -28,9 +28,12 @@ class Classify(ClassTask, _text.TextTask):
     cloze: Cloze = Cloze()
     """The sentence with the gap, and the words (readout: verbalizer)."""
 
+    pipeline: ClassVar[str] = "text-classification"
     prefer: ClassVar[str] = "each row has exactly one answer out of a fixed list"
 
     def own_objection(self, plan: Any) -> str | None:
+        if fault := _side.objection(self):
+            return fault
         if self.readout == "head":
             return "cloze has no effect unless readout: verbalizer" if self.differs("cloze") else None
         if self.pool == "mean":
@@ -65,7 +68,7 @@ class Classify(ClassTask, _text.TextTask):
                 f"task.query: candidates are ranked by one of 2 labels, and these data have {len(facts.labels)}. Write "
                 "relevance as numbers, for the task regress"
             )
-        return facts.model_copy(update={"side": _text.study_side(self, records)})
+        return _side.with_side(self, records, facts)
 
     def grown(self, facts: Facts, earlier: Facts) -> Facts:
         return _text.grown_labels(facts, earlier)

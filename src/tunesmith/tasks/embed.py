@@ -60,6 +60,7 @@ class Embed(AskedEmbed):
     kind: ClassVar[Literal["vectors"]] = "vectors"
     problem_type: ClassVar[str | None] = None
     usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
+    pipeline: ClassVar[str] = "sentence-similarity"
     prefer: ClassVar[str] = "texts are to be found or compared, and what they can be compared with is open"
     source: ClassVar[str] = "Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084"
 

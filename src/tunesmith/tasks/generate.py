@@ -40,6 +40,7 @@ class Generate(LanguageTask):
     vision: Literal["rest", "learn"] = "rest"
     """Whether methods that move the base (full) move what sees, too. Where it rests, it runs once a row."""
     writes: ClassVar[bool] = True
+    pipeline: ClassVar[str] = "text-generation"
     prefer: ClassVar[str] = "the answer is text that is not in a list: instructions, questions, summaries, code"
     source: ClassVar[str] = "Ouyang et al. 2022, https://arxiv.org/abs/2203.02155"
 

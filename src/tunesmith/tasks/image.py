@@ -51,6 +51,7 @@ class Image(ClassTask):
 
     sees: ClassVar[bool] = True
     usual_steps: ClassVar[tuple[str, ...]] = ("pictures", "dedup")
+    pipeline: ClassVar[str] = "image-classification"
     prefer: ClassVar[str] = "each row is a picture with exactly one answer out of a fixed list"
 
     def own_objection(self, plan: Any) -> str | None:
@@ -58,6 +59,10 @@ class Image(ClassTask):
             return text
         if {"mixup", "cutmix"} <= set(self.augment):
             return "augment: mixup and cutmix both mix images in pairs. Choose one"
+        mixed = [name for name in ("mixup", "cutmix") if name in self.augment]
+        if mixed and (odd := [penalty.name for penalty in plan.penalties if penalty.reads_outputs]):
+            return (f"augment: {odd[0]} compares answers with the one label of each image, and {mixed[0]} gives images "
+                    "two. Remove one of the two")  # fmt: skip
         return None
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:

@@ -75,6 +75,7 @@ class ImageText(Task):
     sees: ClassVar[bool] = True
     aim: ClassVar[str] = "to bring the vectors of images and of their captions near each other"
     usual_steps: ClassVar[tuple[str, ...]] = ("pictures", "dedup")
+    pipeline: ClassVar[str] = "zero-shot-image-classification"
     prefer: ClassVar[str] = "images are to be found by words, or words by images, and what they say is open"
     source: ClassVar[str] = "Radford et al. 2021, https://arxiv.org/abs/2103.00020"
 

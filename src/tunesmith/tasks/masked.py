@@ -66,6 +66,7 @@ class Masked(LogitsTask):
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup", "chunk")
     file_settings: ClassVar[tuple[str, ...]] = ("lexicon",)
     aim: ClassVar[str] = "to know the words that are hidden in them"
+    pipeline: ClassVar[str] = "fill-mask"
     prefer: ClassVar[str] = (
         "there is much text of the kind that is wanted and little of it has labels: before another task"
     )

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from tunesmith.data import Record, Roles
+from tunesmith.data.drawing import apportioned, tempered
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Share, Tick, no_tick
 from tunesmith.tasks import _several as several
 from tunesmith.tasks._blend import Blend
 from tunesmith.tasks._multi_asked import AskedMulti
-from tunesmith.tasks._parts import LEAD, apportioned, in_units
+from tunesmith.tasks._parts import LEAD, in_units
 from tunesmith.tasks._several import TASK
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Multi(AskedMulti):
         sizes = np.bincount(encoded.part, minlength=len(self.tasks))
         if self.sampling == "size":
             return None
-        wanted = [self.shares[n] for n in self.tasks] if self.shares else (sizes ** (1 / self.temperature)).tolist()
+        wanted = [self.shares[n] for n in self.tasks] if self.shares else tempered(sizes.tolist(), self.temperature)
         counts = apportioned(len(encoded), [w * bool(n) for w, n in zip(wanted, sizes, strict=True)])
         return Blend(tuple(np.flatnonzero(encoded.part == number) for number in range(len(counts))), counts, even=False)
 

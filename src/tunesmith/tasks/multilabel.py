@@ -22,7 +22,7 @@ from tunesmith.data.record import Cell
 from tunesmith.data.roles import labels_of
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _side, _text, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,11 @@ class Multilabel(_text.TextTask):
 
     kind: ClassVar[Literal["multilabel"]] = "multilabel"
     problem_type: ClassVar[str] = "multi_label_classification"
+    pipeline: ClassVar[str] = "text-classification"
     prefer: ClassVar[str] = "a row may have several answers, or none"
+
+    def objection(self, plan: Any) -> str | None:
+        return _side.objection(self)
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         assert roles.label is not None
@@ -50,7 +54,7 @@ class Multilabel(_text.TextTask):
         if not counts:
             raise TunesmithError(f"task.label: no row has a label in column '{roles.label}'")
         labels = tuple(sorted(counts))
-        facts = Facts(labels=labels, counts={k: counts[k] for k in labels}, side=_text.study_side(self, records))
+        facts = _side.with_side(self, records, Facts(labels=labels, counts={k: counts[k] for k in labels}))
         return facts.model_copy(update={"start": self._start(facts, len(records))})
 
     def _start(self, facts: Facts, rows: int) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.roles import number_of
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks import Array, Encoded, Facts, Tick, _text, no_tick
+from tunesmith.tasks import Array, Encoded, Facts, Tick, _side, _text, no_tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,7 @@ class Regress(_text.TextTask):
 
     kind: ClassVar[Literal["numbers"]] = "numbers"
     problem_type: ClassVar[str] = "regression"
+    pipeline: ClassVar[str] = "text-classification"
     prefer: ClassVar[str] = "the answer is a number, or an order matters more than a class"
 
     def objection(self, plan: Any) -> str | None:
@@ -44,17 +45,17 @@ class Regress(_text.TextTask):
             return "delta has no effect unless loss: huber"
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             return f"bounds must be [low, high] with low < high, got {list(self.bounds)}"
-        return None
+        return _side.objection(self)
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         assert roles.label is not None
         values = _numbers(records, roles.label)
         if not len(values) or values.min() == values.max():
             raise TunesmithError(f"task.label: column '{roles.label}' has one value only; there is nothing to learn")
-        return Facts(
-            center=float(values.mean()), scale=float(values.std()), side=_text.study_side(self, records),
-            notes={"range": f"{values.min():g} to {values.max():g}"},
-        )  # fmt: skip
+        notes = {"range": f"{values.min():g} to {values.max():g}"}
+        return _side.with_side(
+            self, records, Facts(center=float(values.mean()), scale=float(values.std()), notes=notes)
+        )
 
     def grown(self, facts: Facts, earlier: Facts) -> Facts:
         return facts.model_copy(update={"center": earlier.center, "scale": earlier.scale})  # what its outputs mean

@@ -69,6 +69,7 @@ class Tag(LogitsTask):
     kind: ClassVar[Literal["tags"]] = "tags"
     problem_type: ClassVar[str | None] = None
     usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
+    pipeline: ClassVar[str] = "token-classification"
     prefer: ClassVar[str] = "the answer is a place in the text: names, parts, dates, whatever can be marked with a pen"
 
     @property

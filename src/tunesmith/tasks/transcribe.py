@@ -67,6 +67,8 @@ class Transcribe(Task):
     best: ClassVar[str | None] = "loss"
     """A network that learns by CTC says nothing but blanks for long, and its error rates stand still meanwhile."""
     usual_steps: ClassVar[tuple[str, ...]] = ("sounds", "dedup")
+    aim: ClassVar[str] = "to write down what is said"
+    pipeline: ClassVar[str] = "automatic-speech-recognition"
     prefer: ClassVar[str] = "each row is a recording of speech, and the answer is what was said"
     source: ClassVar[str] = (
         "Graves et al. 2006, https://doi.org/10.1145/1143844.1143891; Radford et al. 2022, "

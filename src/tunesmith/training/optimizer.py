@@ -38,8 +38,11 @@ def no_decay(net: nn.Module) -> set[str]:
 
 def groups(model: "Model", moving: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
     """AdamW-style groups: each with its names, weight decay and peak rate (`peak`). Raises TunesmithError where the
-    plan asks for GaLore and nothing is there to project."""
+    plan asks for GaLore and nothing is there to project, or for a rate of the head and none learns."""
     train, method = model.plan.train, model.plan.method
+    if train.head_lr is not None and not any(map(model.is_head, moving)):
+        raise TunesmithError(f"train.head_lr has no effect: a {model.family.name} is trained without a head of its own "
+                             f"for {model.plan.task.name}. Set train.lr, or remove it")  # fmt: skip
     rates = {f"{h.path}{n}": h.rate * f for h in model.halves for n, f in h.method.groups(h.auto).items()}
     spared = no_decay(model.net)
     made: dict[tuple[float, float, bool], dict[str, Any]] = {}
