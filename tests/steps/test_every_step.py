@@ -77,12 +77,15 @@ TEXT_TASKS = [
 ]
 SETTINGS: dict[str, dict[str, Any]] = {
     "backtranslate": {"prefixes": ["", ""]}, "boilerplate": {"lines": ["Sent from my phone"]}, "length": {"least": 6},
+    "language": {"languages": ["en"]},
     "chinese": {"to": "simplified"}, "noise": {"rate": 0.5}, "mask": {"how": "cut", "rate": 0.4},
     "chunk": {"overlap": 4},
     "paraphrase": {"prompt": "{text}", "max_tokens": 20}, "balance": {"how": "over"}, "pictures": {}, "sounds": {},
 }  # fmt: skip
-OF_FILES = {"pictures": "opens images", "sounds": "opens recordings"}
-"""Steps that no text task has a use for: each says so (their own tests run them)."""
+OF_FILES = {
+    "pictures": "opens images", "sounds": "opens recordings", "mix": "mix", "outliers": "outliers",
+}  # fmt: skip
+"""Steps that have no use for one file of texts without side columns: each says so (their own tests run them)."""
 
 
 class Ground:
