@@ -62,6 +62,9 @@ EXAMPLES = {
     "gradnorm": "penalties: [{name: gradnorm, alpha: 0.5}]",
     "pcgrad": "penalties: [pcgrad]",
     "uncertainty": "penalties: [uncertainty]",
+    "mixup": "penalties: [{name: mixup, alpha: 0.2}]",
+    "smote": "method: head\npenalties: [{name: smote, neighbours: 5}]",
+    "cutoff": "penalties: [{name: cutoff, how: span, share: 0.1}]",
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
@@ -87,6 +90,7 @@ EXAMPLES = {
     "mask": "steps: [clean, dedup, {name: mask, how: cut, rate: 0.15, length: 3}]",
     "contextual": "steps: [clean, dedup, {name: contextual, base: bert-base-chinese, rate: 0.15}]",
     "backtranslate": "steps: [clean, dedup, {name: backtranslate, there: opus-mt-en-de, back: opus-mt-de-en}]",
+    "templates": "task: generate\nsteps: [dedup, {name: templates, copies: 2}]",
     "paraphrase": "steps: [clean, dedup, {name: paraphrase, base: my-instruct-model, temperature: 0.7}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""

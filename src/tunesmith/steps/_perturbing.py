@@ -22,7 +22,8 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import text_of
 from tunesmith.data.segment import is_wide
 from tunesmith.settings import Section
-from tunesmith.steps._augmenting import ALL, changed_in, drawn, passage_of
+from tunesmith.steps._augmenting import ALL, changed_in, passage_of
+from tunesmith.steps._making import drawn
 from tunesmith.steps._passage import Passage, Unit, anew
 
 Name = Literal["keyboard", "slip", "ocr", "sound", "shape", "upper", "lower", "punctuation", "cut"]

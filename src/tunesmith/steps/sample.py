@@ -16,7 +16,7 @@ from tunesmith.data.record import Record, Roles
 from tunesmith.data.roles import label_of
 from tunesmith.data.rows import chosen, ids
 from tunesmith.steps import Scope, Step
-from tunesmith.steps._augmenting import Augmentation
+from tunesmith.steps._making import Making
 
 
 class Sample(Step):
@@ -35,7 +35,7 @@ class Sample(Step):
         if names.count(self.name) > 1:
             return "sample stands twice in steps. Keep one of them"
         before = [step.name for step in plan.steps[: names.index(self.name)]
-                  if isinstance(step, Augmentation) or (step.name == "balance" and step.how == "over")]  # fmt: skip
+                  if isinstance(step, Making) or (step.name == "balance" and step.how == "over")]  # fmt: skip
         if before:
             return f"sample stands behind {before[0]}, and would draw among rows that it made. Write sample before it"
         return None
