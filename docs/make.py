@@ -62,6 +62,9 @@ EXAMPLES = {
     "gradnorm": "penalties: [{name: gradnorm, alpha: 0.5}]",
     "pcgrad": "penalties: [pcgrad]",
     "uncertainty": "penalties: [uncertainty]",
+    "mixup": "penalties: [{name: mixup, alpha: 0.2}]",
+    "smote": "method: head\npenalties: [{name: smote, neighbours: 5}]",
+    "cutoff": "penalties: [{name: cutoff, how: span, share: 0.1}]",
     "rdrop": "penalties: [{name: rdrop, strength: 1.0}]",
     "balance": "steps: [clean, dedup, {name: balance, how: weights}]",
     "clean": "steps: [{name: clean, unicode: nfkc}, dedup]",
@@ -79,6 +82,7 @@ EXAMPLES = {
     "boilerplate": "steps: [clean, {name: boilerplate, lines: [Sent from my phone]}, dedup]",
     "language": "steps: [clean, dedup, {name: language, languages: [en]}]",
     "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
+    "sample": "steps: [clean, dedup, {name: sample, rows: 500}]",
     "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
     "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",
     "mix": "data: [old.csv, new.csv]\nsteps: [clean, dedup, {name: mix, shares: [7, 3], repeats: 2}]",
@@ -86,6 +90,7 @@ EXAMPLES = {
     "mask": "steps: [clean, dedup, {name: mask, how: cut, rate: 0.15, length: 3}]",
     "contextual": "steps: [clean, dedup, {name: contextual, base: bert-base-chinese, rate: 0.15}]",
     "backtranslate": "steps: [clean, dedup, {name: backtranslate, there: opus-mt-en-de, back: opus-mt-de-en}]",
+    "templates": "task: generate\nsteps: [dedup, {name: templates, copies: 2}]",
     "paraphrase": "steps: [clean, dedup, {name: paraphrase, base: my-instruct-model, temperature: 0.7}]",
 }
 """One line of a plan for each part, with its most used settings; a part without one shows its bare name."""
@@ -292,7 +297,7 @@ def check_reference() -> str:
     rows = []
     for name in CATALOGS["checks"].names():
         part: Any = CATALOGS["checks"].find(name)
-        module = (sys.modules[part.__module__].__doc__ or "").strip().replace("\n\n", " ").replace("\n", " ")
+        module = (sys.modules[part.__module__].__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
         when = "`data check`" if part.thorough else "`data check` and every training"
         rows.append([f"`{name}`", module, (part.__doc__ or "").strip().replace("\n", " "), when])
     return table(["name", "looks for", "how", "when"], rows)

@@ -152,8 +152,7 @@ def power(rows: int, num: int = 1000) -> Iterator[dict[str, Any]]:
     """How often a true difference of 5 points is found, beside what theory says; 0 rows: as many as `compare` names."""
     from scipy.stats import norm
 
-    known = examine("a", "b", _many(GAP), Question(resamples=200, permute=False))
-    spread = known.spread.error * known.pair.rows**0.5
+    spread = _spread(GAP)
     rows = rows or round((spread / aimed_error(GAP, None, 0.05)) ** 2)
     theory = float(norm.cdf(GAP * rows**0.5 / spread - norm.ppf(0.975)))
     what = {"kind": "power", "metric": "accuracy", "rows": rows, "seeds": 1, "theory": theory}
@@ -168,9 +167,10 @@ def margin(num: int = 1000) -> Iterator[dict[str, Any]]:
     yield what | rate("equivalence", [f.p_equivalence is not None and f.p_equivalence <= 0.05 for f in found])
 
 
-def _many(gap: float) -> Pair:
-    a, b = right_pair(gap)(np.random.default_rng(0), 100_000)
-    return Pair(METRICS.make("accuracy"), a, b)
+def _spread(gap: float) -> float:
+    """Standard deviation of what one row adds to the difference, from a million rows."""
+    (a,), (b,) = right_pair(gap)(np.random.default_rng(0), 1_000_000)
+    return float(np.std((b.truth == b.predicted).astype(float) - (a.truth == a.predicted)))
 
 
 def over(sets: int, num: int = 2000) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What augmentation steps would make of a plan's training rows: some pairs of before and after, side by side."""
+"""What steps that make rows would make of a plan's training rows: some pairs of before and after, side by side."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from tunesmith.data.segment import words_in
 from tunesmith.earlier import NOTHING
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress
-from tunesmith.steps._augmenting import Augmentation
+from tunesmith.steps._making import Making
 
 LOOKED_AT = 40
 """Rows that are drawn for each pair that is shown: of some nothing can be made."""
@@ -25,7 +26,7 @@ LOOKED_AT = 40
 def preview(plan: Plan, count: int, progress: Progress | None = None) -> dict[str, Any]:
     """About `count` pairs, shared out among the plan's augmentation steps; and what the steps told. Rows are drawn from
     the training split by the plan's seed. Raises TunesmithError where the plan has no such step."""
-    steps = [step for step in plan.steps if isinstance(step, Augmentation)]
+    steps = [step for step in plan.steps if isinstance(step, Making)]
     if not steps:
         raise TunesmithError("steps: none of them makes training rows. Name one, such as steps=[dedup,eda] or "
                              "steps=[dedup,{name: noise, rate: 0.2}]")  # fmt: skip
@@ -36,7 +37,7 @@ def preview(plan: Plan, count: int, progress: Progress | None = None) -> dict[st
     return {"rows": len(prepared.splits["train"]), "steps": [s.name for s in steps], "pairs": pairs, "told": told}
 
 
-def _pairs(step: Augmentation, prepared: Prepared, count: int) -> Iterator[dict[str, Any]]:
+def _pairs(step: Making, prepared: Prepared, count: int) -> Iterator[dict[str, Any]]:
     rows, roles, seed = prepared.splits["train"], prepared.roles, prepared.plan.train.seed
     some = np.random.default_rng([seed, len(rows)]).permutation(len(rows))[: LOOKED_AT * count]
     counts, found, left_out = step.counts(rows, roles), 0, Counter[str]()
@@ -51,7 +52,8 @@ def _pairs(step: Augmentation, prepared: Prepared, count: int) -> Iterator[dict[
         for column in roles.texts:
             before, after = text_of(row, column), text_of(made.row, column)
             if before != after:
-                label = None if roles.label is None else row.cells.get(roles.label)
+                talks = prepared.plan.task.talks  # where the answer is a text, it is no label
+                label = None if roles.label is None or talks else row.cells.get(roles.label)
                 yield {"step": step.name, "place": row.place, "column": column, "label": label, "before": before,
                        "after": after, "difference": difference(before, after)}  # fmt: skip
     for why, times in left_out.items():

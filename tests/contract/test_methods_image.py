@@ -144,6 +144,12 @@ def test_frozen_blocks_run_once_a_row_and_nothing_else_changes(
         told = model.shortcuts.said
         assert any("never move" in line for line in told) == (cache == "memory"), told
         steps.append(model.outputs(encoded))
+        kept = model.shortcuts.way.rested(encoded)
+        assert (kept is not None) == (cache == "memory" and method == "head")
+        if kept is not None:  # what is kept of rows, and what the head makes of it
+            rows = list(range(len(encoded)))[::-1]
+            made = kept[1](kept[0](rows)).detach().numpy()
+            assert error_of(steps[0][::-1], made) <= EXACT
     assert error_of(steps[0], steps[1]) <= EXACT
 
 

@@ -1,6 +1,6 @@
-"""NEFTune: uniform noise on the embeddings of words while training.
+"""Embeddings of words while training: uniform noise on them (NEFTune), and what a penalty blots out of them.
 
-    e' = e + u        u ~ U(-a, a)        a = alpha / sqrt(T H)
+    e' = f e + u        u ~ U(-a, a)        a = alpha / sqrt(T H)        f: 1, or the factor of a penalty (cutoff)
 
 Jain et al. 2023, https://arxiv.org/abs/2310.05914. T is the length of the row itself, in whatever way it is run: what
 padding adds, what packing leaves out and virtual tokens do not count. The noise of a row is drawn from (seed, row)
@@ -9,7 +9,7 @@ alone, so that packed and padded rows, and a step cut into other pieces, see the
 Shape letters: T tokens of a row, H width of its word embeddings, L places of a forward pass.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,21 @@ if TYPE_CHECKING:
     from tunesmith.tasks import Encoded
 
 NOWHERE = -1
+Shade = Callable[[int, int, Any, int], torch.Tensor]
+"""(seed of the step, number of a row, its tokens (T,), H) -> what embeddings are multiplied by, as it spreads over
+(T, H)."""
 
 
 class Noise:
-    """Noise of one network. It is heard only within `over`, after a step has set the seed."""
+    """Noise of one network. It is heard only within `over`, after a step has set the seed. An alpha of 0 draws none."""
 
     def __init__(self, auto: "nn.Module", alpha: float) -> None:
         self.alpha = alpha
         self.seed: int | None = None
         """Of the step; None: silence."""
-        self._now: torch.Tensor | None = None
+        self.shade: Shade | None = None
+        """What word embeddings are multiplied by, now."""
+        self._now: tuple[torch.Tensor | None, torch.Tensor | None] = None, None
         words: Any = plain(auto).get_input_embeddings()  # type: ignore[operator]
         self.vocabulary, self.width = map(int, words.weight.shape)
         self._hook = words.register_forward_hook(self._heard)
@@ -52,30 +57,53 @@ class Noise:
         largest = self.alpha / (length * self.width) ** 0.5
         return torch.empty(length, self.width).uniform_(-largest, largest, generator=generator)
 
-    def _words(self, number: int, words_T: "NDArray[np.bool_]") -> torch.Tensor:
-        """(T, H): the noise of a row's words, and none of the virtual tokens that stand within it."""
-        if words_T.all():
-            return self.row(number, len(words_T))
-        made = torch.zeros(len(words_T), self.width)
-        made[torch.from_numpy(words_T)] = self.row(number, int(words_T.sum()))
-        return made
-
     @contextmanager
-    def over(self, encoded: "Encoded", rows: Sequence[int], takes: "Ints") -> Iterator[None]:
-        """Within the block word embeddings are noisy. `takes` has the shape of the token ids of the forward pass and
-        says which token each is, counted over all rows end to end; NOWHERE for padding and virtual tokens."""
-        made = [self._words(int(r), encoded.ids[r] < self.vocabulary) for r in rows]
-        silent = torch.zeros(1, self.width)
-        self._now = torch.cat([*made, silent])[torch.from_numpy(takes)]  # NOWHERE takes the last
+    def shading(self, shade: Shade) -> Iterator[None]:
+        """Within the block, embeddings of words are multiplied by what `shade` says of their row."""
+        self.shade = shade
         try:
             yield
         finally:
-            self._now = None
+            self.shade = None
+
+    def _words(self, words_T: "NDArray[np.bool_]", own: torch.Tensor, elsewhere: float) -> torch.Tensor:
+        """(T, H): what belongs to a row's words at their places, and that number at the virtual tokens within it."""
+        made = torch.full((len(words_T), self.width), elsewhere)
+        made[torch.from_numpy(words_T)] = own
+        return made
+
+    def _laid(
+        self, encoded: "Encoded", rows: Sequence[int], elsewhere: float, own: "Callable[[int, Any], torch.Tensor]"
+    ) -> torch.Tensor:
+        """What belongs to the words of all rows, end to end; the last line is for NOWHERE, which takes it."""
+        made = []
+        for row in map(int, rows):
+            words_T = encoded.ids[row] < self.vocabulary
+            made.append(self._words(words_T, own(row, encoded.ids[row][words_T]), elsewhere))
+        return torch.cat([*made, torch.full((1, self.width), elsewhere)])
+
+    @contextmanager
+    def over(self, encoded: "Encoded", rows: Sequence[int], takes: "Ints") -> Iterator[None]:
+        """Within the block word embeddings are disturbed. `takes` has the shape of the token ids of the forward pass
+        and says which token each is, counted over all rows end to end; NOWHERE for padding and virtual tokens."""
+        places, shade, seed = torch.from_numpy(takes), self.shade, self.seed
+        assert seed is not None, "a step sets the seed"
+        factor = noise = None
+        if shade is not None:
+            factor = self._laid(encoded, rows, 1.0, lambda row, ids: shade(seed, row, ids, self.width))[places]
+        if self.alpha:
+            noise = self._laid(encoded, rows, 0.0, lambda row, ids: self.row(row, len(ids)))[places]
+        self._now = factor, noise
+        try:
+            yield
+        finally:
+            self._now = None, None
 
     def _heard(self, module: "nn.Module", inputs: Any, words: torch.Tensor) -> torch.Tensor:
-        if self._now is None:
-            return words
-        return words + self._now.to(words).reshape(words.shape)
+        factor, noise = self._now
+        if factor is not None:
+            words = words * factor.to(words).reshape(words.shape)
+        return words if noise is None else words + noise.to(words).reshape(words.shape)
 
 
 @contextmanager
@@ -89,8 +117,9 @@ def noisy(net: Any, encoded: "Encoded", rows: Sequence[int], takes: Any) -> Iter
 
 
 def heard(net: Any) -> bool:
-    """Whether a forward pass draws noise now."""
-    return net.noise is not None and net.noise.seed is not None and net.training
+    """Whether a forward pass disturbs embeddings of words now."""
+    noise = net.noise
+    return noise is not None and noise.seed is not None and net.training and bool(noise.alpha or noise.shade)
 
 
 def padded(encoded: "Encoded", rows: Sequence[int]) -> "Ints":

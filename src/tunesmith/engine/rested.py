@@ -11,7 +11,7 @@ from tunesmith.engine.proof import TOLERANCE, disagreement
 from tunesmith.engine.shortcuts import Shortcuts
 from tunesmith.engine.skipping import Skipping
 from tunesmith.engine.trunk_cache import Cache
-from tunesmith.engine.ways import Plain, Way
+from tunesmith.engine.ways import Plain, Rested, Way
 from tunesmith.plan import Plan
 from tunesmith.progress import Progress
 from tunesmith.tasks import Encoded, LogitsTask
@@ -43,11 +43,20 @@ class Kept(Plain):
     def logits(self, encoded: Encoded, rows: Sequence[int]) -> torch.Tensor:
         if (cache := self.caches.get(id(encoded))) is None:
             return super().logits(encoded, rows)
-        states_BK = cache.states(rows).to(next(self.net.parameters()).device)
+        return self._above(encoded, cache.states(rows).to(next(self.net.parameters()).device), cache.cut, rows)
+
+    def _above(self, encoded: Encoded, states_BK: torch.Tensor, cut: int, rows: Sequence[int]) -> torch.Tensor:
         batch = collate(encoded, rows[:1], 0)
         batch.inputs.pop("attention_mask", None)  # of time, which is no more
-        with self.fast.above(encoded, states_BK, cache.cut):
+        with self.fast.above(encoded, states_BK, cut):
             return self.net(batch).float()  # type: ignore[no-any-return]
+
+    def rested(self, encoded: Encoded) -> "Rested | None":
+        cache, depth = self.caches.get(id(encoded)), len(self.family.block_list(self.net.auto))
+        if cache is None or cache.cut < depth:
+            return None
+        device = next(self.net.parameters()).device
+        return (lambda rows: cache.states(rows).to(device)), lambda states: self._above(encoded, states, cache.cut, [0])
 
 
 class RestedShortcuts(Shortcuts[Way]):

@@ -129,6 +129,9 @@ class Shortcuts(ABC, Generic[W]):
         if self.plan.train.neftune is not None:
             self.refused.append("trunk cache: train.neftune draws new noise below the lowest block in every step")
             return
+        if shades := [p.name for p in self.plan.penalties if p.disturbs_words]:
+            self.refused.append(f"trunk cache: {shades[0]} changes embeddings below the lowest block in every step")
+            return
         if any(encoded.redrawn for encoded in sets.values()):
             self.refused.append(f"trunk cache: task {self.plan.task.name} shows rows otherwise in every step")
             return

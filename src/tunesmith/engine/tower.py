@@ -77,7 +77,9 @@ class Tower(nn.Module):
         self.absent = nn.Parameter(torch.zeros(plan.task.outputs(facts))) if lacking else None
         quiet_words = plan.train.model_copy(update={"neftune": None})  # noise on words leaves images alone
         self.shortcuts = RestedShortcuts(
-            self.net, sight.family, plan.model_copy(update={"method": self.method, "train": quiet_words})
+            self.net,
+            sight.family,
+            plan.model_copy(update={"method": self.method, "train": quiet_words, "penalties": ()}),
         )
 
     @property

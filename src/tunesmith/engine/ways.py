@@ -4,7 +4,7 @@ Both give the same logits up to rounding; which one runs is decided in `shortcut
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tunesmith.engine.trunk_cache import Cache
 
 
+Rested = tuple[Callable[[Sequence[int]], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
+
+
 class Way(ABC):
     """How rows become logits."""
 
@@ -43,6 +46,11 @@ class Way(ABC):
     @abstractmethod
     def told(self, encoded: Encoded, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (B, C), and the states (B, H) float32 that the output layer made them of."""
+
+    def rested(self, encoded: Encoded) -> "Rested | None":
+        """What the head reads of rows, (B, H), and what it makes of such states: logits (B, C) without the side path;
+        None unless one state of each row is kept above a trunk that rests."""
+        return None
 
 
 class Plain(Way):
@@ -96,6 +104,13 @@ class Packed(Way):
             said, order = self._part(encoded, rows, 0)
         logits_BC = net.whole(net.joined([_sorted(said, order)]), encoded, rows)
         return logits_BC, _whole(_sorted(heard[-1], order))
+
+    def rested(self, encoded: Encoded) -> "Rested | None":
+        cache, net = self.caches.get(id(encoded)), self.fast.net
+        if cache is None or not cache.pooled or net.words is not None or net.tower is not None:
+            return None
+        device = next(net.parameters()).device
+        return (lambda rows: cache.states(rows).to(device)), self.fast.head
 
     def _part(self, encoded: Encoded, rows: Sequence[int], form: int) -> tuple[torch.Tensor, "Ints | None"]:
         """What the head says of rows in one form, (B, C), or (B, W) of label words, as they lie; and where the `rows`

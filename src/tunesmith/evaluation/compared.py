@@ -16,7 +16,7 @@ from tunesmith.evaluation.significance import holm, paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model, untuned
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.tasks import Array, Encoded
 from tunesmith.tasks._pairs import answers_in
 
@@ -241,6 +241,6 @@ def paired(by: Judge, mine: Answers, others: Mapping[str, Answers], split: str) 
 def corrected(tests: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     """The tests with `p_holm`, wherever they have a p-value."""
     known = [name for name, test in tests.items() if test["p"] is not None]
-    for name, p in zip(known, holm([tests[n]["p"] for n in known]), strict=True):
+    for name, p in zip(known, holm([tests[n]["p"] for n in known]) if known else [], strict=True):
         tests[name]["p_holm"] = p
     return tests

@@ -52,6 +52,8 @@ class Method(Part):
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
+    head_alone: ClassVar[bool] = False
+    """Whether nothing below the head ever moves."""
     whole: ClassVar[bool] = False
     """Whether the whole model is what is saved, with everything in it that moved."""
     packs: ClassVar[bool] = True

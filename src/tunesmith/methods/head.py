@@ -19,6 +19,7 @@ class Head(_weights.OwnWeights):
     pooler: bool = True
     """Whether dense layers before the last linear layer (BERT's pooler, RoBERTa's dense) learn, too."""
 
+    head_alone: ClassVar[bool] = True
     rate: ClassVar[float] = 5e-3
     prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base costs no gradients"
     source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"

@@ -5,6 +5,7 @@
       + of_weights                       a term of the weights alone                             (l2sp)
       among                              of several tasks: the gradients of each, to be balanced (pcgrad, gradnorm)
       + of_states                        a term of what the output layer is given of all rows    (dann, coral, mmd)
+      + of_step                          a term of what the network said of all of them          (mixup)
       + after                            gradients taken anew where the first ones point         (adversarial)
 
 One a file. A penalty is part of a plan and holds settings; what it remembers of a run is a `Term`, made before the
@@ -53,10 +54,18 @@ class Start:
     """Of several tasks: their names, each with the kind of its answers."""
     task_of: "Callable[[Sequence[int]], NDArray[np.int16]]" = lambda rows: np.zeros(len(rows), np.int16)
     """Of several tasks: whose each training row is."""
+    shaded: "Callable[[Shade], AbstractContextManager[None]]" = lambda shade: nullcontext()
+    """Within the block, embeddings of words are multiplied by what it says of each row; for a penalty that
+    `disturbs_words`."""
+    special: frozenset[int] = frozenset()
+    """Tokens that are no words of the text: [CLS], [SEP]."""
     is_shared: Callable[[str], bool] = lambda name: True
     """Whether a name belongs to what several tasks share: everything but the output layer."""
 
 
+Shade = Callable[[int, int, Any, int], "Tensor"]
+"""(seed of the step, number of a row, its tokens (T,), H) -> what embeddings are multiplied by, as it spreads over
+(T, H)."""
 Gradients = dict[str, "Tensor"]
 
 
@@ -90,6 +99,30 @@ class Said:
     """Weight of each row in the loss."""
     losses: "Callable[[Tensor], Tensor]"
     """Logits (B, C) -> the task's loss of each row, (B,), unweighted."""
+    targets: "Tensor"
+    """What the task's loss aims at in each row: (B,) classes or numbers, or (B, C)."""
+    toward: "Callable[[Tensor, Tensor], Tensor]"
+    """Logits (B, C) and such targets -> the task's loss of each row, (B,), unweighted."""
+
+
+@dataclass(frozen=True)
+class Rested:
+    """Training rows above a trunk that never moves."""
+
+    targets: "NDArray[Any]"
+    """(N,): what the loss aims at; of labels that are distributions the likeliest."""
+    weights: "NDArray[np.float32]"
+    """(N,): of each row in the loss."""
+    states: "Callable[[Sequence[int]], Tensor]"
+    """What the head reads of some rows, (B, H)."""
+    side: "Callable[[Sequence[int]], Tensor | None]"
+    """Side features of some rows, (B, S)."""
+    head: "Callable[[Tensor, Tensor | None], Tensor]"
+    """Such states and features -> logits (B, C), with a graph."""
+    labels: tuple[str, ...]
+    """Names of the classes."""
+    seed: int
+    """The plan's."""
 
 
 class Term:
@@ -97,6 +130,10 @@ class Term:
 
     own: "tuple[nn.Parameter, ...]" = ()
     """What `of_states` has a gradient for beside the states: parameters of `Start.beside`."""
+
+    def rest(self, at: Rested) -> Sequence[str]:
+        """Before the first step, of a penalty that `reads_rested`; returns what to tell the user."""
+        return ()
 
     def within(self, seed: int) -> AbstractContextManager[None]:
         """Around everything that computes gradients in a step."""
@@ -114,6 +151,11 @@ class Term:
         """Added to the mean loss of a step, from what the output layer is given of all its rows, however many forward
         passes they take. `target_B`: which rows are of the target domain; `share`: how much of training is done, 0 to
         1."""
+        return None
+
+    def of_step(self, said: Said, seed: int) -> "Tensor | None":
+        """Added to the summed loss of a step, from the logits of all its rows, however many forward passes they take;
+        their order follows the passes."""
         return None
 
     def among(self, shares: Sequence[Share], seed: int) -> None:
@@ -143,12 +185,18 @@ class Penalty(Part):
 
     reads_outputs: ClassVar[bool] = False
     """Whether it needs the logits of rows, which tasks with a head have."""
+    reads_step: ClassVar[bool] = False
+    """Whether it needs those of all rows of a step at once (`Term.of_step`)."""
+    reads_rested: ClassVar[bool] = False
+    """Whether it looks at what the head reads above a trunk that never moves (`Term.rest`)."""
     of_several: ClassVar[bool] = False
     """Whether it stands between several tasks."""
     by_task: ClassVar[bool] = False
     """Whether it sees the gradients of a step task by task (`Term.among`)."""
     reads_states: ClassVar[bool] = False
     """Whether it looks at what the output layer is given."""
+    disturbs_words: ClassVar[bool] = False
+    """Whether it changes embeddings of words in some passes, so that nothing above them can be kept."""
     reads_old: ClassVar[bool] = False
     """Whether it looks at rows of earlier instalments."""
     moves: ClassVar[str] = ""
@@ -156,7 +204,8 @@ class Penalty(Part):
     without effect."""
 
     def objection(self, plan: Any) -> str | None:
-        if self.of_several != (plan.task.kind == "several") and (self.of_several or self.reads_outputs):
+        reads = self.reads_outputs or self.reads_step
+        if self.of_several != (plan.task.kind == "several") and (self.of_several or reads):
             if self.of_several:
                 return f"{self.name} stands between several tasks, and {plan.task.name} is one. Remove it, or use multi"
             return f"{self.name} compares answers of one kind, and {plan.task.name} has several. Remove it"
@@ -164,7 +213,7 @@ class Penalty(Part):
             return (
                 f"{self.name} changes gradients task by task, and adversarial adds others to them. Keep one of the two"
             )
-        if self.reads_outputs and not self.of_several and plan.task.kind not in ("classes", "multilabel", "numbers"):
+        if reads and not self.of_several and plan.task.kind not in ("classes", "multilabel", "numbers"):
             return f"{self.name} compares what a head says of a row, and task {plan.task.name} has none. Remove it"
         if self.moves and not plan.method.moves_base():
             return (

@@ -23,6 +23,8 @@ class Step(Part):
     """
 
     scope: ClassVar[Scope]
+    rewrites: ClassVar[bool] = False
+    """Whether it changes the text columns of all rows, held-out ones too."""
     asks_plan: ClassVar[bool] = False
     """Whether `run` is given the plan as well (`plan=`)."""
     base_settings: ClassVar[tuple[str, ...]] = ()

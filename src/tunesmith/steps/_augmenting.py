@@ -1,53 +1,35 @@
-"""What steps share that make further training rows of rows: how many, of which, by which draws, and who is told.
+"""What steps share that make further training rows by changing texts, under labels that stay.
 
-    row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
-
-Draws of a new row come from (train.seed, step, the row's place and texts, number of the copy), so that a row gets the
-same copies whatever stands beside it. Rows that were made are not made more of.
+row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
 """
 
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from random import Random
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
-from tunesmith.data import Record, Roles, stored
+from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import MADE
 from tunesmith.data.roles import label_of, text_of
-from tunesmith.steps import Scope, Step
+from tunesmith.steps._making import Made, Making
 from tunesmith.steps._passage import Guard, Passage, lost, passage
 
 Maker = Callable[[Sequence[Passage], Sequence[Random]], Sequence[Passage]]
 """Other texts for some, each with draws of its own; the same text where nothing could be done."""
-Share = Annotated[float, Field(gt=0, le=1)]
 ALL: tuple[Guard, ...] = ("numbers", "codes", "negations")
 _KINDS = ("classes", "multilabel", "numbers", "tags", "several")
 
 
-@dataclass(frozen=True)
-class Made:
-    """A row that was made, and the one it was made of; None where it came out as it was, or empty."""
+class Augmentation(Making):
+    """Makes further training rows of texts with a label. Abstract."""
 
-    origin: Record
-    row: Record | None
-    why: str = ""
-
-
-class Augmentation(Step):
-    """Makes further training rows. Abstract."""
-
-    copies: PositiveInt = 1
-    """New rows for each row that is taken."""
-    share: Share = 1.0
-    """Share of the rows that are taken, each by a draw of its own."""
     below: PositiveInt | None = None
     """Take only rows of classes with fewer training rows than this."""
     guard: tuple[Guard, ...] = ALL
@@ -57,7 +39,6 @@ class Augmentation(Step):
     keep: tuple[str, ...] = ()
     """Further words that are never changed, in any case of letters."""
 
-    scope: ClassVar[Scope] = "train"
     whole: ClassVar[bool] = False
     """Whether texts are written anew, so that nobody knows where their words went."""
     batch: ClassVar[int] = 64
@@ -76,16 +57,7 @@ class Augmentation(Step):
             )
         if self.below is not None and plan.task.kind != "classes":
             return f"below counts rows of classes, and a row of task {plan.task.name} has no one class. Remove it"
-        names = [step.name for step in plan.steps]
-        at = next(i for i, step in enumerate(plan.steps) if step is self or step == self)
-        if names.count(self.name) > 1:
-            return f"{self.name} stands twice in steps. Set its copies higher, or take one of them out"
-        if any(step.name == "balance" and step.how == "over" for step in plan.steps[:at]):
-            return (
-                f"balance repeats rows before {self.name}, and each repeat would get the same new texts. Write "
-                f"balance behind {self.name}, or give rare classes more rows with below and copies"
-            )
-        return self.own_objection(plan)
+        return super().objection(plan) or self.own_objection(plan)
 
     def own_objection(self, plan: Any) -> str | None:
         """Further rules, of the step itself."""
@@ -99,27 +71,7 @@ class Augmentation(Step):
         """Words of several Chinese characters that the maker knows."""
         return frozenset()
 
-    def run(
-        self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int, plan: Any = None
-    ) -> Sequence[Record]:
-        counts = self.counts(records, roles)
-
-        def all_rows() -> Iterator[Record]:
-            for record, number, made in self.pairs(records, roles, ledger, seed, plan, counts):
-                if not number:
-                    yield record
-                if made is None:
-                    continue
-                if made.row is None:
-                    ledger.changed(self.name, made.why)
-                else:
-                    ledger.made(record.id, self.name)
-                    yield made.row
-
-        return stored.records(all_rows())
-
     def counts(self, records: Sequence[Record], roles: Roles) -> Counter[str]:
-        """Rows by class, where that matters."""
         if self.below is None:
             return Counter()
         return Counter(label_of(r, roles.label) for r in records if roles.label and MADE not in r.cells)
@@ -127,16 +79,14 @@ class Augmentation(Step):
     def pairs(
         self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int, plan: Any, counts: Counter[str]
     ) -> Iterator[tuple[Record, int | None, Made | None]]:
-        """Every row in order: (row, None, None) where nothing was asked of it, else (row, number of the copy, what was
-        made) for each copy."""
         maker = self.maker(ledger, plan)
         lexicon = self.lexicon(maker)
-        asked = ((r, n) for r in records for n in self._wanted(r, roles, seed, counts))
+        asked = ((r, n) for r in records for n in self.wanted(r, roles, seed, counts))
         while some := list(islice(asked, self.batch)):
             work = [(record, number, column) for record, number in some if number is not None
                     for column in roles.texts if text_of(record, column).strip()]  # fmt: skip
             before = [self._passage(record, roles, column, lexicon) for record, _, column in work]
-            draws = [self._draw(seed, record, roles, f"{number} {column}") for record, number, column in work]
+            draws = [self.draw(seed, record, roles, f"{number} {column}") for record, number, column in work]
             after = maker(before, draws) if work else ()
             new: dict[tuple[int, int], dict[str, Passage]] = {}
             for (record, copy, column), text in zip(work, after, strict=True):
@@ -145,42 +95,14 @@ class Augmentation(Step):
                 texts = {} if number is None else new.get((record.id, number), {})
                 yield record, number, None if number is None else self._row(record, roles, texts)
 
-    def _wanted(self, record: Record, roles: Roles, seed: int, counts: Counter[str]) -> Iterator[int | None]:
-        """Numbers of the copies; None alone where the row is not taken."""
-        taken = MADE not in record.cells and (
-            self.below is None or (roles.label is not None and counts[label_of(record, roles.label)] < self.below)
-        )
-        if not taken or (self.share < 1 and self._draw(seed, record, roles, "taken").random() >= self.share):
-            yield None
-        else:
-            yield from range(self.copies)
-
-    def _draw(self, seed: int, record: Record, roles: Roles, what: str) -> Random:
-        told = (
-            str(seed),
-            self.name,
-            record.source,
-            str(record.row),
-            what,
-            *(str(record.cells[c]) for c in roles.texts),
-        )
-        return Random(blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    def fits(self, record: Record, roles: Roles, counts: Counter[str]) -> bool:
+        return self.below is None or (roles.label is not None and counts[label_of(record, roles.label)] < self.below)
 
     def _passage(self, record: Record, roles: Roles, column: str, lexicon: frozenset[str] = frozenset()) -> Passage:
-        tagged = None
-        if roles.words is not None and roles.label is not None:
-            flat: Any = record.cells[roles.words]
-            tags: Any = record.cells[roles.label]
-            tagged = list(zip(flat[::2], flat[1::2], strict=True)), tags
-        return passage(text_of(record, column), self.guard, self.keep, tagged, lexicon)
+        return passage_of(record, roles, column, self.guard, self.keep, lexicon)
 
     def _row(self, record: Record, roles: Roles, texts: dict[str, Passage]) -> Made:
-        cells: dict[str, Any] = {}
-        for column, made in texts.items():
-            if made.text != text_of(record, column):
-                cells[column] = made.text
-                if roles.words is not None and roles.label is not None:
-                    cells[roles.words], cells[roles.label] = made.words()
+        cells = changed_in(record, roles, texts)
         if not cells:
             return Made(record, None, "copies left out: the text came out as it was")
         if any(not str(cells[column]).strip() for column in cells if column in roles.texts):
@@ -189,6 +111,30 @@ class Augmentation(Step):
             if why := lost(self._passage(record, roles, column), made.text):
                 return Made(record, None, f"copies left out: {why}")
         return Made(record, replace(record, cells=record.cells | cells | {MADE: self.name}))
+
+
+def passage_of(  # noqa: PLR0913
+    record: Record, roles: Roles, column: str, guard: Sequence[Guard], keep: Sequence[str] = (),
+    lexicon: frozenset[str] = frozenset(), *, within: bool = False,
+) -> Passage:  # fmt: skip
+    """A text of a row, with its tags where words carry some; `within`: words of spans may be changed, too."""
+    tagged = None
+    if roles.words is not None and roles.label is not None:
+        flat: Any = record.cells[roles.words]
+        tags: Any = record.cells[roles.label]
+        tagged = list(zip(flat[::2], flat[1::2], strict=True)), tags
+    return passage(text_of(record, column), guard, keep, tagged, lexicon, within=within)
+
+
+def changed_in(record: Record, roles: Roles, texts: Mapping[str, Passage]) -> dict[str, Any]:
+    """Cells of a row that other texts change: the texts, and the places and tags of their words."""
+    cells: dict[str, Any] = {}
+    for column, made in texts.items():
+        if made.text != text_of(record, column):
+            cells[column] = made.text
+            if roles.words is not None and roles.label is not None:
+                cells[roles.words], cells[roles.label] = made.words()
+    return cells
 
 
 def each(make: Callable[[Passage, Random], Passage]) -> Maker:

@@ -17,6 +17,7 @@ class Rewriting(Step):
     """A pure function of a text. What it did is counted in the ledger."""
 
     scope: ClassVar[Scope] = "every_row"
+    rewrites: ClassVar[bool] = True
 
     @abstractmethod
     def tidy(self, text: str) -> tuple[str, Counter[str]]:

@@ -26,7 +26,7 @@ class Chunk(Step):
     prefer: ClassVar[str] = "Plain texts longer than task.max_tokens; without it what stands behind that is not learnt."
 
     def objection(self, plan: Any) -> str | None:
-        if not hasattr(plan.task, "pieces"):
+        if not callable(getattr(plan.task, "pieces", None)):  # of tags, a setting has that name
             return (
                 f"chunk cuts plain texts to learn a language from, and {plan.task.name} has none. Take it out of steps"
             )

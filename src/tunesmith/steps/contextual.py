@@ -16,7 +16,8 @@ from pydantic import PositiveInt
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.segment import is_wide
 from tunesmith.errors import TunesmithError
-from tunesmith.steps._augmenting import Augmentation, Maker, Share, some_of
+from tunesmith.steps._augmenting import Augmentation, Maker, some_of
+from tunesmith.steps._making import Share
 from tunesmith.steps._models import files_of_base, opened
 from tunesmith.steps._passage import Passage
 from tunesmith.steps._thesaurus import cased

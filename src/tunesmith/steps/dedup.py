@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tunesmith import scratch
 from tunesmith.data import near
+from tunesmith.data.format import counted
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import Twins, answer, rows_shown, twins
 from tunesmith.data.record import Record, Roles
@@ -54,14 +55,16 @@ class Dedup(Step):
         self._refuse(records, roles, found, clashing)
         dropped = found.clash if self.conflicts == "drop" else np.zeros(len(found.rows), dtype=bool)
         known, stays = ids(records), scratch.room(len(records), np.bool_, 1)
-        for i in np.flatnonzero(dropped | found.repeats).tolist():
-            row, original = int(found.rows[i]), int(found.same[i])
-            if dropped[i]:
-                ledger.mark(int(known[row]), "dropped", "dedup: the same text carries different labels")
-            else:
-                reason = f"dedup: same text and label ({self.by})"
-                ledger.mark(int(known[row]), "duplicate", reason, of=int(known[original]))
-            stays[row] = False
+        repeats = found.repeats
+        for part in scratch.blocks(len(found.rows)):
+            for i in (np.flatnonzero(dropped[part] | repeats[part]) + part.start).tolist():
+                row, original = int(found.rows[i]), int(found.same[i])
+                if dropped[i]:
+                    ledger.mark(int(known[row]), "dropped", "dedup: the same text carries different labels")
+                else:
+                    reason = f"dedup: same text and label ({self.by})"
+                    ledger.mark(int(known[row]), "duplicate", reason, of=int(known[original]))
+                stays[row] = False
         if len(clashing) and self.conflicts == "keep":
             ledger.changed(self.name, "texts with different labels kept", len(clashing))
         return chosen(records, scratch.where(stays))
@@ -69,13 +72,14 @@ class Dedup(Step):
     def _refuse(self, records: Sequence[Record], roles: Roles, found: Twins, clashing: Index) -> None:
         if self.conflicts == "refuse" and len(clashing):
             groups = [chosen(records, found.members(first)) for first in clashing[:5].tolist()]
-            raise _refused(groups, roles, len(clashing), "texts carry")
+            raise _refused(groups, roles, counted(len(clashing), "text carries", "texts carry"))
 
     def _near(self, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
         found = NearGroups(records, roles, self.similarity)
-        clashing = len(found.clashing)
+        clashing = found.clashing
         if clashing and self.conflicts == "refuse":
-            raise _refused(found.shown(), roles, clashing, "groups of near-duplicates carry")
+            told = counted(clashing, "group of near-duplicates carries", "groups of near-duplicates carry")
+            raise _refused(found.shown(), roles, told)
         stays = found.taken_away(ledger, clashing_too=self.conflicts == "drop")
         if clashing and self.conflicts == "keep":
             ledger.changed(self.name, "groups of near-duplicates with different labels kept", clashing)
@@ -84,8 +88,8 @@ class Dedup(Step):
         return chosen(records, stays)
 
 
-def _refused(groups: list[Sequence[Record]], roles: Roles, count: int, what: str) -> TunesmithError:
+def _refused(groups: list[Sequence[Record]], roles: Roles, what: str) -> TunesmithError:
     shown = "; ".join(f"{rows_shown(rows)}: {sorted({str(answer(r, roles)) for r in rows})}" for rows in groups)
     return TunesmithError(
-        f"steps.dedup: {count} {what} different labels: {shown}. Correct them, or set conflicts: keep or drop"
+        f"steps.dedup: {what} different labels: {shown}. Correct them, or set conflicts: keep or drop"
     )

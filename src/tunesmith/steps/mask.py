@@ -14,7 +14,8 @@ from pydantic import PositiveInt
 
 from tunesmith.data.ledger import Ledger
 from tunesmith.errors import TunesmithError
-from tunesmith.steps._augmenting import Augmentation, Maker, Share, each
+from tunesmith.steps._augmenting import Augmentation, Maker, each
+from tunesmith.steps._making import Share
 from tunesmith.steps._passage import Passage
 
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.segment import is_wide
 from tunesmith.errors import TunesmithError
-from tunesmith.steps._augmenting import Augmentation, Maker, Share, each, some_of
+from tunesmith.steps._augmenting import Augmentation, Maker, each, some_of
+from tunesmith.steps._making import Share
 from tunesmith.steps._passage import Passage
 
 Way = Literal["keyboard", "slip", "ocr", "case", "sound", "shape"]

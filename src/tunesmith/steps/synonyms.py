@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import PositiveInt
 
 from tunesmith.data.ledger import Ledger
-from tunesmith.steps._augmenting import Augmentation, Maker, Share, each, some_of
+from tunesmith.steps._augmenting import Augmentation, Maker, each, some_of
+from tunesmith.steps._making import Share
 from tunesmith.steps._passage import Passage
 from tunesmith.steps._plain_words import carries_meaning
 from tunesmith.steps._thesaurus import Thesaurus, files_of, thesaurus

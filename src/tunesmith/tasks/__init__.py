@@ -73,6 +73,8 @@ class Task(Part):
     """What model hubs call it (`pipeline_tag`); empty where they have no word for it."""
     two_domains: ClassVar[bool] = False
     """Whether rows to learn from come from a source and from a target."""
+    rewords: ClassVar[bool] = False
+    """Whether rows ask something in words that a step may put otherwise (`reworded`)."""
     usual_steps: ClassVar[tuple[str, ...]] = ("clean", "dedup")
     """Data preparation where the plan names none."""
 
@@ -121,6 +123,11 @@ class Task(Part):
                 f"(virtual tokens of the method taken off). Set {path}.max_tokens={room}"
             )
         return self.model_copy(update={"max_tokens": room})
+
+    @staticmethod
+    def rewriting(plan: Any) -> str | None:
+        """The first step of a plan that changes the text columns of all rows, for tasks that must refuse it."""
+        return next((step.name for step in plan.steps if step.rewrites), None)
 
     # tasks that are made of several; most are one
 
@@ -235,6 +242,11 @@ class Task(Part):
         """Rows of a file as the roles name their columns; most tasks read the columns as they are. What is altered on
         the way goes into the ledger."""
         return records
+
+    def reworded(self, record: Record, put: Callable[[str], str]) -> Record | None:
+        """A row that was taken in, with what it asks last as `put` says it, and the same answers; None where it asks
+        nothing."""
+        raise AssertionError(f"rows of {type(self).__name__} ask nothing")
 
     # what a network is asked, in terms of a way to run it (engine.ways, engine.language)
 

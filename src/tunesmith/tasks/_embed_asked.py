@@ -119,8 +119,8 @@ class AskedEmbed(Task):
         if odd := [name for name in asked if name in wrong]:
             fits = SIMILARITY if self.layout == "scored" else RANKING
             return f"{', '.join(odd)} cannot be measured on {self.layout}. Fitting: {', '.join(fits)}"
-        if self.layout == "qrels" and any(step.name == "clean" for step in plan.steps):
-            return "clean rewrites rows and not the corpus they name. Remove it from steps"
+        if self.layout == "qrels" and (step := self.rewriting(plan)):
+            return f"{step} rewrites rows and not the corpus they name. Remove it from steps"
         if self.layout == "scored" and any(name == "bm25" for name in plan.baseline_names):
             return "bm25 ranks passages, and these rows are scored pairs. Take it out of evaluate.baselines"
         return None

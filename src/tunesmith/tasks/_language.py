@@ -9,7 +9,7 @@ Shape letters: N rows, B rows of a piece, S supervised positions.
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
@@ -107,6 +107,7 @@ class LanguageTask(Task):
 
     kind: ClassVar[Literal["text"]] = "text"
     talks: ClassVar[bool] = True
+    rewords: ClassVar[bool] = True
     problem_type: ClassVar[str | None] = None
     usual_steps: ClassVar[tuple[str, ...]] = ("dedup",)
 
@@ -124,8 +125,8 @@ class LanguageTask(Task):
     def objection(self, plan: Any) -> str | None:
         if fault := self.decode.objection():
             return f"decode: {fault}"
-        if any(step.name == "clean" for step in plan.steps):
-            return "clean rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if step := self.rewriting(plan):
+            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
         if self.pool == "mean":
             return "pool: mean is for a head that reads one state of a row; a language model reads every token"
         return None
@@ -169,6 +170,18 @@ class LanguageTask(Task):
         return replace(
             record, cells=record.cells | cells_of(dialogue, references_of(record, self.mapping, self.references))
         )
+
+    def reworded(self, record: Record, put: Callable[[str], str]) -> Record | None:
+        dialogue = dialogue_in(record)
+        asked = [i for i, m in enumerate(dialogue.messages) if m.role == "user" and m.content.strip()]
+        if not asked:
+            return None
+        messages = list(dialogue.messages)
+        messages[asked[-1]] = replace(messages[asked[-1]], content=put(messages[asked[-1]].content))
+        made = cells_of(
+            replace(dialogue, messages=tuple(messages)), cast("list[str]", record.cells.get(REFERENCES, []))
+        )
+        return replace(record, cells=record.cells | made)
 
     def pieces(self, record: Record, tokenizer: Any, overlap: int) -> tuple[list[Record], int, int]:
         """(rows that a plain text is cut into, its tokens, theirs); the row itself where it fits."""

@@ -109,8 +109,8 @@ class ImageText(Task):
     def objection(self, plan: Any) -> str | None:
         if text := _files.objection(self, plan, "pictures", "images"):
             return text
-        if any(step.name == "clean" for step in plan.steps):
-            return "clean is for texts that are classified, and captions are learnt as they are. Remove it from steps"
+        if step := self.rewriting(plan):
+            return f"{step} is for texts that are classified, and captions are learnt as they are. Remove it from steps"
         if any(penalty.reads_outputs for penalty in plan.penalties):
             return "penalties on outputs compare answers, and a vector is none. Remove them"
         if plan.method.needs_rows() or any(getattr(penalty, "rows", 0) for penalty in plan.penalties):

@@ -97,8 +97,8 @@ class Prefer(Task):
         for field, losses in _USED_BY.items():
             if self.differs(field) and self.loss not in losses:
                 return f"{field} has no effect with loss: {self.loss} (it belongs to {' and '.join(losses)}). Remove it"
-        if any(step.name == "clean" for step in plan.steps):
-            return "clean rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if step := self.rewriting(plan):
+            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
         if self.pool == "mean":
             return "pool: mean is for a head that reads one state of a row; a language model reads every token"
         if self.loss == "kto" and "win_rate" in plan.metric_names:

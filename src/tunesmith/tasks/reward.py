@@ -72,8 +72,8 @@ class Reward(LogitsTask):
     source: ClassVar[str] = "Ouyang et al. 2022, https://arxiv.org/abs/2203.02155"
 
     def objection(self, plan: Any) -> str | None:
-        if any(step.name == "clean" for step in plan.steps):
-            return "clean rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if step := self.rewriting(plan):
+            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
         if odd := [name for name in plan.metric_names if name not in _METRICS]:
             return f"{odd[0]} reads what a language model writes, and this one scores. Fitting: {', '.join(_METRICS)}"
         return None

@@ -80,10 +80,10 @@ class Tag(LogitsTask):
         return "tag"
 
     def objection(self, plan: Any) -> str | None:
-        if step := next((s.name for s in plan.steps if s.name in ("clean", "balance")), None):
-            why = "rewrites texts, and spans are counted in their characters" if step == "clean" else \
-                "counts classes of rows, and a row of this task has many"  # fmt: skip
-            return f"{step} {why}. Remove it from steps"
+        if step := self.rewriting(plan):
+            return f"{step} rewrites texts, and spans are counted in their characters. Remove it from steps"
+        if any(step.name == "balance" for step in plan.steps):
+            return "balance counts classes of rows, and a row of this task has many. Remove it from steps"
         if self.pool == "mean":
             return "pool: mean is for a head that reads one state of a row; here every word is read. Remove it"
         if self.focal and self.label_smoothing:

@@ -45,8 +45,8 @@ class Loop:
         watch.refuse_masked(job.train)
         self.precision = Precision(self.asked.precision)
         self.net = self.precision.place(self.model.net)
-        if self.asked.neftune is not None:
-            self.net.noise = Noise(self.net.auto, self.asked.neftune)
+        if self.asked.neftune is not None or any(p.disturbs_words for p in self.model.plan.penalties):
+            self.net.noise = Noise(self.net.auto, self.asked.neftune or 0.0)
         self.moving, self.statistics = weights(self.model), statistics.note(self.net)
         self.terms = Terms(self.model, self.moving, job.aids, job.train)
         groups = [*optimizers.groups(self.model, self.moving), *self.terms.groups()]
@@ -109,6 +109,7 @@ class Loop:
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
         give_memory_back()  # the check held the gradients of two ways, and steps need other pieces
         self._fit()
+        shortcuts.notes += self.terms.rest(self.model, job.train)
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
         for line in shortcuts.explain(job.train, self.batches, epochs):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tunesmith.bases.family import plain
-from tunesmith.penalties import Said, Share, Start
+from tunesmith.errors import TunesmithError
+from tunesmith.penalties import Rested, Share, Start
 from tunesmith.training.given import NO_AIDS, Aids
-from tunesmith.training.whole import Whole
+from tunesmith.training.whole import Heard, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,8 +40,15 @@ class Terms:
         self.listens = any(penalty.reads_outputs for penalty in model.plan.penalties)
         self.by_task = any(penalty.by_task for penalty in model.plan.penalties)
         asked = zip(model.plan.penalties, self.terms, strict=True)
-        self.of_states = [term for penalty, term in asked if penalty.reads_states]
+        self.of_all = [term for penalty, term in asked if penalty.reads_states or penalty.reads_step]
+        self.of_states = any(penalty.reads_states for penalty in model.plan.penalties)
         self.whole: Whole | None = None
+
+    def rest(self, model: "Model", train: "Encoded") -> list[str]:
+        """Before the first step: show terms what the head reads above a trunk that never moves. Returns what to tell.
+        Raises TunesmithError where nothing of it is kept."""
+        asked = [(p, t) for p, t in zip(model.plan.penalties, self.terms, strict=True) if p.reads_rested]
+        return [line for p, term in asked for line in term.rest(rested(model, train, p.name))]
 
     @contextmanager
     def within(self, seed: int) -> Iterator[None]:
@@ -52,10 +60,9 @@ class Terms:
 
     def face(self, way: Any, encoded: "Encoded", pieces: list[list[int]], share: float, seed: int) -> None:
         """Before the forward passes of a step: what terms must see of all its rows."""
-        if self.of_states:
-            weight = self.task.weigh(encoded, [row for piece in pieces for row in piece])
-            self.whole = Whole(self.of_states, encoded, share, weight, seed)
-            self.whole.look(way, pieces)
+        if self.of_all:
+            self.whole = Whole(self.of_all, encoded, share, seed, self._heard(way))
+            self.whole.look(pieces)
 
     def loss(self, way: Any, encoded: "Encoded", rows: Sequence[int]) -> "tuple[Tensor, Tensor | None]":
         """(the task's summed loss of some rows, what penalties add to it)."""
@@ -63,13 +70,16 @@ class Terms:
             return self.task.step_loss(way, encoded, rows), None
         if self.whole is not None:
             self.whole.begin_pass()
-        task, heard = cast("LogitsTask", self.task), _Heard(way, states=self.whole is not None)
-        loss = task.step_loss(heard, encoded, rows)
-        found = [] if self.whole is None else [self.whole.of_pass(heard.states_BH, rows)]
+        heard = self._heard(way)
+        loss = self.task.step_loss(heard, encoded, rows)
+        found = [] if self.whole is None else [self.whole.of_pass(heard.last, rows)]
         if self.listens:
-            said = _said(task, way, heard.logits_BC, encoded, rows)
+            said = heard.said(heard.last[0], encoded, rows)
             found += [term.of_outputs(said) for term in self.terms]
         return loss, _sum(iter(found))
+
+    def _heard(self, way: Any) -> Heard:
+        return Heard(cast("LogitsTask", self.task), way, states=self.of_states)
 
     def gradients(self, rows: Any, weigh: Weigh, compute: Compute, seed: int) -> tuple[float, float]:
         """Gradients of a step's rows, left in the parameters: at once, or task by task where a term balances them.
@@ -123,21 +133,21 @@ class Terms:
             term.after(again)
 
 
-class _Heard:
-    """A way to run the network that remembers what it said."""
-
-    def __init__(self, way: Any, *, states: bool) -> None:
-        self.way, self.with_states = way, states
-        self.logits_BC: Tensor
-        self.states_BH: Tensor
-
-    def logits(self, encoded: "Encoded", rows: Sequence[int]) -> "Tensor":
-        """As the way says."""
-        if self.with_states:
-            self.logits_BC, self.states_BH = self.way.told(encoded, rows)
-        else:
-            self.logits_BC = self.way.logits(encoded, rows)
-        return self.logits_BC
+def rested(model: "Model", train: "Encoded", name: str) -> Rested:
+    """The training rows above a trunk that never moves, for the penalty of that name."""
+    if (found := model.shortcuts.way.rested(train)) is None:
+        why = "; ".join(model.shortcuts.refused) or "something below the head moves"
+        raise TunesmithError(
+            f"penalties: {name} works on what the head reads of rows, as the trunk cache keeps it where the whole "
+            f"trunk rests, and this run keeps none ({why}). Remove {name}, or what stands against the cache"
+        )
+    assert train.targets is not None, "rows to learn from have targets"
+    states, head = found
+    return Rested(
+        train.targets, np.asarray(train.weights, np.float32), states, train.side_of,
+        lambda states_BH, side_BS: model.net.with_side(head(states_BH), side_BS), model.facts.labels,
+        model.plan.train.seed,
+    )  # fmt: skip
 
 
 def is_shared(model: "Model") -> Callable[[str], bool]:
@@ -147,15 +157,6 @@ def is_shared(model: "Model") -> Callable[[str], bool]:
     found = output_layer(plain(model.net.auto), model.family)
     layer = found[0] if found else "\0"
     return lambda name: f".{layer}." not in f".{name.removeprefix('auto.')}"
-
-
-def _said(task: "LogitsTask", way: Any, logits_BC: "Tensor", encoded: "Encoded", rows: Sequence[int]) -> Said:
-    targets, weights_B = encoded.aims(rows, logits_BC.device)
-    return Said(
-        list(rows), logits_BC, lambda: way.logits(encoded, rows),
-        lambda logits: (task.losses(logits, targets) * weights_B).sum(), weights_B,
-        lambda logits: task.losses(logits, targets),
-    )  # fmt: skip
 
 
 def start_of(
@@ -172,13 +173,18 @@ def start_of(
         for row in np.linspace(0, len(encoded) - 1, min(count, len(encoded))).round().astype(int).tolist():
             yield model.plan.task.step_loss(model.shortcuts.plain, encoded, [row])
 
+    def shaded(shade: Any) -> Any:
+        assert model.net.noise is not None, "the loop makes it where a penalty disturbs words"
+        return model.net.noise.shading(shade)
+
     whose = None if train is None else train.part
     several: dict[str, Any] = {} if whose is None else {"task_of": lambda rows: whose[np.asarray(rows)]}
     return Start(
         moving, model.is_head, names.__contains__, model.plan.task.kind, old_losses, aids.taught,
         beside=dict(model.net.beside.items()),
         tasks={each.name: each.task.kind for each in model.plan.task.parts(model.facts)},
-        is_shared=is_shared(model), **several,
+        is_shared=is_shared(model), shaded=shaded, special=frozenset(getattr(model.tokenizer, "all_special_ids", ())),
+        **several,
     )  # fmt: skip
 
 

@@ -16,20 +16,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `data check`."""
     parser.add_argument(
         "files", nargs="+", metavar="FILE|path=value", help="the file to learn from, then files that are held out; "
-        "and settings of a plan, such as task.label=failure"
+        "and settings of a plan, such as task.label=failure, or of a check, such as checks.toxic.words=mine.txt"
     )  # fmt: skip
     parser.add_argument("--page", default="data.html", help="the page to write; '' for none")
     parser.add_argument("--base", default=None, help="base whose tokenizer is tried on the text, such as minilm")
+    parser.add_argument("--no-cache", action="store_true", help="look anew, even where no byte and no setting differs")
     parser.add_argument("--online", action="store_true", help="allow fetching the base from the hub")
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     """Check a file."""
     from tunesmith.flows import check, plan_around
+    from tunesmith.progress import Progress
 
     files, settings = told_apart(asked.files)
+    checks, settings = settings_of_checks(settings)
     plan = plan_around(files[0], settings, asked.base) if settings else None
-    reply = check(*files, plan=plan, base=asked.base, page=asked.page or None, online=asked.online)
+    reply = check(
+        *files, plan=plan, base=asked.base, page=asked.page or None, online=asked.online, again=not asked.no_cache,
+        progress=Progress(silent=asked.json), checks=checks,
+    )  # fmt: skip
     say(asked, _told(reply))
     return reply
 
@@ -43,10 +49,24 @@ def told_apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return files, settings
 
 
+def settings_of_checks(words: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """({check: {setting: value}} of the words that begin with `checks.`, the others)."""
+    found: dict[str, dict[str, str]] = {}
+    own = [word for word in words if word.startswith("checks.")]
+    for word in own:
+        path, _, value = word.partition("=")
+        name, _, setting = path.removeprefix("checks.").partition(".")
+        found.setdefault(name, {})[setting] = value
+    return found, [word for word in words if word not in own]
+
+
 def _told(reply: dict[str, Any]) -> str:
     roles = reply["roles"]
     places = f"text in {', '.join(roles['texts'])}, label in {roles['label'] or '(none)'}"
     lines = [f"{reply['file']}: {reply['rows']} rows, {places}"]
+    lines += ["  from cache: no byte and no setting differs from an earlier check (--no-cache looks anew)"] * reply[
+        "cached"
+    ]
     lines += [f"  {note}" for note in reply["notes"]]
     if tokens := reply["tokens"]:
         lines.append(

@@ -25,7 +25,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     lines = [f"{reply['rows']} training rows; {', '.join(reply['steps'])}"]
     for pair in reply["pairs"]:
         text = "".join(MARKS[what].format(part) for what, part in pair["difference"])
-        lines.append(f"{pair['step']}  {pair['place']}  ({pair['label']})\n    {text}")
+        label = "" if pair["label"] is None else f"  ({pair['label']})"
+        lines.append(f"{pair['step']}  {pair['place']}{label}\n    {text}")
     lines += [f"{step}: {what}: {times}" for step, told in reply["told"].items() for what, times in told.items()]
     say(asked, "\n".join(lines))
     return reply
