@@ -36,8 +36,8 @@ def disagreeing(pair: Pair) -> list[dict[str, Any]]:
 
 def differs(a: Answers, b: Answers) -> NDArray[np.bool_]:
     """(N,) rows whose answers are not the same."""
-    other = np.asarray(a.predicted != b.predicted).reshape(len(a.predicted), -1).any(1)
-    return by_row(a, other.astype(np.float64)) > 0
+    other_M: NDArray[np.bool_] = np.not_equal(a.predicted, b.predicted).reshape(len(a.predicted), -1).any(axis=1)
+    return by_row(a, np.where(other_M, 1.0, 0.0)) > 0
 
 
 def gaps(a: Answers, b: Answers) -> Floats:
