@@ -14,8 +14,8 @@ whatever decides which version answers next as long as it does not know the outc
     p-value of "the means differ by d":   1 / max over the looks so far of  min over p of E_a(p) E_b(p + d)
 
 is valid at every look (the minimum over what is not asked about: Wasserman, Ramdas and Balakrishnan 2020, Universal
-inference). No assumption of normality, no burn-in, no number of looks to fix beforehand. The price: more outcomes than a
-test with one look needs.
+inference). No assumption of normality, no burn-in, no number of looks to fix beforehand. The price: more outcomes than
+a test with one look needs.
 
 Shape letters: T outcomes in the order of arrival, L looks, K candidate values.
 """
