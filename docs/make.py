@@ -82,6 +82,7 @@ EXAMPLES = {
     "boilerplate": "steps: [clean, {name: boilerplate, lines: [Sent from my phone]}, dedup]",
     "language": "steps: [clean, dedup, {name: language, languages: [en]}]",
     "length": "steps: [clean, dedup, {name: length, least: 5, most: 4000}]",
+    "sample": "steps: [clean, dedup, {name: sample, rows: 500}]",
     "synonyms": "steps: [clean, dedup, {name: synonyms, resource: groups.csv, rate: 0.2}]",
     "eda": "steps: [clean, dedup, {name: eda, copies: 2, swap: 0.1, insert: 0.1, delete: 0.1}]",
     "mix": "data: [old.csv, new.csv]\nsteps: [clean, dedup, {name: mix, shares: [7, 3], repeats: 2}]",
@@ -296,7 +297,7 @@ def check_reference() -> str:
     rows = []
     for name in CATALOGS["checks"].names():
         part: Any = CATALOGS["checks"].find(name)
-        module = (sys.modules[part.__module__].__doc__ or "").strip().replace("\n\n", " ").replace("\n", " ")
+        module = (sys.modules[part.__module__].__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
         when = "`data check`" if part.thorough else "`data check` and every training"
         rows.append([f"`{name}`", module, (part.__doc__ or "").strip().replace("\n", " "), when])
     return table(["name", "looks for", "how", "when"], rows)

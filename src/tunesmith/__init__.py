@@ -15,7 +15,10 @@ from tunesmith.version import __version__
 # 4 to 20 times slower on two cores (docs/log.md); asleep they cost nothing. Read by OpenMP when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_FLOWS = ("train", "evaluate", "predict", "load", "ask", "chat", "check", "register", "merge", "compare", "import_plan")
+_FLOWS = (
+    "train", "evaluate", "predict", "load", "ask", "chat", "check", "register", "merge", "compare", "import_plan",
+    "trial",
+)  # fmt: skip
 __all__ = [*_FLOWS, "__version__"]  # noqa: PLE0604 - filled from _FLOWS
 
 

@@ -11,10 +11,12 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import Table, read
 from tunesmith.data.writing import require_writable, write
 from tunesmith.errors import TunesmithError
+from tunesmith.evaluation import robustness
 from tunesmith.evaluation.judge import Judge, answers_of, with_questions
 from tunesmith.files import append_line, digest_json, write_bytes
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model
+from tunesmith.plan_text import make_plan
 from tunesmith.prepare import run_steps
 from tunesmith.progress import Progress, Stop
 from tunesmith.reference import refer
@@ -51,16 +53,36 @@ def _answered(model: Model, records: Sequence[Record]) -> dict[str, list[Any]]:
     return task.columns(predicted, scores, model.facts, encoded.words)
 
 
-def evaluate_file(model: Model, path: Path, progress: Progress) -> dict[str, Any]:
-    """Metrics with intervals on a labelled file; rows whose label the model does not know are counted."""
-    answers, warnings = answers_on(model, read(path, model.plan.data.format), progress)
+def evaluate_file(model: Model, path: Path, progress: Progress, asked: Any = False) -> dict[str, Any]:
+    """Metrics with intervals on a labelled file; rows whose label the model does not know are counted. `asked`: what
+    `evaluate.robustness` may be."""
+    model = _perturbing(model, asked)
+    table = read(path, model.plan.data.format)
+    records = cleaned(model, table, labelled=True)
+    answers, warnings = answers_to(model, records, progress)
     metrics = Judge(model.plan, model.facts).full(answers, taught=False)
-    return {"metrics": metrics, "rows": answers.rows, "warnings": warnings}
+    reply = {"metrics": metrics, "rows": answers.rows, "warnings": warnings}
+    if asked:
+        reply["robustness"] = robustness.measured(model, records, answers, table.source, progress)
+    return reply
+
+
+def _perturbing(model: Model, asked: Any) -> Model:
+    """The model with a plan that asks for these perturbations. Raises TunesmithError where its task has none such."""
+    if not asked:
+        return model
+    tree = model.plan.model_dump(mode="json")
+    tree["evaluate"]["robustness"] = asked
+    return replace(model, plan=make_plan(tree))
 
 
 def answers_on(model: Model, table: Table, progress: Progress) -> tuple[Answers, list[str]]:
     """(answers of a labelled file beside the truth, warnings)."""
-    records = cleaned(model, table, labelled=True)
+    return answers_to(model, cleaned(model, table, labelled=True), progress)
+
+
+def answers_to(model: Model, records: Sequence[Record], progress: Progress) -> tuple[Answers, list[str]]:
+    """(answers of labelled rows beside the truth, warnings)."""
     encoded = model.encode(records, model.plan.task.roles())
     refer(model, {"rows": encoded}, progress)
     with progress.bar("answering", len(records), "rows") as bar:

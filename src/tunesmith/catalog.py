@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, reduce
 from importlib.metadata import entry_points
 from operator import or_
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
@@ -84,9 +85,9 @@ class Catalog(Generic[P]):
                 return cast("type[P]", value)
         raise TunesmithError(f"{module.__name__} holds no {self.kind} named '{name}'")
 
-    def make(self, name: str) -> P:
-        """The part of that name with default settings."""
-        return self.find(name).model_validate({"name": name})
+    def make(self, name: str, settings: Mapping[str, Any] = MappingProxyType({})) -> P:
+        """The part of that name, with these settings; the others are its defaults."""
+        return self.find(name).model_validate({"name": name, **settings})
 
     def union(self, *, without: tuple[str, ...] = ()) -> Any:
         """The annotation for a field that takes any part of this kind: a word, or {name: word, settings…}."""

@@ -1,17 +1,21 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tunesmith.bases.find import Found
-from tunesmith.checks import Seen, check
+from tunesmith.checks import Seen, Settings, check
 from tunesmith.data import Record, Roles
+from tunesmith.data.audit import Audit, audit
+from tunesmith.data.audit import joined as joined_audits
 from tunesmith.data.coded import coded
 from tunesmith.data.columns import columns_of
+from tunesmith.data.drift import States
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.roles import infer_label, infer_text, label_of, text_of
 from tunesmith.data.rows import joined
@@ -19,6 +23,7 @@ from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
+from tunesmith.progress import Progress
 from tunesmith.tasks import TASKS, Task
 from tunesmith.tasks._language import DIALOGUE, told_format
 from tunesmith.tasks._pairs import SECOND
@@ -33,7 +38,10 @@ _BARS = 24
 _MOST_CLASSES = 1000
 
 
-def check_files(paths: Sequence[Path], plan: Plan | None, found: Found | None) -> dict[str, Any]:
+def check_files(
+    paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress | None = None,
+    settings: Settings = MappingProxyType({}),
+) -> dict[str, Any]:  # fmt: skip
     """The reply of `data check`: what is in the first file, and what is wrong with it. Further files are held out: rows
     of them that stand in the first, too, are leaks."""
     table = read(paths[0], plan.data.format if plan else None)
@@ -44,7 +52,10 @@ def check_files(paths: Sequence[Path], plan: Plan | None, found: Found | None) -
     found = None if roles.wordless else found  # what reads a file has no words to miss
     others = [read(path, plan.data.format if plan else None) for path in paths[1:]]
     held_out = [_rows(other, task, roles, plan) for other in others]
-    findings = findings_in(records, roles, task, held_out=joined([rows for rows, _ in held_out]), thorough=True)
+    states, unread = _states(found, roles, task, progress)
+    notes = [*notes, *unread]
+    deep = Deep(joined([rows for rows, _ in held_out]), states, settings)
+    findings = findings_in(records, roles, task, deep)
     tokens = None
     if found is not None and len(records):
         tokens, about_base = _tokens(found, records, roles, task)
@@ -112,18 +123,61 @@ def _task_of(table: Table) -> Task | None:
     return TASKS.make("generate") if columns & {"messages", "conversations"} else None
 
 
-def findings_in(
-    records: Sequence[Record], roles: Roles, task: Any, *, held_out: Sequence[Record] = (), thorough: bool = False
-) -> list[dict[str, Any]]:
-    """What is doubtful in rows; answers in words are no classes, and one question may have many."""
+@dataclass(frozen=True)
+class Deep:
+    """What the dear checks of `data check` are given."""
+
+    held_out: Sequence[Record] = ()
+    states: States | None = None
+    settings: Settings = field(default_factory=dict)
+
+
+def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep | None = None) -> list[dict[str, Any]]:
+    """What is doubtful in rows; answers in words are no classes, and one question may have many. None of the dear
+    checks unless `deep` is given."""
     if task is not None and (strands := task.strands(records, roles)):
-        return [
-            found for each in strands for found in findings_in(each.records, each.roles, each.task, thorough=thorough)
-        ]
-    open_answers = task is not None and task.kind in ("text", "pairs")
-    asked = replace(roles, label=None) if open_answers else roles
-    found = check(records, asked, held_out, thorough=thorough)
-    return [asdict(f) for f in found if not (open_answers and f.kind == "duplicates")]
+        own = None if deep is None else replace(deep, held_out=())  # their tasks are not told apart here
+        return [found for each in strands for found in findings_in(each.records, each.roles, each.task, own)]
+    open_answers = _open(task)
+    asked, given = replace(roles, label=None) if open_answers else roles, deep or Deep()
+    found = check(records, asked, given.held_out, thorough=deep is not None, states=given.states,
+                  settings=given.settings)  # fmt: skip
+    return [f.as_json() for f in found if not (open_answers and f.kind == "duplicates")]
+
+
+def _open(task: Any) -> bool:
+    """Whether answers are words, which are no classes."""
+    return task is not None and task.kind in ("text", "pairs")
+
+
+def audit_in(task: Task, train: Sequence[Record], held: dict[str, Sequence[Record]], roles: Roles, seed: int) -> Audit:
+    """The audit of a division; of several tasks, each with its own rows."""
+    parts = {each.name: each for each in task.strands(train, roles)}
+    if parts:
+        others = {
+            split: {each.name: each.records for each in task.strands(rows, roles)} for split, rows in held.items()
+        }
+        return joined_audits(
+            audit_in(each.task, each.records, {s: own[name] for s, own in others.items()}, each.roles, seed).named(name)
+            for name, each in parts.items()
+        )
+    return audit(train, held, replace(roles, label=None) if _open(task) else roles, seed)
+
+
+def _states(found: Found | None, roles: Roles, task: Any, progress: Progress | None) -> tuple[States | None, list[str]]:
+    """(what reads rows with the named base, a note where it does not)."""
+    if found is None or not roles.texts or DIALOGUE in roles.texts:
+        return None, []
+    from tunesmith.bases.family import family_of
+    from tunesmith.evaluation.states import states_by, too_large
+
+    try:
+        family_of(found.model_type, "classify", found.config)
+    except TunesmithError as error:
+        return None, [f"odd rows are looked for by words and letters: {error}"]
+    if too_large(found):
+        return None, [f"{found.name} is too large to be run on data that are looked at: odd rows by words and letters"]
+    return states_by(found, roles, progress or Progress(silent=True)), []
 
 
 def _guessed(table: Table) -> Roles:
@@ -155,7 +209,7 @@ def _tokens(
     findings = []
     if warning := fits.warning(found.name, writes=task is not None and task.talks):
         findings.append({"kind": "base_language", "rows": len(records), "column": roles.texts[0],
-                         "severity": "warning", "remedy": warning})  # fmt: skip
+                         "severity": "warning", "remedy": warning, "listed": []})  # fmt: skip
     special = special_tokens(records, roles, tokenizer, task)
     return about, findings + ([special] if special else [])
 
@@ -189,7 +243,8 @@ def special_tokens(records: Sequence[Record], roles: Roles, tokenizer: Any, task
         "text": "They are read as text like any other; task.special_tokens: control makes them act",
         "control": "They act as control tokens, as if a template had written them. Take them out where nobody means it",
     }[becomes]
-    return {"kind": "special_tokens", "rows": rows, "column": roles.texts[0], "severity": "warning", "remedy": remedy}
+    return {"kind": "special_tokens", "rows": rows, "column": roles.texts[0], "severity": "warning", "remedy": remedy,
+            "listed": []}  # fmt: skip
 
 
 def _texts(records: Sequence[Record], roles: Roles) -> list[str]:

@@ -15,9 +15,8 @@ from tunesmith.asking import answers_on
 from tunesmith.data.format import find_column
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError, unknown
-from tunesmith.evaluation.compared import paired
+from tunesmith.evaluation.compared import corrected, paired
 from tunesmith.evaluation.judge import Judge
-from tunesmith.evaluation.significance import holm
 from tunesmith.metrics import Answers
 from tunesmith.model import Model, read_card
 from tunesmith.progress import Progress
@@ -75,14 +74,6 @@ def compare(arms: Mapping[str, Arm], data: Path, by: str | None, load: Load, pro
     for (value, name), test in corrected(tests).items():
         reply["groups"][value].setdefault("paired", {})[name] = test
     return reply | {"table": table_of(reply, plan.metric_names[0])}
-
-
-def corrected(tests: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """The tests with `p_holm`, wherever they have a p-value."""
-    known = [name for name, test in tests.items() if test["p"] is not None]
-    for name, p in zip(known, holm([tests[n]["p"] for n in known]) if known else [], strict=True):
-        tests[name]["p_holm"] = p
-    return tests
 
 
 def _refuse(arms: Mapping[str, Arm], by: str | None) -> None:

@@ -76,8 +76,6 @@ def train(  # noqa: PLR0913 - the sections of a plan, by name
 
 def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress: Progress) -> Trained:
     """`train` for a plan that is already one."""
-    from tunesmith.model import saved
-
     began = time.monotonic()
     plan = pinned(plan)
     found = plan.base.found(online=online)
@@ -86,17 +84,7 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     with Stop() as stop:
         prepared = prepare(plan, progress, earlier_in(found.folder, found.name))
         stop.check("before training")
-        who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
-        if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
-            who["teachers"] = [digest_folder(saved(t)) for t in teachers]
-        if plan.method.start:  # another content under the same name is another run
-            before = Run(Path(plan.method.start)).reply
-            who["start"] = before["weights_sha256"] if before else "unfinished"
-        halves = [plan.method] if plan.tower is None else [plan.method, plan.tower.method]
-        if sources := [s for method in halves for s in method.sources()]:
-            who["sources"] = [digest_folder(saved(s)) for s in sources]
-        if plan.tower is not None:
-            who["tower"] = plan.tower.found(online=online).digest
+        who = _who(plan, prepared, found, online)
         run = place(prepared.plan, who, fork=fork)
         with lease(run):
             claim(run, who)
@@ -107,6 +95,24 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
             reply = carry_out(run, prepared, found, progress, stop, began)
             write_json(run.file("reply.json"), reply)
     return Trained(run.path, reply)
+
+
+def _who(plan: Plan, prepared: Prepared, found: Found, online: bool) -> dict[str, Any]:
+    """What makes two runs the same."""
+    from tunesmith.model import saved
+
+    who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
+    if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
+        who["teachers"] = [digest_folder(saved(t)) for t in teachers]
+    if plan.method.start:  # another content under the same name is another run
+        before = Run(Path(plan.method.start)).reply
+        who["start"] = before["weights_sha256"] if before else "unfinished"
+    halves = [plan.method] if plan.tower is None else [plan.method, plan.tower.method]
+    if sources := [s for method in halves for s in method.sources()]:
+        who["sources"] = [digest_folder(saved(s)) for s in sources]
+    if plan.tower is not None:
+        who["tower"] = plan.tower.found(online=online).digest
+    return who
 
 
 def pinned(plan: Plan) -> Plan:
@@ -176,12 +182,14 @@ def predict(
 
 
 def evaluate(
-    path: str | Path, data: str | Path, *, online: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Metrics with intervals of a model on a labelled file."""
+    path: str | Path, data: str | Path, *, robustness: Any = False, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Metrics with intervals of a model on a labelled file; with `robustness` (true, or a list of perturbations as in
+    `evaluate.robustness`) those of perturbed copies of it, too."""
     from tunesmith.asking import evaluate_file
 
-    return evaluate_file(load(path, online=online), Path(data), progress or Progress())
+    return evaluate_file(load(path, online=online), Path(data), progress or Progress(), robustness)
 
 
 def chat(*paths: str | Path, base: str | None = None, template: str = "auto", online: bool = False) -> Any:
@@ -326,13 +334,14 @@ def json_file(path: Path) -> dict[str, Any]:
 
 def check(
     *files: str | Path, plan: Plan | None = None, base: str | None = None, page: str | Path | None = None,
-    online: bool = False,
+    online: bool = False, progress: Progress | None = None, checks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What is in a data file and what is wrong with it; further files are held out. `page`: also draw it there."""
+    """What is in a data file and what is wrong with it; further files are held out. `page`: also draw it there.
+    `checks`: settings of some checks, such as {"toxic": {"words": "mine.txt"}}."""
     from tunesmith.checking import check_files
 
     found = find(base, online=online) if base else None
-    reply = check_files([Path(file) for file in files], plan, found)
+    reply = check_files([Path(file) for file in files], plan, found, progress, checks or {})
     if page is not None:
         from tunesmith.evaluation.data_page import write_data_page
 
@@ -374,6 +383,32 @@ def preview(plan: Plan, *, count: int = 20, progress: Progress | None = None) ->
     return pairs_of(plan, count, progress or Progress(silent=True))
 
 
+def trial(
+    plan: Plan, *, seeds: int = 3, rows: int | None = None, each: bool = False, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Whether the plan's augmentation steps help: it is trained with and without them over several seeds, from that of
+    the plan on; with `each` every step alone, too, with `rows` on so many training rows. The same call goes on with an
+    interrupted trial, and one with more seeds with a finished one."""
+    from tunesmith.trialling import Trial, arms_of, carry_out
+
+    if seeds < 2:
+        raise TunesmithError("seeds: one seed says nothing of others. Take 2 or more; 3 to 5 are usual")
+    arms_of(plan, rows, each)  # what cannot be tried is refused before a base is opened
+    plan = pinned(plan)
+    found, bar = plan.base.found(online=online), progress or Progress()
+    require_libraries(plan.train)
+    plan = fitted(plan, found)
+    with Stop() as stop:
+        prepared = prepare(plan, bar, earlier_in(found.folder, found.name), learn=False)
+        who = _who(plan, prepared, found, online) | {"trial": {"rows": rows}}
+        named = place(prepared.plan, who, fork=False).path
+        run = Run(named.with_name(f"{named.name}-trial"))
+        with lease(run):
+            claim(run, who)
+            return carry_out(Trial(plan, found, run.path, seeds, arms_of(plan, rows, each)), bar, stop)
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -405,5 +440,5 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "doubts", "evaluate",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
-    "register", "train", "train_plan",
+    "register", "train", "train_plan", "trial",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ import numpy as np
 from tunesmith import adapting, earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
-from tunesmith.checking import findings_in, special_tokens
+from tunesmith.checking import audit_in, findings_in, special_tokens
+from tunesmith.checks.splits import drifts
 from tunesmith.data.roles import find_column, text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
@@ -163,7 +164,10 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     if special := special_tokens(prepared.splits["train"], prepared.roles, tokenizer, work.plan.task):
         findings.append(special)
         work.progress.say(f"{special['rows']} rows: {special['remedy']}")
-    about = prepared.about() | {"tokens": tokens, "findings": findings}
+    held = {name: each for name, each in prepared.splits.items() if name != "train"}
+    found = audit_in(work.plan.task, prepared.drawn, held, prepared.roles, work.plan.train.seed)
+    findings += [each.as_json() for each in drifts(found, prepared.roles)]
+    about = prepared.about() | {"tokens": tokens, "findings": findings, "alike": found.about()}
     about["notes"] = [*(facts.notes[what] for what in CONVERSATIONAL if what in facts.notes), *prepared.notes]
     write_json(run.file("data.json"), about)
     write_json(run.file("facts.json"), facts.model_dump(mode="json"))

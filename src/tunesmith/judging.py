@@ -10,7 +10,7 @@ from tunesmith import adapting, instalments
 from tunesmith.data.rows import ids
 from tunesmith.engine.constrained import Account
 from tunesmith.engine.tower import sight_of
-from tunesmith.evaluation import compared
+from tunesmith.evaluation import compared, robustness
 from tunesmith.evaluation.judge import Judge, answers_of, better, with_questions
 from tunesmith.evaluation.structure import structure
 from tunesmith.metrics import Answers
@@ -71,14 +71,17 @@ def _answers(
 
 
 def _further(work: Work, model: Model, encoded: dict[str, Encoded], answers: Answers, main: str) -> dict[str, Any]:
-    """What else a plan asks to be told: tasks beside each of them alone, classes that were not taught, what is still
-    known of earlier instalments and of language in general."""
+    """What else a plan asks to be told: tasks beside each of them alone, classes that were not taught, perturbed
+    copies of the rows, what is still known of earlier instalments and of language in general."""
     plan, found = work.plan, {}
     whole = Whole(model, work.prepared, encoded, answers, main, work.run.path, decide, work.progress, work.stop)
     if (beside := together(whole)) is not None:
         found["together"] = beside
     if (asked := plan.task.classified(work.prepared.splits[main], model.tokenizer)) is not None:
         found["zero_shot"] = _zero_shot(work, model, asked)
+    if plan.evaluate.robustness:
+        rows = work.prepared.splits[main]
+        found["robustness"] = robustness.measured(model, rows, answers, main, work.progress)
     if work.before.tests or plan.replay.keep:
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, plan.replay.keep or len(work.before.tests[-1]))

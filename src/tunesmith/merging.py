@@ -284,8 +284,7 @@ def compare(parts: Sequence[Part], out: Path, data: Path, load: Load, progress: 
     """Each part and the merged model on one labelled file, and paired tests of merged against part, with p-values
     corrected for their number (Holm)."""
     from tunesmith.asking import answers_on
-    from tunesmith.comparing import corrected
-    from tunesmith.evaluation.compared import paired
+    from tunesmith.evaluation.compared import corrected, paired
     from tunesmith.evaluation.judge import Judge
 
     model = load(out)

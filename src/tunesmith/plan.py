@@ -19,6 +19,7 @@ from tunesmith.penalties import PENALTIES, Penalty
 from tunesmith.plan_tower import Tower
 from tunesmith.settings import Engine, Section, Share, Train
 from tunesmith.steps import STEPS, Step
+from tunesmith.steps._perturbing import Perturbation, Perturbations, objection, usual
 from tunesmith.tasks import TASKS, Task
 
 
@@ -152,6 +153,18 @@ class Evaluate(Section):
     forgetting: bool | str = True
     """Tasks that write: the loss on general text before and after tuning. true: on a hundred sentences that come with
     the package; a file: on its lines."""
+    robustness: bool | Perturbations = False
+    """The metrics once more on perturbed copies of the judged rows, beside the clean ones. true: the usual ones, with
+    typing and scanning mistakes in 10 % of the words, capitals, no punctuation, the first half and tenth alone; or a
+    list: keyboard, slip, ocr, sound, shape (each with a rate), upper, lower, punctuation, cut (with keep)."""
+
+    def perturbations(self, kind: str) -> tuple[Perturbation, ...]:
+        """What judged rows are perturbed with, for answers of a kind."""
+        return (usual(kind) if self.robustness else ()) if isinstance(self.robustness, bool) else self.robustness
+
+    def objection(self, plan: "Plan") -> str | None:
+        """Why the task cannot be judged so; None where it can."""
+        return objection(self.robustness, plan.task)
 
 
 def _mixed(value: Any) -> Any:

@@ -14,7 +14,7 @@ _HEADLESS = ("embed", "language", "masked", "image_to_text")
 def objections(plan: Plan) -> list[str]:
     """Every rule between parts that this plan breaks, each with its plan path. Costs no loading."""
     parts: list[tuple[str, Any]] = [("task", plan.task), ("base", plan.base), ("method", plan.method)]
-    parts.append(("replay", plan.replay))
+    parts += [("replay", plan.replay), ("evaluate", plan.evaluate)]
     parts += [(f"steps.{i}", step) for i, step in enumerate(plan.steps)]
     parts += [(f"penalties.{i}", penalty) for i, penalty in enumerate(plan.penalties)]
     found = [f"{path}: {text}" for path, part in parts if (text := part.objection(plan))]

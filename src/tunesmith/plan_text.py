@@ -130,12 +130,7 @@ def _override(tree: dict[str, Any], word: str) -> None:
     path, equals, text = word.partition("=")
     if not equals or not path.strip():
         raise TunesmithError(f"'{word}' is not path=value (such as train.epochs=5 or method=lora)")
-    try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise TunesmithError(f"{path}: cannot read the value '{text}': {getattr(error, 'problem', error)}") from error
-    except (ValueError, RecursionError) as error:  # a date or a number that is none, or brackets without end
-        raise TunesmithError(f"{path}: cannot read the value '{text[:60]}': {error}") from error
+    value = value_of(path, text)
     *folders, last = path.strip().split(".")
     spot = tree
     for key in folders:
@@ -145,6 +140,16 @@ def _override(tree: dict[str, Any], word: str) -> None:
         spot[key] = below if isinstance(below, dict) else {}
         spot = spot[key]
     spot[last] = value
+
+
+def value_of(path: str, text: str) -> Any:
+    """A value as words of a plan spell it. Raises TunesmithError, with the path, where it cannot be read."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise TunesmithError(f"{path}: cannot read the value '{text}': {getattr(error, 'problem', error)}") from error
+    except (ValueError, RecursionError) as error:  # a date or a number that is none, or brackets without end
+        raise TunesmithError(f"{path}: cannot read the value '{text[:60]}': {error}") from error
 
 
 def _told(sentences: list[str]) -> str:

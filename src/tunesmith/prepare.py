@@ -15,6 +15,7 @@ from tunesmith import scratch
 from tunesmith.data import Record, Roles, leaks
 from tunesmith.data.alike import Digests, first_alike
 from tunesmith.data.coded import Coded, coded
+from tunesmith.data.format import counted
 from tunesmith.data.leaks import Leaks
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import inputs, label_twins, rows_shown, shared, twins
@@ -53,6 +54,8 @@ class Prepared:
     """Rows of these files without a label."""
     leaks: Leaks
     """Held-out rows that have a near twin among those that are learnt from."""
+    drawn: Sequence[Record]
+    """The training rows as they were divided, before the steps that are meant to change them alone."""
     learnt: Learnt = field(default_factory=dict)
     """What steps learnt from the training rows, for the facts."""
 
@@ -118,9 +121,10 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits, own, near, learnt = _divide(plan, roles, pools, before, ledger, notes)
+    drawn = splits["train"]
     if learn:
         splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
-    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near, learnt)
+    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near, drawn, learnt)
 
 
 def _joining(
@@ -232,7 +236,7 @@ def _keep_out(
             ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {what}")
         if len(gone):
             splits[name] = chosen(splits[name], scratch.where(twin < 0))
-            notes.append(f"{len(gone)} rows left {name} because the same text stands in {what}")
+            notes.append(f"{counted(len(gone), 'row')} left {name} because the same text stands in {what}")
 
 
 def _split(plan: Plan, pool: Sequence[Record], roles: Roles) -> dict[str, Sequence[Record]]:
@@ -336,8 +340,7 @@ def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger:
             stays = scratch.where(twin < 0)
             splits[name] = chosen(splits[name], stays)
             known[name] = Digests(*(scratch.taken(half, stays) for half in known[name]))
-            told = "1 row" if len(gone) == 1 else f"{len(gone)} rows"
-            notes.append(f"{told} left {name} because the same text stands in {later}")
+            notes.append(f"{counted(len(gone), 'row')} left {name} because the same text stands in {later}")
 
 
 def _near(

@@ -69,12 +69,44 @@ class TrainReply(Reply):
     warnings: list[str]
 
 
+class Perturbed(BaseModel):
+    """The judged rows with other texts; `difference` is perturbed minus clean. Only `skipped` where no text changes."""
+
+    name: str
+    degree: float | None
+    skipped: str | None = None
+    rows_changed: int | None = None
+    metrics: Metrics | None = None
+    difference: Value | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+class Worst(BaseModel):
+    """The perturbation that costs most."""
+
+    perturbation: str
+    beyond_chance: bool
+
+
+class Robustness(BaseModel):
+    """The metrics under perturbations, with the one that costs most; null where none costs anything."""
+
+    split: str
+    rows: int
+    metric: str
+    perturbations: dict[str, Perturbed]
+    worst: Worst | None
+
+
 class EvaluateReply(Reply):
     """`evaluate`."""
 
     metrics: Metrics
     rows: int
     warnings: list[str]
+    robustness: Robustness | None = None
+    """Where it was asked for."""
 
 
 class ChatReply(Reply):
@@ -160,6 +192,8 @@ class Finding(BaseModel):
     column: str | None
     severity: Literal["info", "warning", "error"]
     remedy: str
+    listed: list[dict[str, Any]] = []
+    """Rows that deserve a look, the most telling first."""
 
 
 class Pair(BaseModel):
@@ -220,6 +254,44 @@ class PreviewReply(Reply):
     """Texts before and after."""
     told: dict[str, dict[str, int]]
     """{step: {what it told: how often}}."""
+
+
+class Arm(BaseModel):
+    """A way of training, seed by seed; all but the first have what is compared with it: `difference` is this arm minus
+    the one without, `p_holm` is corrected for the number of arms, and the verdict goes by it."""
+
+    values: list[float | None]
+    mean: float | None
+    steps: list[str] = []
+    """Steps that make rows."""
+    made: list[int] = []
+    """Rows that they made, seed by seed."""
+    difference: Value | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    verdict: Literal["helps", "hurts", "cannot tell"] | None = None
+    seeds_needed: int | None = None
+    """So many seeds would tell a difference of this size; null where it is told, or no number of them would."""
+    rows_needed: int | None = None
+    """Where no number of seeds would: so many judged rows."""
+
+
+class TrialReply(Reply):
+    """`data trial`."""
+
+    folder: str
+    metric: str
+    better: Literal["higher", "lower"]
+    level: float
+    split: str
+    seeds: list[int]
+    rows: dict[str, list[int]]
+    """Training rows before any is made, and judged rows, seed by seed."""
+    arms: dict[str, Arm]
+    said: list[str]
+    robustness: dict[str, dict[str, Arm]] | None
+    """The same on perturbed copies of the judged rows, where the plan asks for robustness."""
+    warnings: list[str]
 
 
 class Suspect(BaseModel):
@@ -423,6 +495,7 @@ class HardPromptReply(Reply):
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
     "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
+    "data trial": TrialReply,
     "parts": PartsReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
     "hardprompt": HardPromptReply,

@@ -32,8 +32,8 @@ def test_nothing_to_say() -> None:
 @pytest.mark.parametrize(
     ("extra", "kind", "count", "says"),
     [
-        ([("The Machine 0  made a noise", "a")], "duplicates", 1, r"t\.csv:2, t\.csv:22.*dedup"),
-        ([("the machine 0 made a noise", "b")], "conflicts", 2, r"different labels.*conflicts: drop"),
+        ([("The Machine 0  made a noise", "a")], "duplicates", 1, r"^1 row repeats.*t\.csv:2, t\.csv:22.*dedup"),
+        ([("the machine 0 made a noise", "b")], "conflicts", 2, r"^1 text carries different labels.*conflicts: drop"),
         ([("other", "A")] * 1, "label_twins", 11, r"'A' and 'a'"),
         ([("other", "c")], "tiny_classes", 1, r"'c' \(1\)"),
         ([(f"other {i}", "b") for i in range(200)], "imbalance", 220, r"21 times.*macro_f1"),
@@ -91,7 +91,7 @@ def test_numbers_and_label_sets_are_no_classes() -> None:
     sets = rows(*({"text": t, "label": [v]} for t, v in PLAIN))
     assert set(kinds(check(sets, ROLES))) == {"script"}
     assert Finding("a", 1, None, "info", "b").as_json() == {
-        "kind": "a", "rows": 1, "column": None, "severity": "info", "remedy": "b",
+        "kind": "a", "rows": 1, "column": None, "severity": "info", "remedy": "b", "listed": (),
     }  # fmt: skip
 
 
@@ -114,6 +114,7 @@ def test_near_duplicates_are_left_to_the_thorough_check() -> None:
     assert found["near_duplicates"].rows == 1
     assert "t.csv:2, t.csv:3" in found["near_duplicates"].remedy
     assert found["near_conflicts"].rows == 2
+    assert found["near_conflicts"].remedy.startswith("1 group of near-duplicates carries different labels")
     assert found["near_overlap"].rows == 1
     assert "t.csv:4, t.csv:2" in found["near_overlap"].remedy
 

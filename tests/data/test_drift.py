@@ -1,24 +1,25 @@
 """Splits that are alike ring no alarm more often than told; those that are not ring the right one."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import pytest
 from scipy.stats import binom, chi2_contingency
 
 from edited import sentences
+from tunesmith.data.audit import audit
+from tunesmith.data.column_leaks import column_leaks, group_leak, time_leak
 from tunesmith.data.drift import (
     ALPHA,
     Telling,
     alarms,
-    column_leaks,
     compared,
-    group_leak,
     of_labels,
     of_lengths,
+    of_states,
     of_wording,
-    time_leak,
 )
 from tunesmith.data.record import Record, Roles
 
@@ -53,21 +54,76 @@ def test_no_false_alarms_in_a_thousand() -> None:
     assert ring(1000) <= binom.ppf(0.999, 1000, ALPHA)
 
 
-@pytest.mark.parametrize("what", ["labels", "lengths", "wording"])
+@pytest.mark.parametrize("what", ["labels", "lengths", "wording", "embeddings"])
 def test_the_level_holds_where_it_can_be_counted(what: str) -> None:
     """At 10 %, where false alarms can be counted in few trials."""
     tests: dict[str, Callable[[list[str], list[str], int], float]] = {
         "labels": lambda one, other, seed: of_labels("t", [t[0] for t in one], [t[0] for t in other], seed).p,  # type: ignore[union-attr]
         "lengths": lambda one, other, _: of_lengths("t", one, other).p,  # type: ignore[union-attr]
+        "embeddings": lambda one, other, seed: of_states("t", drawn(one), drawn(other), seed).p,
         "wording": lambda one, other, seed: of_wording("t", one, other, seed).p,  # type: ignore[union-attr]
     }
-    trials = 40 if what == "wording" else 200
+    trials = {"wording": 40, "embeddings": 60}.get(what, 200)
     pool = sentences(100, 0, 3)
     rang = 0
     for seed in range(trials):
         random.Random(seed).shuffle(pool)
         rang += tests[what](pool[:60], pool[60:], seed) <= 0.1
     assert rang <= binom.ppf(0.999, trials, 0.1)
+
+
+def drawn(texts: list[str]) -> np.ndarray:
+    """States as a base might have them: of the text, and of chance."""
+    return np.stack([drawn_of(text) for text in texts])
+
+
+@cache
+def drawn_of(text: str) -> np.ndarray:
+    return np.random.default_rng(list(text.encode())).normal(size=24)
+
+
+def test_other_states_ring_where_words_do_not() -> None:
+    """The same words, and a topic that the base alone sees."""
+    texts = sentences(240, 0)
+    train, held = records(texts[:160], ["a", "b"] * 80), {"test": records(texts[160:], ["a", "b"] * 40)}
+
+    def read(shift: float) -> Callable[[Sequence[Record]], np.ndarray]:
+        return lambda rows: (
+            drawn([str(r.cells["text"]) for r in rows]) + shift * (str(rows[0].cells["text"]) == texts[160])
+        )
+
+    assert not alarms(compared(train, held, ROLES, states=read(0.0)))
+    (found,) = alarms(compared(train, held, ROLES, states=read(1.0)))
+    assert (found.what, found.measure) == ("embeddings", "AUC") and found.value > 0.9
+
+
+def test_numbers_are_compared_by_their_distribution() -> None:
+    train, same, other = ([*map(str, np.random.default_rng(seed).normal(shift, 1, 200))]
+                          for seed, shift in ((0, 0), (1, 0), (2, 1)))  # fmt: skip
+    texts = sentences(200, 1)
+    held = {"validation": records(texts, same), "test": records(texts, other)}
+    rang = alarms(compared(records(texts, train), held, Roles(("text",), "label", numeric_label=True)))
+    assert [(each.split, each.what, each.measure) for each in rang] == [("test", "labels", "largest distance")]
+
+
+def test_the_audit_is_bounded_and_draws_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long texts cost no more than short ones; the random states of a training run stay as they were."""
+    monkeypatch.setattr("tunesmith.data.drift.LETTERS", 20_000)
+    texts = [f"{text} " * 4 for text in sentences(300, 2)]
+    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[union-attr,index]
+    found = audit(records(texts[:200], ["a"] * 200), {"test": records(texts[200:], ["a"] * 100)}, ROLES)
+    assert before == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[union-attr,index]
+    wording = next(each for each in found.comparisons if each.what == "wording")
+    letters = sum(map(len, texts[:200]))
+    assert wording.rows[0] < 200 < letters / 200 and wording.rows[0] * letters / 200 <= 22_000
+    about = found.about()
+    assert (
+        about["level"] == ALPHA and not about["unread"] and {"p_corrected", "differs"} <= set(about["comparisons"][0])
+    )
+    pictures = audit(records(["a"] * 30, ["a", "b"] * 15), {"test": records(["b"] * 30, ["a"] * 30)},
+                     Roles(("pixels",), "label", file="text"))  # fmt: skip
+    assert pictures.unread == "these inputs are no texts"
+    assert [each.what for each in pictures.comparisons] == ["labels"]
 
 
 def test_labels_equal_chi_squared_where_counts_are_large() -> None:

@@ -46,7 +46,7 @@ def test_conflicts_dropped() -> None:
 def test_conflicts_refused() -> None:
     with pytest.raises(
         TunesmithError,
-        match=r"1 texts carry different labels: t\.csv:2, t\.csv:3.*\['x', 'y'\].*conflicts: keep or drop",
+        match=r"1 text carries different labels: t\.csv:2, t\.csv:3.*\['x', 'y'\].*conflicts: keep or drop",
     ):
         run(Dedup(conflicts="refuse"))
 
@@ -93,7 +93,7 @@ def test_near_with_other_labels() -> None:
     assert [r.id for r in Dedup(by="near", conflicts="drop").run(records, ROLES, ledger, 0)] == [1]
     assert ledger.counts()["dropped"] == 4
     ledger, records = enter(NEAR)
-    with pytest.raises(TunesmithError, match=r"1 groups of near-duplicates carry .*t\.csv:2.*\['x', 'y'\]"):
+    with pytest.raises(TunesmithError, match=r"1 group of near-duplicates carries .*t\.csv:2.*\['x', 'y'\]"):
         Dedup(by="near", conflicts="refuse").run(records, ROLES, ledger, 0)
     assert ledger.counts()["unplaced"] == 5  # nothing was marked
 

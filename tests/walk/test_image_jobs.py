@@ -45,6 +45,7 @@ def test_from_a_folder_of_pictures_to_answers(base: Path, data: Path, tmp_path: 
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "belongs to “image”" in page and "Pieces a word is cut into" not in page
     assert "where the network looked" in page and page.count('<img src="data:image/png;base64,') >= 2
+    assert "Lengths and wording were not compared: these inputs are no texts." in page
     assert "img-src data:" in page and "<script" not in page and ' src="http' not in page
     flat = tmp_path / "new"
     flat.mkdir()

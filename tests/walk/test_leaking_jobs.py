@@ -33,6 +33,12 @@ def test_a_leak_is_measured_and_told(planned: dict[str, object], tmp_path: Path)
     assert any("near-duplicates of training rows" in note for note in data["notes"])
     page = (run / "report.html").read_text("utf-8")
     assert "Test without leaks" in page
+    compared = data["alike"]["comparisons"]
+    assert {(one["split"], one["what"]) for one in compared} >= {(split, what) for split in ("validation", "test")
+                                                                for what in ("labels", "lengths")}  # fmt: skip
+    assert "Are the splits alike?" in page
+    leaks = {(leak["split"], leak["what"], leak["column"]) for leak in data["alike"]["columns"]}
+    assert leaks == set()  # `hours` is no identifier
     assert told["listed"][0]["twin"] in page
     assert "near-duplicates of training rows left out" in (run / "MODEL_CARD.md").read_text("utf-8")
     assert measured["without_leaks"]["validation"]["left_out"] >= 0

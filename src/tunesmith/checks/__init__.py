@@ -1,17 +1,24 @@
 """Checks: what a person should know of rows before anything is trained, one kind of doubt a file."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
+
+from pydantic import ValidationError
 
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
+from tunesmith.data.drift import States
 from tunesmith.data.roles import label_of
+from tunesmith.errors import TunesmithError, unknown
 
 Severity = Literal["info", "warning", "error"]
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+Settings = Mapping[str, Mapping[str, Any]]
+"""{check: {setting: value}}."""
 LOOKED_AT = 50_000
 """Rows that the dearer checks look at; which are taken evenly from larger data, and the finding says so."""
 
@@ -27,6 +34,8 @@ class Finding:
     severity: Severity
     remedy: str
     """What was found, an example with its place, and what to do."""
+    listed: tuple[dict[str, Any], ...] = ()
+    """Rows that deserve a look, the most telling first; all have the same keys."""
 
     def as_json(self) -> dict[str, Any]:
         """For `--json` and data.json."""
@@ -41,6 +50,8 @@ class Seen:
     roles: Roles
     held_out: Sequence[Record] = ()
     """Rows of given validation or test files, to look for leaks."""
+    states: States | None = None
+    """What a named base makes of rows, (N, H); None where none is named, or where it reads no texts."""
 
     @property
     def input(self) -> str | None:
@@ -93,13 +104,26 @@ class Check(Part):
 CHECKS: Catalog[Check] = Catalog("tunesmith.checks", "check")
 
 
+def made(settings: Settings) -> list[Check]:
+    """All checks, some with settings. Raises TunesmithError for one that is not known, or cannot be so."""
+    for name in settings:
+        if name not in CHECKS.names():
+            raise TunesmithError(f"checks: {unknown('check', name, CHECKS.names())}")
+    try:
+        return [CHECKS.make(name, settings.get(name, {})) for name in CHECKS.names()]
+    except ValidationError as error:
+        told = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
+        raise TunesmithError(f"checks.{error.title.lower()}: {told}") from error
+
+
 def check(
-    records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = (), *, thorough: bool = False
-) -> list[Finding]:
-    """All findings, the severe ones first; with `thorough` those of the dear checks, too."""
+    records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = (), *, thorough: bool = False,
+    states: States | None = None, settings: Settings = MappingProxyType({}),
+) -> list[Finding]:  # fmt: skip
+    """All findings, the severe ones first; with `thorough` those of the dear checks, too, which a base may help."""
     from tunesmith.checks.missing_value import whole_rows
 
-    checks = [CHECKS.make(name) for name in CHECKS.names()]
-    every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out)
+    checks = made(settings)
+    every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out, states)
     found = [f for c in checks if thorough or not c.thorough for f in c.look(every if c.first else whole)]
     return sorted(found, key=lambda f: _ORDER[f.severity])

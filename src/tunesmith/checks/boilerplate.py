@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
 from tunesmith.checks import Check, Finding, Seen
-from tunesmith.data.format import excerpt
+from tunesmith.data.format import counted, excerpt
 from tunesmith.data.roles import text_of
 
 SHARE, ROWS = 0.02, 10
@@ -28,7 +28,7 @@ class Boilerplate(Check):
             often = [(piece, n) for piece, n in counts.most_common(20) if n >= max(ROWS, SHARE * len(texts))]
             if often:
                 shown = "; ".join(f"'{excerpt(piece)}' ({n})" for piece, n in often[:5])
-                what = f"{len(often)} lines stand in many texts: {shown}{seen.told}. "
+                what = counted(len(often), "line stands", "lines stand") + f" in many texts: {shown}{seen.told}. "
                 fix = "If they say nothing, name them in the step {name: boilerplate, lines: […]}"
                 yield Finding("boilerplate", often[0][1], column, "info", what + fix)
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tunesmith.checks import Check, Finding, Seen
 from tunesmith.data.coded import coded
-from tunesmith.data.format import excerpt
+from tunesmith.data.format import counted, excerpt
 from tunesmith.data.overlap import label_twins
 from tunesmith.data.roles import label_of
 
@@ -27,7 +27,8 @@ class Classes(Check):
             yield Finding("label_twins", rows, column, "warning", told)
         if tiny := {label: n for label, n in counts.items() if n < TINY_CLASS}:
             shown = ", ".join(f"'{excerpt(label)}' ({n})" for label, n in list(tiny.items())[:5])
-            told = f"{len(tiny)} classes with fewer than {TINY_CLASS} rows: {shown}. Add rows, or join classes"
+            told = counted(len(tiny), "class", "classes") + f" with fewer than {TINY_CLASS} rows: {shown}. "
+            told += "Add rows, or join classes"
             yield Finding("tiny_classes", sum(tiny.values()), column, "warning", told)
         if len(counts) > 1 and (ratio := max(counts.values()) / min(counts.values())) > IMBALANCE:
             told = f"the largest class has {ratio:.0f} times the rows of the smallest. "

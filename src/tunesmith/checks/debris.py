@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from tunesmith.checks import Check, Finding, Seen, Severity
+from tunesmith.data.format import counted
 from tunesmith.data.markup import without_markup
 from tunesmith.data.overlap import Hits
 from tunesmith.data.roles import text_of
@@ -52,5 +53,5 @@ class Debris(Check):
                         hits[kind].add(record)
             for kind, severity, remedy, _ in TESTS:
                 if count := hits[kind].count:
-                    told = f"{count} rows (first: {hits[kind].shown}). {remedy}"
+                    told = f"{counted(count, 'row')} (first: {hits[kind].shown}). {remedy}"
                     yield Finding(kind, count, column, severity, told)

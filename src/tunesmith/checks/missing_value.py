@@ -8,6 +8,7 @@ import numpy as np
 
 from tunesmith import scratch
 from tunesmith.checks import Check, Finding, Seen
+from tunesmith.data.format import counted
 from tunesmith.data.overlap import Hits
 from tunesmith.data.record import Cell, Record, Roles
 from tunesmith.data.rows import chosen
@@ -26,7 +27,8 @@ class MissingValue(Check):
                 blank[column].add(record)
         for column, hits in blank.items():
             if hits.count:
-                told = f"{hits.count} rows have no value (first: {hits.shown}). Fill it in, or leave the rows out"
+                told = counted(hits.count, "row has", "rows have") + f" no value (first: {hits.shown}). "
+                told += "Fill it in, or leave the rows out"
                 yield Finding("missing_value", hits.count, column, "error", told)
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from tunesmith.checks import Check, Finding, Seen
 from tunesmith.data import near
+from tunesmith.data.format import counted
 from tunesmith.data.overlap import rows_shown
 from tunesmith.data.roles import label_of
 
@@ -21,14 +22,17 @@ class Near(Check):
         found = near.groups(seen.records, seen.roles)
         first = found.inputs.first  # equal rows are told by `repeats`
         groups = [g for every in found.members() if len(g := [row for row in every if first[row] == row]) > 1]
-        unsure = f" {found.crowded} rows too common in wording were not compared with all." if found.crowded else ""
+        crowded = counted(found.crowded, "row too common in wording was", "rows too common in wording were")
+        unsure = f" {crowded} not compared with all." if found.crowded else ""
         if groups:
             copies = sum(map(len, groups)) - len(groups)
-            told = f"{copies} rows are near-duplicates of another row (first: {_shown(seen, groups[0])}).{unsure} "
+            told = counted(copies, "row is a near-duplicate", "rows are near-duplicates")
+            told += f" of another row (first: {_shown(seen, groups[0])}).{unsure} "
             fix = "Look at some, then add the step {name: dedup, by: near}"
             yield Finding("near_duplicates", copies, seen.input, "info", told + fix)
         if clash := [g for g in groups if seen.label and len({label_of(seen.records[i], seen.label) for i in g}) > 1]:
-            told = f"{len(clash)} groups of near-duplicates carry different labels (first: {_shown(seen, clash[0])}). "
+            told = counted(len(clash), "group of near-duplicates carries", "groups of near-duplicates carry")
+            told += f" different labels (first: {_shown(seen, clash[0])}). "
             fix = "Correct labels that are wrong; leave those where a word decides"
             yield Finding("near_conflicts", sum(map(len, clash)), seen.label, "info", told + fix)
         yield from self._overlap(seen)
@@ -39,7 +43,8 @@ class Near(Check):
         if known:
             first = known[0]
             pair = [seen.records[int(found.twins[first])], seen.held_out[int(found.rows[first])]]
-            told = f"{len(known)} held-out rows are near-duplicates of training rows (first: {rows_shown(pair)}). "
+            told = counted(len(known), "held-out row is a near-duplicate", "held-out rows are near-duplicates")
+            told += f" of training rows (first: {rows_shown(pair)}). "
             fix = "The report gives the metrics without them; data.near=remove takes them out of the training rows"
             yield Finding("near_overlap", len(known), seen.input, "warning", told + fix)
 

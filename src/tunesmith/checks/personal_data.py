@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from tunesmith.checks import Check, Finding, Seen
+from tunesmith.data.format import counted
 from tunesmith.data.overlap import Hits
 from tunesmith.data.personal import spans
 from tunesmith.data.roles import text_of
@@ -33,6 +34,6 @@ class PersonalData(Check):
                     told = ", ".join(
                         f"{k} {n}" for k, n in counts.most_common() if (k in _SECRET) is (name == "secrets")
                     )
-                    what = f"{found.count} rows hold {told} (first: {found.shown}). "
+                    what = counted(found.count, "row holds", "rows hold") + f" {told} (first: {found.shown}). "
                     fix = "Add the step pii, which masks them; names and addresses are not found by patterns"
                     yield Finding(name, found.count, column, "warning", what + fix)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from tunesmith.checks import Check, Finding, Seen
+from tunesmith.data.format import counted
 from tunesmith.data.overlap import rows_shown, twins
 from tunesmith.data.rows import chosen
 
@@ -18,10 +19,11 @@ class Repeats(Check):
         clashing = same.clashing
         if repeats := int(same.repeats.sum()):
             shown = rows_shown(chosen(seen.records, same.members(int(same.first[0]))))
-            told = f"{repeats} rows repeat another row up to case and spaces (first: {shown}). "
+            told = counted(repeats, "row repeats", "rows repeat")
+            told += f" another row up to case and spaces (first: {shown}). "
             yield Finding("duplicates", repeats, seen.input, "warning", told + "Add the step dedup")
         if len(clashing):
             shown = rows_shown(chosen(seen.records, same.members(int(clashing[0]))))
-            told = f"{len(clashing)} texts carry different labels (first: {shown}). "
+            told = counted(len(clashing), "text carries", "texts carry") + f" different labels (first: {shown}). "
             fix = "Correct the labels, or add the step {name: dedup, conflicts: drop}"
             yield Finding("conflicts", int(same.clash.sum()), seen.roles.label, "warning", told + fix)

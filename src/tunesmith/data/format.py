@@ -95,6 +95,11 @@ def refusal(place: str, what: str, shown: str, remedy: str) -> TunesmithError:
     return TunesmithError(f"{place}: {what}{middle}. {remedy}")
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its words: '1 row repeats', '3 rows repeat'; `many` is `one` with an s unless given."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Names for a message, safe to print and never more than a dozen."""
     every = [f"'{excerpt(name)}'" for name in names]

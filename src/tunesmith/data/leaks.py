@@ -12,6 +12,7 @@ import numpy as np
 
 from tunesmith import scratch
 from tunesmith.data import near
+from tunesmith.data.format import counted
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import Record, Roles
 from tunesmith.data.rows import Index, chosen, ids
@@ -100,5 +101,5 @@ def remove(
         ledger.mark(int(known[row]), "dropped", reason)
         stays[row] = False
     splits[name] = chosen(splits[name], scratch.where(stays))
-    told = "1 row" if len(found.rows) == 1 else f"{len(found.rows)} rows"
+    told = counted(len(found.rows), "row")
     notes.append(f"{told} left {name} because nearly the same text stands in {later} (data.near=remove)")

@@ -11,8 +11,10 @@ import yaml
 from tunesmith.evaluation.report_blocks import fixed, title_of
 from tunesmith.evaluation.report_data import fates
 from tunesmith.evaluation.report_read import Results, base_name, innermost, named, pipeline_of, read
+from tunesmith.evaluation.report_robustness import meaning
 from tunesmith.evaluation.report_training import duration
 from tunesmith.evaluation.report_verdict import question, verdict
+from tunesmith.evaluation.robustness import sentence
 from tunesmith.files import write_text
 
 CARD = "MODEL_CARD.md"
@@ -36,6 +38,7 @@ def render(results: Results) -> str:
         f"**{plain(told.headline)}**",
         *(plain(sentence) for sentence in told.sentences),
         *_results(results),
+        *_robustness(results),
         *_limits(results),
         *_data(results),
         *_made(results),
@@ -99,6 +102,24 @@ def _results(results: Results) -> list[str]:
     ]
     parts = ["## Results", _table(["Metric", "Split", "Value", f"{results.percent} interval"], rows)]
     return parts + ([_table(["Baseline", "Metric", "Split", "Value"], baselines)] if baselines else [])
+
+
+def _robustness(results: Results) -> list[str]:
+    found = results.measured.get("robustness")
+    if not found:
+        return []
+    rows = [
+        [plain(f"{label}: {meaning(each)}"), *_value(each["metrics"].get(found["metric"])), *_value(each["difference"])]
+        for label, each in found["perturbations"].items() if "skipped" not in each
+    ]  # fmt: skip
+    span = f"{results.percent} interval"
+    header = [f"Texts of {found['split']}", title_of(found["metric"]), span, "Minus as they are", span]
+    return ["## Perturbed texts", plain(sentence(found)), *([_table(header, rows)] if rows else [])]
+
+
+def _value(found: dict[str, Any] | None) -> list[str]:
+    known = found is not None and found["value"] is not None
+    return [fixed(found["value"]), _span(found)] if found and known else ["undefined", ""]
 
 
 def _span(found: dict[str, Any]) -> str:

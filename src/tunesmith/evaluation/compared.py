@@ -12,7 +12,7 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.roles import text_of
 from tunesmith.evaluation.inputs import without
 from tunesmith.evaluation.judge import Judge
-from tunesmith.evaluation.significance import paired_bootstrap
+from tunesmith.evaluation.significance import holm, paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model, untuned
 from tunesmith.plan import Plan
@@ -236,3 +236,11 @@ def paired(by: Judge, mine: Answers, others: Mapping[str, Answers], split: str) 
             "p": clean["p"], "test": "paired bootstrap",
         }  # fmt: skip
     return out
+
+
+def corrected(tests: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """The tests with `p_holm`, wherever they have a p-value."""
+    known = [name for name, test in tests.items() if test["p"] is not None]
+    for name, p in zip(known, holm([tests[n]["p"] for n in known]) if known else [], strict=True):
+        tests[name]["p_holm"] = p
+    return tests

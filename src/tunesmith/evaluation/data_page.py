@@ -74,12 +74,24 @@ def _findings(reply: Reply) -> Section:
         told = [(_heading(f), f["remedy"]) for f in reply["findings"] if f["severity"] == severity]
         if told:
             blocks.append(Points(heading, told, _TONE[severity]))
+    blocks += [_listed(f) for f in reply["findings"] if f["listed"]]
     return Section("findings", "What was found", blocks or [Note("Nothing to complain about.", "good")])
 
 
 def _heading(finding: Mapping[str, Any]) -> str:
     column = f", column “{finding['column']}”" if finding["column"] else ""
     return f"{finding['kind'].replace('_', ' ')}{column}, {count(finding['rows'], 'row')}"
+
+
+def _listed(finding: Mapping[str, Any]) -> Table:
+    """The rows that a finding lists, behind a line to click."""
+    keys = list(finding["listed"][0])
+    rows = [[Cell(number(one[k]) if isinstance(one[k], float) else str(one[k])) for k in keys]
+            for one in finding["listed"]]  # fmt: skip
+    words = tuple(i for i, key in enumerate(keys) if not isinstance(finding["listed"][0][key], float))
+    return Table(
+        f"{finding['kind'].capitalize()}: rows to look at", [key.capitalize() for key in keys], rows, words, True
+    )
 
 
 def _columns(reply: Reply) -> Section:

@@ -7,7 +7,6 @@ Shape letters: N training rows, M rows to predict, H width.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,9 @@ from tunesmith.data.coded import coded
 from tunesmith.data.roles import text_of
 from tunesmith.evaluation.baselines import Guesses
 from tunesmith.evaluation.bm25 import bm25
+from tunesmith.evaluation.states import alone
 from tunesmith.model import Model
-from tunesmith.tasks import Array, Encoded
-from tunesmith.tasks._text import Tokens, pieces, tokens
+from tunesmith.tasks import Array
 
 QUERIES = 64
 """Queries whose scores with all passages are held at a time."""
@@ -52,15 +51,6 @@ def by_vectors(model: Model, records: Sequence[Record], columns: tuple[str, ...]
         states_DH = pooled_states(net, encoded, model.tokenizer.pad_token_id, trunk).astype(np.float64)
         sides.append((states_DH / np.linalg.norm(states_DH, axis=1, keepdims=True).clip(1e-12))[texts.numbers])
     return np.asarray((sides[0] * sides[1]).sum(1))
-
-
-def alone(texts: list[str], tokenizer: Any, limit: int) -> Encoded:
-    """Texts as rows of their own."""
-    store = Tokens()
-    for part in pieces(len(texts)):
-        store.extend(*tokens(texts[part], None, tokenizer, limit))
-    ids, types, lost = store.done()
-    return Encoded(ids, types, lost, None, None, np.ones(len(texts), np.float32))
 
 
 def answered(score_N: Array, truth_N: Array, new: Mapping[str, Array], positive: int | None) -> dict[str, Guesses]:

@@ -19,6 +19,8 @@ from tunesmith.evaluation.report_instalments import instalments
 from tunesmith.evaluation.report_mistakes import classes, confusions, mistakes
 from tunesmith.evaluation.report_read import Results, read
 from tunesmith.evaluation.report_results import results_section, slices, warnings
+from tunesmith.evaluation.report_robustness import robustness
+from tunesmith.evaluation.report_splits import alike
 from tunesmith.evaluation.report_structure import structured
 from tunesmith.evaluation.report_together import together
 from tunesmith.evaluation.report_verdict import question, verdict
@@ -43,12 +45,14 @@ def sections(results: Results) -> list[Section]:
         structured(results),
         report_data.data_section(results),
         report_data.balance(results),
+        alike(results),
         report_training.curves(results),
         together(results),
         *(section for own in _each(results) for section in own),
         report_pictures.pictures(results),
         report_pictures.augmented(results),
         slices(results),
+        robustness(results),
         zero_shot(results),
         domains(results),
         forgetting(results),

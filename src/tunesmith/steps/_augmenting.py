@@ -1,12 +1,14 @@
 """What steps share that make further training rows by changing texts, under labels that stay.
 
-row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
+    row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
+
+How many rows are made of which, by which draws, and who is told: `_making.py`.
 """
 
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from random import Random
@@ -99,20 +101,10 @@ class Augmentation(Making):
         return self.below is None or (roles.label is not None and counts[label_of(record, roles.label)] < self.below)
 
     def _passage(self, record: Record, roles: Roles, column: str, lexicon: frozenset[str] = frozenset()) -> Passage:
-        tagged = None
-        if roles.words is not None and roles.label is not None:
-            flat: Any = record.cells[roles.words]
-            tags: Any = record.cells[roles.label]
-            tagged = list(zip(flat[::2], flat[1::2], strict=True)), tags
-        return passage(text_of(record, column), self.guard, self.keep, tagged, lexicon)
+        return passage_of(record, roles, column, self.guard, self.keep, lexicon)
 
     def _row(self, record: Record, roles: Roles, texts: dict[str, Passage]) -> Made:
-        cells: dict[str, Any] = {}
-        for column, made in texts.items():
-            if made.text != text_of(record, column):
-                cells[column] = made.text
-                if roles.words is not None and roles.label is not None:
-                    cells[roles.words], cells[roles.label] = made.words()
+        cells = changed_in(record, roles, texts)
         if not cells:
             return Made(record, None, "copies left out: the text came out as it was")
         if any(not str(cells[column]).strip() for column in cells if column in roles.texts):
@@ -121,6 +113,30 @@ class Augmentation(Making):
             if why := lost(self._passage(record, roles, column), made.text):
                 return Made(record, None, f"copies left out: {why}")
         return Made(record, replace(record, cells=record.cells | cells | {MADE: self.name}))
+
+
+def passage_of(  # noqa: PLR0913
+    record: Record, roles: Roles, column: str, guard: Sequence[Guard], keep: Sequence[str] = (),
+    lexicon: frozenset[str] = frozenset(), *, within: bool = False,
+) -> Passage:  # fmt: skip
+    """A text of a row, with its tags where words carry some; `within`: words of spans may be changed, too."""
+    tagged = None
+    if roles.words is not None and roles.label is not None:
+        flat: Any = record.cells[roles.words]
+        tags: Any = record.cells[roles.label]
+        tagged = list(zip(flat[::2], flat[1::2], strict=True)), tags
+    return passage(text_of(record, column), guard, keep, tagged, lexicon, within=within)
+
+
+def changed_in(record: Record, roles: Roles, texts: Mapping[str, Passage]) -> dict[str, Any]:
+    """Cells of a row that other texts change: the texts, and the places and tags of their words."""
+    cells: dict[str, Any] = {}
+    for column, made in texts.items():
+        if made.text != text_of(record, column):
+            cells[column] = made.text
+            if roles.words is not None and roles.label is not None:
+                cells[roles.words], cells[roles.label] = made.words()
+    return cells
 
 
 def each(make: Callable[[Passage, Random], Passage]) -> Maker:

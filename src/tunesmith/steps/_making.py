@@ -97,6 +97,10 @@ class Making(Step):
 
     def draw(self, seed: int, record: Record, roles: Roles, what: str) -> Random:
         """A generator for one draw about a row."""
-        texts = (str(record.cells[column]) for column in roles.texts)
-        told = (str(seed), self.name, record.source, str(record.row), what, *texts)
-        return Random(blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        return drawn(self.name, seed, record, roles, what)
+
+
+def drawn(name: str, seed: int, record: Record, roles: Roles, what: str) -> Random:
+    """What is drawn for a row: the same whatever stands beside it."""
+    told = (str(seed), name, record.source, str(record.row), what, *(str(record.cells[c]) for c in roles.texts))
+    return Random(blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -56,9 +56,11 @@ class Unit(NamedTuple):
     tags: tuple[str, ...] = ()
 
     def put(self, text: str, *, one: bool = False) -> "Unit":
-        """Another text in its place, whose words carry no tag; `one`: all of it is one word."""
+        """Another text in its place, whose words carry no tag; `one`: all of it is one word, which keeps the tag of the
+        one word that it stands for."""
         spans = (((0, len(text)),) if one else tuple(words_in(text))) if self.tags else ()
-        return self._replace(text=text, spans=spans, tags=("O",) * len(spans))
+        tags = self.tags if one and len(self.tags) == 1 else ("O",) * len(spans)
+        return self._replace(text=text, spans=spans, tags=tags)
 
 
 class Passage(NamedTuple):
@@ -125,9 +127,11 @@ def passage(
     keep: Sequence[str] = (),
     tagged: tuple[Sequence[Span], Sequence[str]] | None = None,
     lexicon: Collection[str] = (),
+    *,
+    within: bool = False,
 ) -> Passage:
     """The units of a text. `keep`: words that stay; `tagged`: (words, their tags), where they carry some; `lexicon`:
-    words of several wide characters that are one unit, the longest first."""
+    words of several wide characters that are one unit, the longest first; `within`: words of spans are open, too."""
     closed = _guarded(text, guards, keep)
     spans = _merged(text, closed) if tagged is None else list(tagged[0])
     tags = None if tagged is None else tagged[1]
@@ -139,7 +143,8 @@ def passage(
         own = tuple((a - start, b - start) for a, b in spans[at : at + count]) if tags is not None else ()
         marks = tuple(tags[at : at + count]) if tags is not None else ()
         word = text[start:stop]
-        free = not _meets(closed, start, stop) and all(tag == "O" for tag in marks) and word[0].isalpha()
+        bare = within or all(tag == "O" for tag in marks)
+        free = bare and not _meets(closed, start, stop) and word[0].isalpha()
         units.append(Unit(text[end:start], word, free, own, marks))
         at, end = at + count, stop
     return Passage(tuple(units), text[end:])

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tunesmith import scratch
 from tunesmith.data import near
+from tunesmith.data.format import counted
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import Twins, answer, rows_shown, twins
 from tunesmith.data.record import Record, Roles
@@ -69,13 +70,14 @@ class Dedup(Step):
     def _refuse(self, records: Sequence[Record], roles: Roles, found: Twins, clashing: Index) -> None:
         if self.conflicts == "refuse" and len(clashing):
             groups = [chosen(records, found.members(first)) for first in clashing[:5].tolist()]
-            raise _refused(groups, roles, len(clashing), "texts carry")
+            raise _refused(groups, roles, counted(len(clashing), "text carries", "texts carry"))
 
     def _near(self, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
         found = NearGroups(records, roles, self.similarity)
         clashing = len(found.clashing)
         if clashing and self.conflicts == "refuse":
-            raise _refused(found.shown(), roles, clashing, "groups of near-duplicates carry")
+            told = counted(clashing, "group of near-duplicates carries", "groups of near-duplicates carry")
+            raise _refused(found.shown(), roles, told)
         stays = found.taken_away(ledger, clashing_too=self.conflicts == "drop")
         if clashing and self.conflicts == "keep":
             ledger.changed(self.name, "groups of near-duplicates with different labels kept", clashing)
@@ -84,8 +86,8 @@ class Dedup(Step):
         return chosen(records, stays)
 
 
-def _refused(groups: list[Sequence[Record]], roles: Roles, count: int, what: str) -> TunesmithError:
+def _refused(groups: list[Sequence[Record]], roles: Roles, what: str) -> TunesmithError:
     shown = "; ".join(f"{rows_shown(rows)}: {sorted({str(answer(r, roles)) for r in rows})}" for rows in groups)
     return TunesmithError(
-        f"steps.dedup: {count} {what} different labels: {shown}. Correct them, or set conflicts: keep or drop"
+        f"steps.dedup: {what} different labels: {shown}. Correct them, or set conflicts: keep or drop"
     )

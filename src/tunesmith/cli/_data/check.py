@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `data check`."""
     parser.add_argument(
         "files", nargs="+", metavar="FILE|path=value", help="the file to learn from, then files that are held out; "
-        "and settings of a plan, such as task.label=failure"
+        "and settings of a plan, such as task.label=failure, or of a check, such as checks.toxic.words=mine.txt"
     )  # fmt: skip
     parser.add_argument("--page", default="data.html", help="the page to write; '' for none")
     parser.add_argument("--base", default=None, help="base whose tokenizer is tried on the text, such as minilm")
@@ -26,10 +26,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     """Check a file."""
     from tunesmith.flows import check, plan_around
+    from tunesmith.progress import Progress
 
     files, settings = told_apart(asked.files)
+    checks, settings = settings_of_checks(settings)
     plan = plan_around(files[0], settings, asked.base) if settings else None
-    reply = check(*files, plan=plan, base=asked.base, page=asked.page or None, online=asked.online)
+    reply = check(
+        *files,
+        plan=plan,
+        base=asked.base,
+        page=asked.page or None,
+        online=asked.online,
+        progress=Progress(silent=asked.json),
+        checks=checks,
+    )
     say(asked, _told(reply))
     return reply
 
@@ -41,6 +51,17 @@ def told_apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     if not files:
         raise TunesmithError(f"no data file is named, only {', '.join(settings)}. Name the file first")
     return files, settings
+
+
+def settings_of_checks(words: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """({check: {setting: value}} of the words that begin with `checks.`, the others)."""
+    found: dict[str, dict[str, str]] = {}
+    own = [word for word in words if word.startswith("checks.")]
+    for word in own:
+        path, _, value = word.partition("=")
+        name, _, setting = path.removeprefix("checks.").partition(".")
+        found.setdefault(name, {})[setting] = value
+    return found, [word for word in words if word not in own]
 
 
 def _told(reply: dict[str, Any]) -> str:
