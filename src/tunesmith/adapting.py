@@ -19,7 +19,7 @@ from tunesmith.engine.answers import MAX_TOKENS
 from tunesmith.evaluation.baselines import probe
 from tunesmith.model import Model
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.tasks import Array, Encoded
 from tunesmith.tasks._blend import Blend
 

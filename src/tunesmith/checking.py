@@ -1,5 +1,6 @@
 """`data check`: what is in a file and what is wrong with it, before anything is trained."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from tunesmith.bases.find import Found
-from tunesmith.checks import Seen, Settings, check
-from tunesmith.data import Record, Roles
+from tunesmith.checks import Seen, Settings, by_severity, check, made
+from tunesmith.checks.missing_value import whole_rows
+from tunesmith.checks.repeats import Repeats
+from tunesmith.data import Record, Roles, kept
 from tunesmith.data.audit import Audit, audit
 from tunesmith.data.audit import joined as joined_audits
 from tunesmith.data.coded import coded
@@ -22,6 +25,7 @@ from tunesmith.data.rows import joined
 from tunesmith.data.spread import Spread
 from tunesmith.data.table import Table, read
 from tunesmith.errors import TunesmithError
+from tunesmith.files import read_json, write_json
 from tunesmith.plan import Plan
 from tunesmith.progress import Progress
 from tunesmith.tasks import TASKS, Task
@@ -31,6 +35,7 @@ from tunesmith.tasks._pairs import SECOND
 CONVERSATIONS = (DIALOGUE, SECOND)
 """Columns of tasks on conversations, which hold all that is read."""
 _SHOWN = 5
+_REPLY = "reply.json"
 _PIECE = 4096
 """Rows tokenised at once."""
 _LIMITS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -40,17 +45,59 @@ _MOST_CLASSES = 1000
 
 def check_files(
     paths: Sequence[Path], plan: Plan | None, found: Found | None, progress: Progress | None = None,
-    settings: Settings = MappingProxyType({}),
+    settings: Settings = MappingProxyType({}), *, again: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """The reply of `data check`: what is in the first file, and what is wrong with it. Further files are held out: rows
-    of them that stand in the first, too, are leaks."""
-    table = read(paths[0], plan.data.format if plan else None)
+    of them that stand in the first, too, are leaks. `again`: what took long is kept, and found again while no byte of a
+    file and no setting differs; `cached` says so."""
+    progress, began = progress or Progress(silent=True), time.monotonic()
+    asked = _Asked(paths, plan, found, settings)
+    if again and kept.held() and (key := asked.key()) and (folder := kept.look(key)):
+        return dict(read_json(folder / _REPLY)) | {"cached": True}
+    with progress.part("data check"):
+        reply, reads_files = _check(asked, progress)
+    content = [each["sha256"] for each in (reply, *reply["held_out"])]
+    long = not reads_files and time.monotonic() - began >= kept.SECONDS
+    if again and long and (key := asked.key(content)):
+        progress.say(kept.keep(key, lambda folder: write_json(folder / _REPLY, reply)))
+    return reply | {"cached": False}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a check is of, and with."""
+
+    paths: Sequence[Path]
+    plan: Plan | None
+    found: Found | None
+    settings: Settings
+
+    def key(self, content: Sequence[str] | None = None) -> str | None:
+        """What the reply is kept under; None where a file is no regular one, or holds by now another `content` than
+        was read."""
+        files = kept.digests(self.paths)
+        if files is None or (content is not None and [digest for _, digest in files] != content):
+            return None
+        checks = made(self.settings)
+        opened = [file for each in checks for name in each.file_settings if (file := getattr(each, name))]
+        if (named := kept.digests(opened)) is None:
+            return None
+        about = {"plan": self.plan and self.plan.model_dump(mode="json"),
+                 "base": self.found and [self.found.name, self.found.digest],
+                 "checks": [each.model_dump(mode="json") for each in checks]}  # fmt: skip
+        return kept.name("check", files=files, named=named, **about)
+
+
+def _check(asked: _Asked, progress: Progress) -> tuple[dict[str, Any], bool]:
+    """(the reply, whether it depends on files that rows name)."""
+    paths, plan, found, settings = asked.paths, asked.plan, asked.found, asked.settings
+    table = read(paths[0], plan.data.format if plan else None, progress=progress)
     task = plan.task if plan else _task_of(table)
     task = task.resolved(table) if task else None
     roles = task.roles() if task else _guessed(table)
     records, notes = _rows(table, task, roles, plan)
     found = None if roles.wordless else found  # what reads a file has no words to miss
-    others = [read(path, plan.data.format if plan else None) for path in paths[1:]]
+    others = [read(path, plan.data.format if plan else None, progress=progress) for path in paths[1:]]
     held_out = [_rows(other, task, roles, plan) for other in others]
     states, unread = _states(found, roles, task, progress)
     notes = [*notes, *unread]
@@ -58,14 +105,17 @@ def check_files(
     findings = findings_in(records, roles, task, deep)
     tokens = None
     if found is not None and len(records):
-        tokens, about_base = _tokens(found, records, roles, task)
+        with progress.part("counting tokens"):
+            tokens, about_base = _tokens(found, records, roles, task)
         findings = about_base + findings
     about = _about(table, records, notes) | {"columns": list(table.columns)}
+    with progress.part("describing columns"):
+        told = described(table.columns, records, roles, findings)
     return about | {
         "roles": {"texts": list(roles.texts), "label": roles.label, "group": roles.group, "side": list(roles.side)},
         "held_out": [_about(t, rows, notes) for t, (rows, notes) in zip(others, held_out, strict=True)],
-        "described": described(table.columns, records, roles, findings), "tokens": tokens, "findings": findings,
-    }  # fmt: skip
+        "described": told, "tokens": tokens, "findings": findings,
+    }, roles.file is not None  # fmt: skip
 
 
 def _about(table: Table, records: Sequence[Record], notes: list[str]) -> dict[str, Any]:
@@ -120,7 +170,8 @@ def _task_of(table: Table) -> Task | None:
         return TASKS.make("tag")
     if {"chosen", "rejected"} <= columns:
         return TASKS.make("prefer")
-    return TASKS.make("generate") if columns & {"messages", "conversations"} else None
+    talks = columns & {"messages", "conversations"} or {"instruction", "output"} <= columns
+    return TASKS.make("generate") if talks else None
 
 
 @dataclass(frozen=True)
@@ -133,8 +184,8 @@ class Deep:
 
 
 def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep | None = None) -> list[dict[str, Any]]:
-    """What is doubtful in rows; answers in words are no classes, and one question may have many. None of the dear
-    checks unless `deep` is given."""
+    """What is doubtful in rows; answers in words are no classes, and one question may have many: a row that repeats
+    another one has its answer, too. None of the dear checks unless `deep` is given."""
     if task is not None and (strands := task.strands(records, roles)):
         own = None if deep is None else replace(deep, held_out=())  # their tasks are not told apart here
         return [found for each in strands for found in findings_in(each.records, each.roles, each.task, own)]
@@ -142,7 +193,11 @@ def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep |
     asked, given = replace(roles, label=None) if open_answers else roles, deep or Deep()
     found = check(records, asked, given.held_out, thorough=deep is not None, states=given.states,
                   settings=given.settings)  # fmt: skip
-    return [f.as_json() for f in found if not (open_answers and f.kind == "duplicates")]
+    if open_answers:
+        found = [f for f in found if f.kind != "duplicates"]
+        whole = Seen(whole_rows(records, asked), roles)
+        found += [f for f in Repeats(name="repeats").look(whole) if f.kind == "duplicates"]
+    return [f.as_json() for f in by_severity(found)]
 
 
 def _open(task: Any) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 
 
 def examine(*, clean_cache: bool = False) -> dict[str, Any]:
-    """{ok, checks: [{name, ok, found, remedy}]}. With `clean_cache`, every trunk cache is deleted."""
-    checks = [_python(), *_libraries(), _torchvision(), _device(), _base(), _disk(), _cache(clean=clean_cache)]
+    """{ok, checks: [{name, ok, found, remedy}]}. With `clean_cache`, every cache is deleted."""
+    checks = [_python(), *_libraries(), _torchvision(), _device(), _base(), _disk(), _results(clean=clean_cache),
+              _cache(clean=clean_cache)]  # fmt: skip
     return {"ok": all(c["ok"] for c in checks), "checks": checks}
 
 
@@ -56,6 +57,18 @@ def _cache(*, clean: bool) -> dict[str, Any]:
     total = sum(trunk_cache.size(f) for f in found)
     text = f"{len(found)} caches, {total / 1e6:.1f} MB in {trunk_cache.root()} (tunesmith doctor --cache empties it)"
     return _check("trunk cache", True, text)
+
+
+def _results(*, clean: bool) -> dict[str, Any]:
+    """What was found in data is kept by digest, and bounded by itself."""
+    from tunesmith.data import kept
+
+    if clean:
+        return _check("data cache", True, f"emptied: {kept.clean() / 1e6:.1f} MB freed in {kept.root()}")
+    found = kept.held()
+    total = sum(map(kept.size, found)) / 1e6
+    text = f"{len(found)} results, {total:.1f} of at most {kept.ROOM / 1e6:.0f} MB in {kept.root()}"
+    return _check("data cache", True, f"{text} (tunesmith doctor --cache empties it)")
 
 
 def _torchvision() -> dict[str, Any]:

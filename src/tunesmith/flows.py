@@ -14,7 +14,8 @@ from tunesmith.files import digest_folder, digest_json, write_json
 from tunesmith.importers import Imported
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan, read_plan
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run, claim, identity, lease, place
 from tunesmith.settings import require_libraries
@@ -101,7 +102,7 @@ def _who(plan: Plan, prepared: Prepared, found: Found, online: bool) -> dict[str
     """What makes two runs the same."""
     from tunesmith.model import saved
 
-    who = identity(prepared.plan, [t.sha256 for t in prepared.tables], found.digest)
+    who = identity(prepared.plan, prepared.digests, found.digest)
     if teachers := [t for p in plan.penalties if (t := getattr(p, "teacher", None))]:
         who["teachers"] = [digest_folder(saved(t)) for t in teachers]
     if plan.method.start:  # another content under the same name is another run
@@ -332,16 +333,18 @@ def json_file(path: Path) -> dict[str, Any]:
     return dict(read_json(path))
 
 
-def check(
+def check(  # noqa: PLR0913
     *files: str | Path, plan: Plan | None = None, base: str | None = None, page: str | Path | None = None,
-    online: bool = False, progress: Progress | None = None, checks: Mapping[str, Mapping[str, Any]] | None = None,
+    online: bool = False, again: bool = True, progress: Progress | None = None,
+    checks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What is in a data file and what is wrong with it; further files are held out. `page`: also draw it there.
-    `checks`: settings of some checks, such as {"toxic": {"words": "mine.txt"}}."""
+    `again`: what was found before in the same bytes with the same settings is told without looking. `checks`: settings
+    of some checks, such as {"toxic": {"words": "mine.txt"}}."""
     from tunesmith.checking import check_files
 
     found = find(base, online=online) if base else None
-    reply = check_files([Path(file) for file in files], plan, found, progress, checks or {})
+    reply = check_files([Path(f) for f in files], plan, found, progress or Progress(), checks or {}, again=again)
     if page is not None:
         from tunesmith.evaluation.data_page import write_data_page
 

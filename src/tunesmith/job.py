@@ -21,7 +21,7 @@ from tunesmith.judging import judge
 from tunesmith.mining import mine, told
 from tunesmith.model import Model, facts_for, rows_for_golden, save
 from tunesmith.plan_text import dump_plan
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.provenance import provenance, reply
 from tunesmith.reference import refer

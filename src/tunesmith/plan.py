@@ -92,6 +92,9 @@ class Data(Section):
     near: Literal["report", "remove", "ignore"] = "report"
     """Near-duplicates between training and held-out rows. report: they are counted and listed, and metrics are measured
     without the held-out ones, too; remove: the training rows leave; ignore: they are not looked for."""
+    cache: bool = True
+    """Rows whose preparation took long are kept beside the trunk caches, and found again while no byte of a file and no
+    setting that they depend on differs."""
     format: Format = Format()
     """How to read the files, where it cannot be seen from them."""
 

@@ -4,15 +4,16 @@ Order: read, steps on every row, steps on the training pool, split, overlap betw
 training split, steps on every split, steps on the training split.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
 import numpy as np
 
-from tunesmith import scratch
-from tunesmith.data import Record, Roles, leaks
+from tunesmith import prepared, scratch
+from tunesmith.data import Record, Roles, kept, leaks
 from tunesmith.data.alike import Digests, first_alike
 from tunesmith.data.coded import Coded, coded
 from tunesmith.data.format import counted
@@ -24,85 +25,33 @@ from tunesmith.data.split import divided, often, rarest_of, strata_of
 from tunesmith.data.table import Table, read
 from tunesmith.earlier import NOTHING, Earlier, located, replayed
 from tunesmith.errors import TunesmithError
-from tunesmith.files import digest_json
 from tunesmith.plan import Plan
-from tunesmith.progress import LONG, Progress
+from tunesmith.prepared import BARE, LEARNT, SPLITS, Learnt, Prepared, key_of
+from tunesmith.progress import LONG, Progress, part
 from tunesmith.tasks import Task
 
-SPLITS = ("train", "validation", "test")
-BARE = "the rows without a label"
-"""Rows that are learnt from though nobody labelled them (`Reading.split` joining)."""
-LEARNT = ("train", BARE)
-Learnt = dict[str, dict[str, Any]]
-"""{place in the plan: what the step learnt}."""
 
-
-@dataclass
-class Prepared:
-    """Rows ready to be encoded."""
-
-    plan: Plan
-    """The plan with every column named."""
-    roles: Roles
-    splits: dict[str, Sequence[Record]]
-    ledger: Ledger
-    tables: list[Table]
-    notes: list[str]
-    joined: Index
-    """Ids of the training rows that come from files of the task's own (`Reading.split` joining)."""
-    bare: Sequence[Record]
-    """Rows of these files without a label."""
-    leaks: Leaks
-    """Held-out rows that have a near twin among those that are learnt from."""
-    drawn: Sequence[Record]
-    """The training rows as they were divided, before the steps that are meant to change them alone."""
-    learnt: Learnt = field(default_factory=dict)
-    """What steps learnt from the training rows, for the facts."""
-
-    @property
-    def lessons(self) -> Sequence[Record]:
-        """All rows that something is learnt from."""
-        return joined([self.splits["train"], self.bare]) if self.bare else self.splits["train"]
-
-    @property
-    def digest(self) -> str:
-        """sha256 over the input files' digests, in order."""
-        return digest_json([t.sha256 for t in self.tables])
-
-    def about(self) -> dict[str, Any]:
-        """For data.json: files, ledger, rows by label and split."""
-        files = [
-            {"name": t.source, "sha256": t.sha256, "rows": len(t.rows) + len(t.bad), "notes": list(t.notes)}
-            for t in self.tables
-        ]
-        return {"files": files, "ledger": self.ledger.summary(), "labels": self._labels(), "notes": self.notes,
-                "near": self.leaks.about()}  # fmt: skip
-
-    def _labels(self) -> dict[str, dict[str, int]]:
-        if parts := self.apart():
-            return {f"{name}.{k}": v for name, each in parts.items() for k, v in each._labels().items()}
-        if self.roles.label is None or self.roles.numeric_label or self.plan.task.kind != "classes":
-            return {}
-        found = {s: Counter(str(r.cells[self.roles.label]) for r in rows) for s, rows in self.splits.items()}
-        names = sorted({label for counts in found.values() for label in counts})
-        return {label: {s: counts[label] for s, counts in found.items()} for label in names}
-
-    def apart(self) -> "dict[str, Prepared]":
-        """Of several tasks the rows of each, as if it were alone; nothing where there is one task."""
-        found: dict[str, Prepared] = {}
-        for split, rows in self.splits.items():
-            for each in self.plan.task.strands(rows, self.roles):
-                plan = self.plan.model_copy(update={"task": each.task})
-                own = found.setdefault(each.name, replace(self, plan=plan, roles=each.roles, splits={}))
-                own.splits[split] = each.records
-        return found
-
-
-def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING, *, learn: bool = True) -> Prepared:
+def prepare(
+    plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING, *, learn: bool = True, again: bool = True
+) -> Prepared:
     """Read, clean, divide and check the data of a plan. Deterministic in the files, `plan.train.seed`, and in what the
     base kept of the instalments `before`. `learn`: whether the rows will be learnt from; steps on the training split
-    are left out where only held-out rows are wanted."""
-    ledger, progress = Ledger(), progress or Progress(silent=True)
+    are left out where only held-out rows are wanted. `again`: what took long is kept, and found again."""
+    progress, began = progress or Progress(silent=True), time.monotonic()
+    keeps = again and plan.data.cache and not plan.replay.rows and before.rows is None and not before.tests
+    if keeps and kept.held() and (key := key_of(plan, learn=learn)) and (folder := kept.look(key)):
+        progress.say("prepared rows: from cache, nothing that they depend on differs (data.cache: false prepares anew)")
+        return prepared.read(plan, folder)
+    with progress.part("preparing"):
+        done = _prepared(plan, progress, before, learn=learn)
+    long = done.roles.file is None and time.monotonic() - began >= kept.SECONDS
+    if keeps and long and (key := key_of(plan, learn=learn, content=done.digests)):
+        progress.say(kept.keep(key, lambda folder: prepared.write(done, folder)))
+    return done
+
+
+def _prepared(plan: Plan, progress: Progress, before: Earlier, *, learn: bool) -> Prepared:
+    ledger = Ledger()
     tables: list[Table] = []
     plan, raw = _read_all(plan, tables, ledger, progress)
     if plan.replay.rows:
@@ -114,8 +63,8 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     roles = plan.task.roles()
     roles = replace(roles, group=plan.data.group or roles.group)
     taken: dict[str, list[Sequence[Record]]] = {}
-    for (name, part), rows in raw.items():
-        taken.setdefault(name, []).append(plan.task.taken_in_for(part, joined(rows), ledger))
+    for (name, strand), rows in raw.items():
+        taken.setdefault(name, []).append(plan.task.taken_in_for(strand, joined(rows), ledger))
     pools = {name: joined(each) for name, each in taken.items()}
     notes: list[str] = []
     if len(ledger) >= LONG:
@@ -124,7 +73,9 @@ def prepare(plan: Plan, progress: Progress | None = None, before: Earlier = NOTH
     drawn = splits["train"]
     if learn:
         splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
-    return Prepared(plan, roles, splits, ledger, tables, notes, own, splits.pop(BARE, ()), near, drawn, learnt)
+    files = [{"name": t.source, "sha256": t.sha256, "rows": len(t.rows) + len(t.bad), "notes": list(t.notes)}
+             for t in tables]  # fmt: skip
+    return Prepared(plan, roles, splits, ledger, files, notes, own, splits.pop(BARE, ()), near, drawn, learnt)
 
 
 def _joining(
@@ -304,7 +255,8 @@ def run_steps(
             told: dict[str, Any] = {"plan": plan} if step.asks_plan else {}
             if scope == "learnt":
                 told["learnt"] = (learnt or {}).get(f"steps.{place}")
-            records = step.run(records, roles, ledger, plan.train.seed, **told)
+            with part(f"step {step.name}"):
+                records = step.run(records, roles, ledger, plan.train.seed, **told)
     return records
 
 

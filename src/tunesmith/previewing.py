@@ -14,7 +14,8 @@ from tunesmith.data.segment import words_in
 from tunesmith.earlier import NOTHING
 from tunesmith.errors import TunesmithError
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress
 from tunesmith.steps._making import Making
 

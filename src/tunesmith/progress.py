@@ -3,12 +3,16 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
 LONG = 50_000
 """Rows from which on reading and tokenising are worth a bar."""
+
+_LATE = 2.0
+"""Seconds after which a walk within a part of the work is worth a bar."""
 
 
 class Progress:
@@ -21,8 +25,8 @@ class Progress:
         self._plain: _PlainBar | None = None
 
     def say(self, text: str) -> None:
-        """A sentence for the user, above the bar."""
-        if self.silent:
+        """A sentence for the user, above the bar; nothing where it is empty."""
+        if self.silent or not text:
             return
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
@@ -53,6 +57,20 @@ class Progress:
         """A bar for work that takes a moment unless there is much of it: shown from LONG units on."""
         return self.bar(title, total if total >= LONG else 0, unit)
 
+    @contextmanager
+    def part(self, title: str) -> Iterator[None]:
+        """What is done within the block is part of this: walks over many rows there show how far they are (`walk`)."""
+        before = _PART.set((self, title))
+        try:
+            yield
+        finally:
+            _PART.reset(before)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a bar is shown."""
+        return self._bar is not None or self._plain is not None
+
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Some units are done; `note` is shown beside the bar (such as the loss)."""
         if self._bar is not None:
@@ -60,6 +78,46 @@ class Progress:
             self._bar.update(self._task, advance=count, **fields)
         elif self._plain is not None:
             self._plain.advance(count, note)
+
+
+_PART: ContextVar[tuple[Progress, str] | None] = ContextVar("part", default=None)
+"""Who is told of the work that goes on, and what it is called."""
+
+
+@contextmanager
+def part(title: str) -> Iterator[None]:
+    """A part of the work that goes on, where somebody is told of it."""
+    now = _PART.get()
+    with now[0].part(title) if now else nullcontext():
+        yield
+
+
+class Walk:
+    """Work of many equal units somewhere below a part: a bar once it has taken two seconds, unless one is shown."""
+
+    def __init__(self, bars: ExitStack, total: int, unit: str, what: str) -> None:
+        self._bars, self._total, self._unit, self._what = bars, total, unit, what
+        self._part, self._shown, self._done, self._began = _PART.get(), False, 0, time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        """Some units are done."""
+        self._done += count
+        if self._part is None:
+            return
+        progress, title = self._part
+        if self._shown:
+            progress.advance(count)
+        elif time.monotonic() - self._began > _LATE and not progress.busy:
+            title = f"{title}: {self._what}" if self._what else title
+            self._bars.enter_context(progress.bar(title, self._total, self._unit, self._done))
+            self._shown = True
+
+
+@contextmanager
+def walk(total: int, unit: str = "rows", what: str = "") -> Iterator[Walk]:
+    """Tell of work of `total` units within the block through `advance`."""
+    with ExitStack() as bars:
+        yield Walk(bars, total, unit, what)
 
 
 class _PlainBar:

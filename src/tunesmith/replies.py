@@ -240,6 +240,8 @@ class DataReply(Reply):
     described: Described
     held_out: list[dict[str, Any]]
     """Further files: {file, rows, malformed, sha256, notes}."""
+    cached: bool
+    """Whether it was found before, in the same bytes with the same settings, and kept."""
     page: str | None = None
     """The page that was written."""
 

@@ -56,6 +56,7 @@ def identity(plan: Plan, data_digests: list[str], base_digest: str) -> dict[str,
     """What makes two runs the same: the plan without addresses, and the content of data, base and files of steps."""
     tree = plan.model_dump(mode="json")
     tree.pop("run")
+    tree["data"].pop("cache")
     for key in ("train", "validation", "test"):
         value = tree["data"][key]
         if key == "train":

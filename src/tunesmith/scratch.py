@@ -21,6 +21,8 @@ _PIECE = 1 << 20
 """Bytes written at once."""
 _BLOCK = 1 << 18
 """Rows worked on at once: what is computed of a whole array passes through memory in such blocks."""
+_SORTED = 1 << 20
+"""Numbers sorted at once."""
 
 Array = NDArray[Any]
 
@@ -106,6 +108,30 @@ def taken(values: Array, index: Array) -> Array:
     for part in blocks(len(index)):
         out[part] = values[index[part]]
     return out
+
+
+def order(keys: Array) -> Array:
+    """(N,) int64: the places of whole numbers (N,), the least first and equal ones in order. Sorted a part at a time,
+    so that memory does not grow with the rows; the rows of one very common number need no sorting."""
+    if len(keys) <= _SORTED:
+        return np.argsort(keys, kind="stable")
+    sample = np.sort(keys[:: len(keys) // _BLOCK + 1])
+    edges = np.unique(sample[:: max(1, len(sample) * _SORTED // (2 * len(keys)))])
+    out = Column(np.int64)
+    for lowest, beyond in zip([None, *edges], [*edges, None], strict=True):
+        if lowest is not None:
+            for part in blocks(len(keys)):
+                out.extend(np.flatnonzero(keys[part] == lowest) + part.start)
+        inside = [np.flatnonzero(_between(keys[part], lowest, beyond)) + part.start for part in blocks(len(keys))]
+        rows = np.concatenate(inside)
+        out.extend(rows[np.argsort(keys[rows], kind="stable")])
+    return out.array()
+
+
+def _between(keys: Array, lowest: Any, beyond: Any) -> Array:
+    """Which lie strictly between; None for no bound on that side."""
+    found = np.ones(len(keys), np.bool_) if lowest is None else keys > lowest
+    return found if beyond is None else found & (keys < beyond)
 
 
 class Column:

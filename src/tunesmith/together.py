@@ -20,7 +20,7 @@ from tunesmith.files import read_json, write_json
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model, build
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.tasks import Encoded, Share
 from tunesmith.training.given import Job

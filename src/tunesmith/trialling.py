@@ -32,11 +32,12 @@ from tunesmith.metrics import Answers
 from tunesmith.model import Model
 from tunesmith.plan import Plan
 from tunesmith.plan_rules import objections
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.run import Run
 from tunesmith.steps import STEPS
-from tunesmith.steps._augmenting import Augmentation
+from tunesmith.steps._making import Making
 from tunesmith.tasks import Array, Facts
 
 WITHOUT, WITH = "without", "with"
@@ -73,7 +74,7 @@ def arms_of(plan: Plan, rows: int | None, each: bool) -> dict[str, Plan]:
     step makes rows, or an arm is no plan."""
     own, all_names = _making(plan), [step.name for step in plan.steps]
     if not own:
-        known = ", ".join(name for name in STEPS.names() if issubclass(STEPS.find(name), Augmentation))
+        known = ", ".join(name for name in STEPS.names() if issubclass(STEPS.find(name), Making))
         raise TunesmithError(
             "steps: none of them makes training rows, so there is nothing to try. The plan has "
             f"{', '.join(all_names) or 'none'}. Add one of {known}, such as steps=[{', '.join([*all_names, 'eda'])}]"
@@ -88,7 +89,7 @@ def arms_of(plan: Plan, rows: int | None, each: bool) -> dict[str, Plan]:
         steps = list(plan.steps)
         if rows is not None:
             steps.insert(all_names.index(own[0]), STEPS.find("sample").model_validate({"rows": rows}))
-        chosen = tuple(s for s in steps if not isinstance(s, Augmentation) or s.name in names)
+        chosen = tuple(s for s in steps if not isinstance(s, Making) or s.name in names)
         arms[arm] = plan.model_copy(update={"steps": chosen})
         if found := objections(arms[arm]):
             raise TunesmithError(f"the plan {arm} {'these steps' if arm == WITH else 'them'}: {'; '.join(found)}")
@@ -97,7 +98,7 @@ def arms_of(plan: Plan, rows: int | None, each: bool) -> dict[str, Plan]:
 
 def _making(plan: Plan) -> list[str]:
     """Names of the steps that make rows."""
-    return [step.name for step in plan.steps if isinstance(step, Augmentation)]
+    return [step.name for step in plan.steps if isinstance(step, Making)]
 
 
 def carry_out(trial: Trial, progress: Progress, stop: Stop) -> dict[str, Any]:

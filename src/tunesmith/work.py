@@ -11,7 +11,7 @@ from tunesmith.evaluation.choose import Choose
 from tunesmith.evaluation.judge import Judge
 from tunesmith.model import Model, build
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.reference import start_from
 from tunesmith.run import Run

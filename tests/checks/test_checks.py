@@ -91,7 +91,7 @@ def test_numbers_and_label_sets_are_no_classes() -> None:
     sets = rows(*({"text": t, "label": [v]} for t, v in PLAIN))
     assert set(kinds(check(sets, ROLES))) == {"script"}
     assert Finding("a", 1, None, "info", "b").as_json() == {
-        "kind": "a", "rows": 1, "column": None, "severity": "info", "remedy": "b", "listed": (),
+        "kind": "a", "rows": 1, "column": None, "severity": "info", "remedy": "b", "listed": [],
     }  # fmt: skip
 
 

@@ -15,12 +15,17 @@ from tunesmith.data._bands import Candidates
 from tunesmith.data._edits import distance, share_alike
 from tunesmith.data.overlap import normal
 from tunesmith.data.record import Record, Roles
+from tunesmith.steps._near import Copies
 
 ROLES = Roles(("text",), "label")
 
 
 def records(texts: list[str], **more: str) -> list[Record]:
     return [Record(i, "f.csv", i + 1, i + 2, {"text": text, "label": "x", **more}) for i, text in enumerate(texts)]
+
+
+def members(found: near.Groups) -> list[list[int]]:
+    return [rows.tolist() for rows in found.members()]
 
 
 def found_share(originals: list[str], copies: list[str]) -> float:
@@ -113,8 +118,8 @@ def test_groups_are_linked_and_copies_are_of_rows_that_stay() -> None:
     ]
     found = near.groups(records(texts), ROLES)
     assert found.first.tolist() == [0, 1, 0, 0, 0]
-    assert list(found.members()) == [[0, 2, 3, 4]]
-    copies = list(found.copies([0, 2, 3, 4], ["x", "x", "y", None]))
+    assert members(found) == [[0, 2, 3, 4]]
+    copies = list(Copies(found, np.array([7, 9, 7, 8, 0], np.uint64)).among(np.array([0, 2, 3, 4])))
     assert [(row, twin) for row, twin, _ in copies] == [(2, 0), (4, 0)]
     assert [score for *_, score in copies] == [1.0, pytest.approx(34 / 38)]
 
@@ -163,7 +168,7 @@ def test_the_same_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "_BLOCK", 7)
     filed = near.groups(records(texts), ROLES)
     assert filed.first.tolist() == plain.first.tolist()
-    assert list(filed.members()) == list(plain.members())
+    assert members(filed) == members(plain)
     leaks = near.leaks(records(texts[:300]), records(texts[300:]), ROLES)
     assert len(leaks.rows) > 90
 
@@ -172,3 +177,28 @@ def test_only_texts() -> None:
     assert near.objection(ROLES) is None
     assert "texts" in str(near.objection(Roles(("pixels",))))
     assert "texts" in str(near.objection(Roles(())))
+
+
+def test_far_pairs_are_none_and_the_others_are_compared() -> None:
+    """Of 64 characters and fewer what is far is exactly what is not alike enough, by characters or by words."""
+    chance = random.Random(0)
+    texts = [text[: chance.randint(1, 64)] for text in sentences(150, 5, 6)] + [
+        "倚天屠龙记十大创新览",
+        "é" * 64,
+        "x" * 65,
+        "",
+    ]
+    texts += [copied(text, "characters", i, share=0.06 * (i % 5)) for i, text in enumerate(texts[:150])]
+    inputs = near.Inputs([records(texts)], ROLES)
+    one, other = (np.array([chance.randrange(len(texts)) for _ in range(600)]) for _ in range(2))
+    one, other = np.append(one, np.arange(150)), np.append(other, np.arange(154, 304))
+    far = inputs.far(one, other, near.SIMILARITY)
+    pairs = list(zip(one.tolist(), other.tolist(), strict=True))
+    true = np.array([inputs.score(a, b, near.SIMILARITY) == 0 for a, b in pairs])
+    sizes = np.array([inputs.sizes[list(pair)] for pair in pairs])
+    short = (sizes.min(1) > 0) & (sizes.max(1) <= 64)
+    assert not (far & ~true).any()
+    assert (far == true)[short].all()
+    assert not far[~short].any()
+    assert far.sum() > 500
+    assert (~far & short).sum() > 50

@@ -147,7 +147,7 @@ def test_content_of_the_fixes_is_the_run(tmp_path: Path) -> None:
         asked = read_plan(tmp_path / "asked.yaml")
         assert SimpleNamespace(**asked.model_dump()["steps"][1]).file == str(tmp_path / file)  # beside the plan
         prepared = prepare(asked)
-        who.append(identity(prepared.plan, [t.sha256 for t in prepared.tables], "base"))
+        who.append(identity(prepared.plan, prepared.digests, "base"))
         assert sum(prepared.ledger.counts().values()) == 30
     assert who[0] != who[1]
     assert who[1] == who[2]

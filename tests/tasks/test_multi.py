@@ -80,7 +80,7 @@ def test_a_row_of_one_file_is_a_row_of_each_task_and_all_stand_in_one_split(read
     prepared, _, _ = ready
     assert len(prepared.ledger) == 3 * 60 == sum(map(len, prepared.splits.values()))
     assert prepared.ledger.summary()["sources"] == {
-        f"{prepared.tables[0].source.split(' [')[0]} [{n}]": 60 for n in TASKS
+        f"{prepared.files[0]['name'].split(' [')[0]} [{n}]": 60 for n in TASKS
     }
     where: dict[str, set[str]] = {}
     for split, rows in prepared.splits.items():

@@ -14,6 +14,7 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.drift import States
 from tunesmith.data.roles import label_of
 from tunesmith.errors import TunesmithError, unknown
+from tunesmith.progress import part
 
 Severity = Literal["info", "warning", "error"]
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
@@ -39,7 +40,7 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """For `--json` and data.json."""
-        return asdict(self)
+        return asdict(self) | {"listed": list(self.listed)}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,15 @@ def check(
     """All findings, the severe ones first; with `thorough` those of the dear checks, too, which a base may help."""
     from tunesmith.checks.missing_value import whole_rows
 
-    checks = made(settings)
     every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out, states)
-    found = [f for c in checks if thorough or not c.thorough for f in c.look(every if c.first else whole)]
+    found: list[Finding] = []
+    for each in made(settings):
+        if thorough or not each.thorough:
+            with part(f"check {each.name}"):
+                found += each.look(every if each.first else whole)
+    return by_severity(found)
+
+
+def by_severity(found: Iterable[Finding]) -> list[Finding]:
+    """The severe ones first, else in their order."""
     return sorted(found, key=lambda f: _ORDER[f.severity])

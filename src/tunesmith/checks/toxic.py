@@ -24,6 +24,7 @@ class Toxic(Check):
     words: Path | None = None
     """A file with words of your own, one a line, looked for beside ours."""
     thorough: ClassVar[bool] = True
+    file_settings: ClassVar[tuple[str, ...]] = ("words",)
 
     def look(self, seen: Seen) -> Iterable[Finding]:
         more = own_words(self.words) if self.words else ()

@@ -8,7 +8,7 @@ from tunesmith.cli import say
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `doctor`."""
-    parser.add_argument("--cache", action="store_true", help="delete every trunk cache, and say what that freed")
+    parser.add_argument("--cache", action="store_true", help="delete every cache, and say what that freed")
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:

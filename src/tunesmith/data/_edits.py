@@ -52,13 +52,18 @@ def _differing(one: Sequence[Hashable], other: Sequence[Hashable]) -> tuple[Sequ
     return one[start : len(one) - end], other[start : len(other) - end]
 
 
+def units(text: str) -> list[str]:
+    """Words, and Chinese, Japanese and Korean characters."""
+    return _UNITS.findall(text)
+
+
 def share_alike(one: str, other: str, least: float = 0.0) -> float:
     """0 to 1: the share of characters, or of words if that is larger, that need no edit; 1 for equal texts, 0 where it
     is under `least`. Of texts beyond 2,000 characters that of words alone; beyond 20,000 words, in any order. A
     Chinese, Japanese or Korean character is a word."""
     if one == other:
         return 1.0
-    words = _UNITS.findall(one), _UNITS.findall(other)
+    words = units(one), units(other)
     if max(map(len, words)) > _LONG:
         found = (Counter(words[0]) & Counter(words[1])).total() / max(map(len, words))
     else:

@@ -12,7 +12,7 @@ from tunesmith.data.format import Table
 from tunesmith.data.record import Record
 from tunesmith.data.rows import Index, TableRecords, ids
 from tunesmith.data.stored import Stored
-from tunesmith.files import replacing
+from tunesmith.files import read_json, replacing, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -176,6 +176,26 @@ class Ledger:
         for part in scratch.blocks(len(self)):
             counts += np.bincount(self._column["source"][part], minlength=len(counts))
         return [int(n) for n in counts]
+
+    def save(self, folder: Path) -> None:
+        """Write all of it into a folder, to be read again by `load`."""
+        for name, column in self._column.items():
+            np.save(folder / f"ledger.{name}.npy", column)
+        told = {"sources": self._sources, "reasons": list(self._reasons), "makers": list(self._makers)}
+        write_json(folder / "ledger.json", told | {"changes": self.changes, "told": self.told})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Ledger":
+        """What `save` wrote."""
+        found, told = cls(), read_json(folder / "ledger.json")
+        found._column = {
+            name: scratch.copied(np.load(folder / f"ledger.{name}.npy", mmap_mode="r")) for name in _FIELDS
+        }
+        found._sources = told["sources"]
+        found._reasons, found._makers = ({n: i for i, n in enumerate(told[key])} for key in ("reasons", "makers"))
+        found.changes = {step: Counter(what) for step, what in told["changes"].items()}
+        found.told = told["told"]
+        return found
 
     def to_parquet(self, path: Path) -> None:
         """Write one line per input row, durably."""

@@ -10,7 +10,9 @@ Texts, signatures and flags lie in nameless files when they are large (`tunesmit
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from functools import partial
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,11 @@ from tunesmith import scratch
 from tunesmith.data import alike
 from tunesmith.data._bands import MANY, Candidates, Index
 from tunesmith.data._edits import share_alike
+from tunesmith.data._far import Sketches
 from tunesmith.data._minhash import BANDS, signatures
 from tunesmith.data.overlap import key
 from tunesmith.data.record import Record, Roles
+from tunesmith.progress import Walk, walk
 
 SIMILARITY = 0.86
 """One edit in ten characters or words is found also where rounding makes it two in fifteen; measured on questions,
@@ -31,10 +35,12 @@ LEAST = 0.8
 LENGTHS = ((0, 24, 3), (18, None, 4))
 """(from, to, width of a shingle): short texts share fewer shingles after one edit. The ranges overlap by more than
 twins differ in length, so that two twins are met in one of them."""
-_TRIES = 24
+TRIES = 24
 """Pairs of a row that turn out to be none, after which it is given up and counted."""
 _HEAD = 50_000
 """Characters of a text that make its signature: two near twins have near beginnings, and memory has an end."""
+_PAIRS = 1 << 11
+"""Pairs compared roughly at once."""
 _BATCH = 1 << 17
 """Characters of which signatures are made at once: their arrays stay in the processor's cache."""
 
@@ -52,19 +58,22 @@ class Inputs:
     def __init__(self, rows: Sequence[Sequence[Record]], roles: Roles, *, within: bool = False) -> None:
         """`within`: rows of different tasks are no twins, as in `overlap.key`."""
         texts, ends, sizes = scratch.Column(np.uint8), scratch.Column(np.int64), scratch.Column(np.int64)
-        whole, rest, end = alike.Growing(), scratch.Column(np.uint64), 0
+        whole, rest, end, sketches = alike.Growing(), scratch.Column(np.uint64), 0, Sketches()
+        self._columns = len(roles.texts)
         records = chain.from_iterable(rows)
         while some := [key(record, roles, within=within) for record in islice(records, 1000)]:
-            held = ["\n".join(parts[: len(roles.texts)]) for parts in some]  # no normalised text has a line break
+            held = ["\n".join(parts[: self._columns]) for parts in some]  # no normalised text has a line break
             raw = [text.encode("utf-8", "surrogatepass") for text in held]
             texts.extend(np.frombuffer(b"".join(raw), np.uint8))
             ends.extend(end + np.cumsum([len(one) for one in raw]))
             end += sum(map(len, raw))
             sizes.extend([len(text) for text in held])
-            others = (alike.digest(parts[len(roles.texts) :]) for parts in some)
+            sketches.add(held)
+            others = (alike.digest(parts[self._columns :]) for parts in some)
             rest.extend(np.frombuffer(b"".join(others), np.uint64)[::2])
             for parts in some:
                 whole.add(alike.digest(parts))
+        self._sketches = sketches.done()
         self._texts, self._ends, self.sizes, self.rest = texts.array(), ends.array(), sizes.array(), rest.array()
         self.first = alike.first_alike(whole.done())
         """(N,): the first row with the very same input."""
@@ -76,6 +85,12 @@ class Inputs:
         """The texts of a row, a line each."""
         start = int(self._ends[row - 1]) if row else 0
         return self._texts[start : int(self._ends[row])].tobytes().decode("utf-8", "surrogatepass")
+
+    def far(self, one: Index, other: Index, least: float) -> NDArray[np.bool_]:
+        """(P,): pairs whose score is surely 0, a part of those for which it is."""
+        if self._columns > 1:
+            return np.zeros(len(one), np.bool_)
+        return self._sketches.far(one, other, least)
 
     def score(self, one: int, other: int, least: float) -> float:
         """Share that is the same of two rows' texts, of several texts the smallest; 0 where it is under `least`."""
@@ -91,25 +106,42 @@ class Search:
         self.inputs, self.similarity, self._held = inputs, similarity, held
         self.crowded = scratch.room(len(inputs), np.bool_)
         """(N,): rows that were not compared with every candidate."""
+        self._misses = scratch.room(len(inputs), np.uint8)
 
-    def pairs(self, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, int, float]]:
-        """(earlier row, later row, similarity) of each pair found among the first rows of all inputs. `wanted`: whether
-        a pair would tell anything new."""
-        misses = scratch.room(len(self.inputs), np.uint8)
-        for one, other in self._candidates():
-            for a, b in zip(one.tolist(), other.tolist(), strict=True):
+    def pairs(self, wanted: Callable[[Any, Any], Any]) -> Iterator[tuple[int, int, float]]:
+        """(earlier row, later row, similarity) of each pair found among the first rows of all inputs. `wanted`: of two
+        rows, or (P,) and (P,) of them, whether the pair would tell anything new."""
+        misses = self._misses
+        for one, other in self._candidates(wanted):
+            far = self.inputs.far(one, other, self.similarity)
+            for a, b, hopeless in zip(one.tolist(), other.tolist(), far.tolist(), strict=True):
                 if not wanted(a, b):
                     continue
-                if misses[a] >= _TRIES or misses[b] >= _TRIES:
-                    self.crowded[a] |= misses[a] >= _TRIES
-                    self.crowded[b] |= misses[b] >= _TRIES
-                elif (found := self.inputs.score(a, b, self.similarity)) >= self.similarity:
+                if misses[a] >= TRIES or misses[b] >= TRIES:
+                    self.crowded[a] |= misses[a] >= TRIES
+                    self.crowded[b] |= misses[b] >= TRIES
+                elif not hopeless and (found := self.inputs.score(a, b, self.similarity)) >= self.similarity:
                     yield a, b, found
                 else:
                     misses[a] += 1
                     misses[b] += 1
 
-    def _candidates(self) -> Iterator[tuple[Index, Index]]:
+    def _open(
+        self, one: Index, other: Index, *, rows: Index, wanted: Callable[[Index, Index], Any]
+    ) -> NDArray[np.bool_]:  # fmt: skip
+        """(P,): which pairs of places in `rows` may be twins, or tell at least that a row was given up."""
+        one, other = rows[one], rows[other]
+        found: NDArray[np.bool_] = self.inputs.rest[one] == self.inputs.rest[other]
+        if self._held is not None:
+            found &= (one < self._held) != (other < self._held)
+        given_up = [self._misses[each] >= TRIES for each in (one, other)]
+        told = [~up | self.crowded[each] for up, each in zip(given_up, (one, other), strict=True)]
+        found &= ~((given_up[0] | given_up[1]) & told[0] & told[1])
+        left = np.flatnonzero(found)
+        found[left] = wanted(one[left], other[left])
+        return found
+
+    def _candidates(self, wanted: Callable[[Index, Index], Any]) -> Iterator[tuple[Index, Index]]:
         inputs = self.inputs
         for least, most, width in LENGTHS:
             flags = scratch.room(len(inputs), np.bool_)
@@ -117,17 +149,25 @@ class Search:
                 flags[part] = (inputs.sizes[part] >= least) & (inputs.first[part] == np.arange(part.start, part.stop))
                 flags[part] &= inputs.sizes[part] <= (most or np.inf)
             rows = scratch.where(flags)
-            candidates = Candidates(self._signatures(rows, width), None if self._held is None else rows >= self._held)
-            for pair in candidates:
-                one, other = (rows[each] for each in pair)
-                same = inputs.rest[one] == inputs.rest[other]
-                yield one[same], other[same]
+            what = f"near-duplicates of {least} to {most} characters" if most else "near-duplicates of longer texts"
+            with walk(2 * BANDS, "rounds", what) as bar:
+                open_ = partial(self._open, rows=rows, wanted=wanted)
+                candidates = Candidates(self._signatures(rows, width, bar), open_, bar.advance)
+                for one, other in candidates:
+                    for start in range(0, len(one), _PAIRS):
+                        some = one[start : start + _PAIRS], other[start : start + _PAIRS]
+                        left = self._open(*some, rows=rows, wanted=wanted)  # much may have been found since
+                        yield rows[some[0][left]], rows[some[1][left]]
             for part in scratch.blocks(len(rows)):
                 self.crowded[rows[part]] |= candidates.crowds[part] > MANY
 
-    def _signatures(self, rows: Index, width: int) -> NDArray[np.uint64]:
+    def _signatures(self, rows: Index, width: int, bar: Walk) -> NDArray[np.uint64]:
+        """(N, BANDS): of some rows; it takes about as long as comparing them."""
+        told = max(1, len(rows) // BANDS)
         out, batch, size = scratch.room(len(rows) * BANDS, np.uint64).reshape(-1, BANDS), list[str](), 0
         for i, row in enumerate(rows):
+            if i % told == told - 1:
+                bar.advance()
             batch.append(self.inputs[row][:_HEAD])
             size += len(batch[-1])
             if size > _BATCH or i == len(rows) - 1:
@@ -147,32 +187,23 @@ class Groups:
     crowded: int
     """Rows that were not compared with every candidate: a twin of theirs may be missing."""
 
-    def members(self) -> Iterator[list[int]]:
+    def members(self) -> Iterator[Index]:
         """The rows of each group of several, in order; the groups by their first row."""
         flags = scratch.room(len(self.first), np.bool_)
         for part in scratch.blocks(len(flags)):
             linked = self.first[part] != np.arange(part.start, part.stop)
             flags[part] |= linked
             flags[self.first[part][linked]] = True
-        rows = scratch.where(flags)
-        first = self.first[rows]
-        rows = rows[np.argsort(first, kind="stable")]
-        edges = np.flatnonzero(np.diff(np.sort(first), prepend=-1)).tolist()
-        for start, end in pairwise([*edges, len(rows)]):
-            yield rows[start:end].tolist()
-
-    def copies(self, members: Sequence[int], labels: Sequence[str | None]) -> Iterator[tuple[int, int, float]]:
-        """(row, row that it is a near copy of, similarity) of a group's `members`, the better ones first: each row that
-        is a near twin of a row that stays and has the same label, or has none itself (None)."""
-        stay: list[tuple[int, str | None]] = []
-        for row, label in zip(members, labels, strict=True):
-            same = (kept for kept, its in stay if label is None or label == its)
-            found = ((kept, self.inputs.score(kept, row, self.similarity)) for kept in islice(same, _TRIES))
-            twin = next(((kept, score) for kept, score in found if score >= self.similarity), None)
-            if twin is None:
-                stay.append((row, label))
-            else:
-                yield row, *twin
+        linked_rows = scratch.where(flags)
+        rows = scratch.taken(linked_rows, scratch.order(scratch.taken(self.first, linked_rows)))
+        start = 0
+        for part in scratch.blocks(len(rows)):
+            first = self.first[rows[part.start : part.stop + 1]]
+            for end in (np.flatnonzero(first[1:] != first[:-1]) + part.start + 1).tolist():
+                yield rows[start:end]
+                start = end
+        if start < len(rows):
+            yield rows[start:]
 
 
 def groups(records: Sequence[Record], roles: Roles, similarity: float = SIMILARITY) -> Groups:
@@ -180,18 +211,25 @@ def groups(records: Sequence[Record], roles: Roles, similarity: float = SIMILARI
     inputs = Inputs([records], roles, within=True)
     parent = scratch.copied(inputs.first)
 
-    def root(row: int) -> int:
-        while (above := int(parent[row])) != row:
-            parent[row] = parent[above]
-            row = above
-        return row
+    def root(rows: Any) -> Any:
+        """Of a row, or of rows; from then on they know it themselves."""
+        if isinstance(rows, int):
+            while (above := int(parent[rows])) != rows:
+                parent[rows] = parent[above]
+                rows = above
+            return rows
+        found = parent[rows]
+        while ((above := parent[found]) != found).any():
+            found = above
+        parent[rows] = found
+        return found
 
     search = Search(inputs, similarity)
     for one, other, _ in search.pairs(lambda a, b: root(a) != root(b)):
         low, high = sorted((root(one), root(other)))
         parent[high] = low
-    for row in range(len(parent)):  # a parent stands before its rows, so one walk is enough
-        parent[row] = parent[parent[row]]
+    for part in scratch.blocks(len(parent)):
+        root(np.arange(part.start, part.stop))
     return Groups(parent, inputs, similarity, int(np.count_nonzero(search.crowded)))
 
 
@@ -214,7 +252,7 @@ def leaks(train: Sequence[Record], held: Sequence[Record], roles: Roles, similar
     inputs, size = Inputs([train, held], roles), len(train)
     twins, scores = scratch.room(len(inputs), np.int64, -1), scratch.room(len(inputs), np.float64)
     search = Search(inputs, similarity, held=size)
-    for one, other, score in search.pairs(lambda a, b: bool(twins[b] < 0)):
+    for one, other, score in search.pairs(lambda a, b: twins[b] < 0):
         twins[other], scores[other] = one, score
     crowded = 0
     for part in scratch.blocks(len(held)):

@@ -69,6 +69,8 @@ def shared(one: alike.Digests, other: alike.Digests) -> Index:
 
 def overlap(train: Sequence[Record], held_out: Sequence[Record], roles: Roles) -> list[tuple[Record, Record]]:
     """Pairs (first training row, held-out row) that are one input but for case, spaces and Unicode forms."""
+    if not held_out:
+        return []
     first = shared(inputs(train, roles), inputs(held_out, roles))
     return [(train[int(first[i])], held_out[i]) for i in np.flatnonzero(first >= 0).tolist()]
 

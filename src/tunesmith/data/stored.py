@@ -6,6 +6,7 @@ Packed is JSON: it gives back every cell exactly (text with any code point, numb
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from tunesmith import scratch
 from tunesmith.data.record import Cell, Record
+from tunesmith.progress import walk
 
 T = TypeVar("T")
 Unpack = Callable[[Any, list[int] | None], list[T]]
@@ -51,17 +53,21 @@ class Stored(Sequence[T], Generic[T]):
         return rows[place]
 
     def __iter__(self) -> Iterator[T]:
-        for number in range(len(self._starts) - 1):
-            yield from self._piece(number)
+        with walk(self._length) as bar:
+            for number in range(len(self._starts) - 1):
+                yield from self._piece(number)
+                bar.advance(min(PIECE, self._length - number * PIECE))
 
     def walk(self, places: NDArray[np.int64]) -> Iterator[T]:
         """Some rows, in the order asked for: a piece is unpacked once for all that follow each other in it, and only
         the rows asked for."""
-        for part in scratch.blocks(len(places)):
-            numbers, inside = np.divmod(places[part], PIECE)
-            edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-            for start, end in pairwise(edges):
-                yield from self._piece(int(numbers[start]), inside[start:end].tolist())
+        with walk(len(places)) as bar:
+            for part in scratch.blocks(len(places)):
+                numbers, inside = np.divmod(places[part], PIECE)
+                edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+                for start, end in pairwise(edges):
+                    yield from self._piece(int(numbers[start]), inside[start:end].tolist())
+                    bar.advance(end - start)
 
     def _piece(self, number: int, which: list[int] | None = None) -> list[T]:
         raw = self._packed[self._starts[number] : self._starts[number + 1]].tobytes()
@@ -98,6 +104,26 @@ def table_rows(rows: Iterable[Line], tick: Callable[[int], object]) -> Sequence[
 def records(items: Iterable[Record]) -> Sequence[Record]:
     """Records, kept in memory or in a file."""
     return gather(items, _pack_records, _unpack_records)
+
+
+def save(items: Sequence[Record], folder: Path, name: str) -> None:
+    """Write records into a folder, exactly."""
+    starts, walked = [0], iter(items)
+    with (folder / f"{name}.rows").open("wb") as stream:
+        while piece := list(islice(walked, PIECE)):
+            raw = _ENCODER.encode(_pack_records(piece)).encode("utf-8", "surrogatepass")
+            stream.write(raw)
+            starts.append(starts[-1] + len(raw))
+    np.save(folder / f"{name}.starts.npy", np.array([*starts, len(items)], np.int64))
+
+
+def load(folder: Path, name: str) -> Sequence[Record]:
+    """The records that were written: as a list while they are few, else where they lie."""
+    *starts, length = np.load(folder / f"{name}.starts.npy").tolist()
+    file = folder / f"{name}.rows"
+    packed = np.asarray(np.memmap(file, np.uint8, "r")) if starts[-1] else np.empty(0, np.uint8)
+    found = Stored(packed, starts, length, _unpack_records)
+    return list(found) if starts[-1] <= scratch.LIMIT else found
 
 
 def _pack_lines(rows: list[Line]) -> Any:

@@ -16,7 +16,7 @@ from tunesmith.evaluation.significance import holm, paired_bootstrap
 from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import Model, untuned
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.tasks import Array, Encoded
 from tunesmith.tasks._pairs import answers_in
 

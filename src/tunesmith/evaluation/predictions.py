@@ -12,7 +12,7 @@ from tunesmith.data.roles import text_of
 from tunesmith.files import replacing
 from tunesmith.metrics import Answers
 from tunesmith.model import Model
-from tunesmith.prepare import Prepared
+from tunesmith.prepared import Prepared
 from tunesmith.tasks._pairs import answers_in
 from tunesmith.tasks._tagging import told
 

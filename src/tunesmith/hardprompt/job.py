@@ -18,7 +18,8 @@ from tunesmith.hardprompt.search import Search, shown
 from tunesmith.hardprompt.speakers import ENDLESS, Endpoint, Local, Speaker
 from tunesmith.metrics import METRICS, Metric
 from tunesmith.plan import Plan
-from tunesmith.prepare import Prepared, prepare
+from tunesmith.prepare import prepare
+from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress
 from tunesmith.run import Run, lease
 

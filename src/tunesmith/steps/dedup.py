@@ -55,14 +55,16 @@ class Dedup(Step):
         self._refuse(records, roles, found, clashing)
         dropped = found.clash if self.conflicts == "drop" else np.zeros(len(found.rows), dtype=bool)
         known, stays = ids(records), scratch.room(len(records), np.bool_, 1)
-        for i in np.flatnonzero(dropped | found.repeats).tolist():
-            row, original = int(found.rows[i]), int(found.same[i])
-            if dropped[i]:
-                ledger.mark(int(known[row]), "dropped", "dedup: the same text carries different labels")
-            else:
-                reason = f"dedup: same text and label ({self.by})"
-                ledger.mark(int(known[row]), "duplicate", reason, of=int(known[original]))
-            stays[row] = False
+        repeats = found.repeats
+        for part in scratch.blocks(len(found.rows)):
+            for i in (np.flatnonzero(dropped[part] | repeats[part]) + part.start).tolist():
+                row, original = int(found.rows[i]), int(found.same[i])
+                if dropped[i]:
+                    ledger.mark(int(known[row]), "dropped", "dedup: the same text carries different labels")
+                else:
+                    reason = f"dedup: same text and label ({self.by})"
+                    ledger.mark(int(known[row]), "duplicate", reason, of=int(known[original]))
+                stays[row] = False
         if len(clashing) and self.conflicts == "keep":
             ledger.changed(self.name, "texts with different labels kept", len(clashing))
         return chosen(records, scratch.where(stays))
@@ -74,7 +76,7 @@ class Dedup(Step):
 
     def _near(self, records: Sequence[Record], roles: Roles, ledger: Ledger) -> Sequence[Record]:
         found = NearGroups(records, roles, self.similarity)
-        clashing = len(found.clashing)
+        clashing = found.clashing
         if clashing and self.conflicts == "refuse":
             told = counted(clashing, "group of near-duplicates carries", "groups of near-duplicates carry")
             raise _refused(found.shown(), roles, told)

@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--page", default="data.html", help="the page to write; '' for none")
     parser.add_argument("--base", default=None, help="base whose tokenizer is tried on the text, such as minilm")
+    parser.add_argument("--no-cache", action="store_true", help="look anew, even where no byte and no setting differs")
     parser.add_argument("--online", action="store_true", help="allow fetching the base from the hub")
 
 
@@ -32,14 +33,9 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     checks, settings = settings_of_checks(settings)
     plan = plan_around(files[0], settings, asked.base) if settings else None
     reply = check(
-        *files,
-        plan=plan,
-        base=asked.base,
-        page=asked.page or None,
-        online=asked.online,
-        progress=Progress(silent=asked.json),
-        checks=checks,
-    )
+        *files, plan=plan, base=asked.base, page=asked.page or None, online=asked.online, again=not asked.no_cache,
+        progress=Progress(silent=asked.json), checks=checks,
+    )  # fmt: skip
     say(asked, _told(reply))
     return reply
 
@@ -68,6 +64,9 @@ def _told(reply: dict[str, Any]) -> str:
     roles = reply["roles"]
     places = f"text in {', '.join(roles['texts'])}, label in {roles['label'] or '(none)'}"
     lines = [f"{reply['file']}: {reply['rows']} rows, {places}"]
+    lines += ["  from cache: no byte and no setting differs from an earlier check (--no-cache looks anew)"] * reply[
+        "cached"
+    ]
     lines += [f"  {note}" for note in reply["notes"]]
     if tokens := reply["tokens"]:
         lines.append(
