@@ -77,7 +77,7 @@ TEXT_TASKS = [
 ]
 SETTINGS: dict[str, dict[str, Any]] = {
     "backtranslate": {"prefixes": ["", ""]}, "boilerplate": {"lines": ["Sent from my phone"]}, "length": {"least": 6},
-    "language": {"languages": ["en"]},
+    "language": {"languages": ["en"]}, "sample": {"rows": 6},
     "chinese": {"to": "simplified"}, "noise": {"rate": 0.5}, "mask": {"how": "cut", "rate": 0.4},
     "chunk": {"overlap": 4},
     "paraphrase": {"prompt": "{text}", "max_tokens": 20}, "balance": {"how": "over"}, "pictures": {}, "sounds": {},

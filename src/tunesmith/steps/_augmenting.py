@@ -1,6 +1,8 @@
 """What steps share that make further training rows by changing texts, under labels that stay.
 
-row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
+    row -> its texts as passages -> a maker's other texts -> a new row behind it, with the same label
+
+How many rows are made of which, by which draws, and who is told: `_making.py`.
 """
 
 import math
