@@ -111,8 +111,8 @@ def measured(folder: Path, seed: int) -> tuple[list[dict[str, Any]], str]:
     lines = [
         {
             "set": "three cameras", "arm": arm, "seed": seed, "metrics": found,
-            "cameras": {c: reply["groups"][c]["metrics"][arm]["accuracy"] for c in CAMERAS},
-            "against shared": reply["paired"].get(arm), "rows": reply["rows"],
+            "cameras": {c: reply["slices"]["camera"][c]["metrics"][arm]["accuracy"] for c in CAMERAS},
+            "against shared": next((c for c in reply["comparisons"] if c["b"] == arm), None), "rows": reply["rows"],
             "cpu_seconds_of_all_arms": round(time.process_time() - began),
         }
         for arm, found in reply["metrics"].items()

@@ -16,8 +16,8 @@ from tunesmith.version import __version__
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _FLOWS = (
-    "train", "evaluate", "predict", "load", "ask", "chat", "check", "register", "merge", "compare", "import_plan",
-    "trial",
+    "train", "evaluate", "predict", "load", "ask", "chat", "check", "register", "merge", "compare", "compare_log",
+    "compare_scores", "import_plan", "trial",
 )  # fmt: skip
 __all__ = [*_FLOWS, "__version__"]  # noqa: PLE0604 - filled from _FLOWS
 

@@ -265,22 +265,91 @@ def _parts(paths: Sequence[str | Path], shares: Sequence[float]) -> list[Any]:
     return parts
 
 
-def compare(
-    arms: Mapping[str, Any], data: str | Path, *, by: str | None = None, online: bool = False,
-    progress: Progress | None = None,
+def compare(  # noqa: PLR0913 - what is compared, and how
+    arms: Mapping[str, Any] | Sequence[Any], data: str | Path | None = None, *, by: str | Sequence[str] | None = None,
+    metric: str | None = None, margin: float | None = None, level: float = 0.95, resamples: int = 2000, seed: int = 0,
+    out: str | Path | None = None, online: bool = False, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Several models on one labelled file: metrics of all rows and of each value of the column `by`, with paired tests
-    against the first. An arm is a run, or, with `by`, one for each value: {"shared": "runs/all", "own": {"acme":
-    "runs/acme", "zeta": "runs/zeta"}}. The key `table` of the reply is Markdown."""
-    from tunesmith.comparing import compare as compare_arms
+    """Several models on the same rows: a verdict on each against the first, metrics, parts, and the rows on which they
+    disagree (all of them into `out`).
+
+    An arm is a run; several, which are seeds of one recipe; or, with `by`, a run for each value of that column:
+    {"shared": "runs/all", "own": {"acme": "runs/acme", "zeta": "runs/zeta"}}. Without `data` the stored predictions of
+    runs are compared. `by`: columns, `length` or `class`. The key `table` of the reply is Markdown.
+    """
+    from tunesmith import comparing
+
+    named = dict(arms) if isinstance(arms, Mapping) else arms_of(arms)
+    if len(named) < 2:
+        raise TunesmithError("compare: with what? Name at least two models")
+    _check_asked(level, margin, resamples)
+    columns = (by,) if isinstance(by, str) else tuple(by or ())
+    ways = comparing.Ways(metric, columns, comparing.Question(margin, level, resamples, seed))
+    if data is not None:
+        met = _answered(named, Path(data), columns, online, progress or Progress())
+    elif split := [name for name, arm in named.items() if isinstance(arm, Mapping)]:
+        raise TunesmithError(f"compare: {split[0]} has a model for each group, which answer a file: --data FILE")
+    else:
+        met = comparing.stored({name: _paths(arm) for name, arm in named.items()})
+    reply = comparing.compare(met, ways)
+    if out is not None:
+        reply["out"] = str(comparing.write_rows(met, ways, Path(out)))
+    return reply
+
+
+def _check_asked(level: float, margin: float | None, resamples: int = 100) -> None:
+    if not 0 < level < 1 or (margin is not None and margin <= 0) or resamples < 100:
+        raise TunesmithError("compare: level lies between 0 and 1, margin above 0, resamples at 100 or more")
+
+
+def _answered(named: Mapping[str, Any], data: Path, columns: Sequence[str], online: bool, progress: Progress) -> Any:
+    """The answers of all arms to a file; the first column says which of an arm's models answers a row."""
+    from tunesmith import comparing
     from tunesmith.model import load as load_model
     from tunesmith.model import saved
 
-    found = {
-        name: {str(k): saved(v) for k, v in arm.items()} if isinstance(arm, Mapping) else saved(arm)
-        for name, arm in arms.items()
-    }
-    return compare_arms(found, Path(data), by, lambda f: load_model(f, online=online), progress or Progress())
+    def found(arm: Any) -> Any:
+        if isinstance(arm, Mapping):
+            return {str(value): saved(run) for value, run in arm.items()}
+        return saved(arm) if isinstance(arm, str | Path) else [saved(run) for run in arm]
+
+    first = columns[0] if columns and columns[0] not in comparing.OWN else None
+    arms = {name: found(arm) for name, arm in named.items()}
+    return comparing.asked(arms, data, first, lambda folder: load_model(folder, online=online), progress)
+
+
+def arms_of(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """Arms under the short names of their runs; those of one name are numbered."""
+    arms: dict[str, Any] = {}
+    for path in paths:
+        name = _short_name(path)
+        arms[f"{name}-{len(arms) + 1}" if name in arms else name] = path
+    return arms
+
+
+def _paths(arm: Any) -> list[Path]:
+    return [Path(arm)] if isinstance(arm, str | Path) else [Path(each) for each in arm]
+
+
+def compare_log(
+    log: str | Path, *versions: str, scale: tuple[float, float] = (0.0, 1.0), margin: float | None = None,
+    level: float = 0.95,
+) -> dict[str, Any]:  # fmt: skip
+    """A live A/B test over logged answers and later outcomes of two versions, which may be looked at any time."""
+    from tunesmith.comparing.live import compare_log as compare_in
+
+    _check_asked(level, margin)
+    return compare_in(Path(log), versions, scale, margin, level)
+
+
+def compare_scores(
+    scores: str | Path, *methods: str, metric: str | None = None, margin: float | None = None, level: float = 0.95
+) -> dict[str, Any]:
+    """Methods by their scores on many data sets: a table with a data set a row and a method a column."""
+    from tunesmith.comparing.over import compare_scores as compare_in
+
+    _check_asked(level, margin)
+    return compare_in(Path(scores), methods, metric, margin, level)
 
 
 def _short_name(path: str | Path) -> str:
@@ -441,7 +510,8 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "doubts", "evaluate",
+    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
+    "compare_scores", "doubts", "evaluate",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
     "register", "train", "train_plan", "trial",
 ]  # fmt: skip

@@ -109,6 +109,31 @@ class EvaluateReply(Reply):
     """Where it was asked for."""
 
 
+class CompareReply(Reply):
+    """`compare`: b minus a, in the unit of the metric; of several arms the first two, and all in `comparisons`.
+
+    With `--log` a row is an outcome, with `--scores` the difference is over data sets."""
+
+    a: str
+    b: str
+    metric: str
+    better: Literal["higher", "lower"]
+    difference: Value
+    level: float
+    p: float | None
+    p_adjusted: float | None
+    """Corrected for the number of arms (Holm)."""
+    test: str
+    margin: float | None
+    verdict: Literal["better", "worse", "equivalent", "cannot_tell"]
+    """What b is beside a."""
+    rows_needed: int | None
+    """More rows after which a verdict is likely (power .8), where it cannot tell and rows would help."""
+    sentence: str
+    data: str
+    warnings: list[str]
+
+
 class ChatReply(Reply):
     """`chat`: a line for each turn."""
 
@@ -495,7 +520,8 @@ class HardPromptReply(Reply):
 
 
 REPLIES: dict[str, type[Reply]] = {
-    "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply, "predict": PredictReply,
+    "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply,
+    "compare": CompareReply, "predict": PredictReply,
     "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
     "data trial": TrialReply,
     "parts": PartsReply,

@@ -130,15 +130,19 @@ def mcnemar(a: Answers, b: Answers) -> Discordance:
     Among n rows that only one model gets right, the smaller count is binomial(n, 1/2) if both are equally good.
     The exact p is conservative; the mid-p, which counts half of the observed point, is the one to prefer.
     """
-    from scipy.stats import binom
-
     right_or_wrong = a.kind in ("classes", "multilabel")
     if not right_or_wrong or a.kind != b.kind or not np.array_equal(a.truth, b.truth):
         raise TunesmithError(
             "mcnemar: needs the classes or label sets of two models on the same rows; "
             "for numbers and text take paired_bootstrap or paired_permutation"
         )
-    right_a, right_b = _right(a), _right(b)
+    return discordance(_right(a), _right(b))
+
+
+def discordance(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> Discordance:
+    """The same of which rows (N,) each is right on."""
+    from scipy.stats import binom
+
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     least, num = min(only_a, only_b), only_a + only_b
     p = 2 * float(binom.cdf(least, num, 0.5))

@@ -159,6 +159,8 @@ class Metric(Part):
 
     kinds: ClassVar[tuple[Kind, ...]]
     better: ClassVar[Literal["higher", "lower"]] = "higher"
+    points: ClassVar[float] = 100
+    """Points in a difference of 1: 100 for shares, 1 where the scale is 0 to 100; 0 for a unit of its own."""
     two_classes_only: ClassVar[bool] = False
     reads_text: ClassVar[bool] = False
     """Whether it needs the generated strings; those that do not work while nothing has been generated."""
@@ -170,6 +172,10 @@ class Metric(Part):
     @abstractmethod
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
         """Values (R,) for R weightings of the rows; NaN where a resample leaves the metric undefined."""
+
+    def right(self, answers: Answers) -> NDArray[np.bool_] | None:
+        """(N,) which rows are right, of a metric that is their share; None for any other."""
+        return None
 
     def signature(self, answers: Answers) -> str:
         """What a reader must know to compare the value with one measured elsewhere; empty where the name says it."""

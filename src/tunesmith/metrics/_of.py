@@ -17,6 +17,7 @@ def of(part: str, metric: str) -> type[Metric]:
         kinds: ClassVar[tuple[Kind, ...]] = ("several",)
         better = inner.better
         picks = inner.picks
+        points = inner.points
 
         def objection(self, plan: Any) -> str | None:
             task = plan.task.of(part)

@@ -6,6 +6,7 @@ sum w [answer = truth] / sum w. A label that the model does not know is wrong.
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunesmith.metrics import Answers, Floats, Kind, Metric
 from tunesmith.metrics._counts import classes, mean
@@ -21,5 +22,10 @@ class Accuracy(Metric):
 
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
         """Values (R,) for R weightings of the rows."""
+        return mean(weight_RN, self.right(answers).astype(np.float64))
+
+    def right(self, answers: Answers) -> NDArray[np.bool_]:
+        """(N,) which rows are right."""
         truth_N, answer_N = classes(answers)
-        return mean(weight_RN, (truth_N == answer_N).astype(np.float64))
+        same_N: NDArray[np.bool_] = truth_N == answer_N
+        return same_N

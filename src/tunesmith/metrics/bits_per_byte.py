@@ -17,6 +17,7 @@ class BitsPerByte(Metric):
 
     name: Literal["bits_per_byte"] = "bits_per_byte"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = "prefer bits_per_byte to compare bases with different tokenizers on the same text"
     source: ClassVar[str] = "Gao et al. 2020, The Pile (arXiv 2101.00027), section 3.1"

@@ -23,6 +23,7 @@ class Bleu(Metric):
 
     name: Literal["bleu"] = "bleu"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 1
     reads_text: ClassVar[bool] = True
     prefer: ClassVar[str] = (
         "prefer bleu to compare translations or data-to-text with published numbers, always with its signature; chrf "

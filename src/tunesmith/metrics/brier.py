@@ -17,6 +17,7 @@ class Brier(Metric):
 
     name: Literal["brier"] = "brier"
     kinds: ClassVar[tuple[Kind, ...]] = ("classes",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = (
         "prefer brier for the quality of probabilities when a single confident mistake should not dominate, as in "

@@ -20,6 +20,7 @@ class Chrf(Metric):
 
     name: Literal["chrf"] = "chrf"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 1
     reads_text: ClassVar[bool] = True
     prefer: ClassVar[str] = (
         "prefer chrf as the first metric of generated text in any language: it needs no tokenizer and gives half a "

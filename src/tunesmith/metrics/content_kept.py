@@ -21,6 +21,7 @@ class ContentKept(Metric):
 
     name: Literal["content_kept"] = "content_kept"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 1
     reads_text: ClassVar[bool] = True
     picks: ClassVar[bool] = False
     prefer: ClassVar[str] = "prefer content_kept beside style and bleu where answers rephrase what was asked"

@@ -10,6 +10,7 @@ class ImageToTextMedianRank(Metric):
 
     name: Literal["image_to_text_median_rank"] = "image_to_text_median_rank"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = "prefer image_to_text_median_rank when few answers stand near the top"
     source: ClassVar[str] = "Karpathy & Fei-Fei 2015, https://arxiv.org/abs/1412.2306"

@@ -17,6 +17,7 @@ class Kl(Metric):
 
     name: Literal["kl"] = "kl"
     kinds: ClassVar[tuple[Kind, ...]] = ("pairs",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     picks: ClassVar[bool] = False
     prefer: ClassVar[str] = (

@@ -17,6 +17,7 @@ class LengthRatio(Metric):
 
     name: Literal["length_ratio"] = "length_ratio"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 0
     reads_text: ClassVar[bool] = True
     picks: ClassVar[bool] = False
     prefer: ClassVar[str] = (

@@ -17,6 +17,7 @@ class LogLoss(Metric):
 
     name: Literal["log_loss"] = "log_loss"
     kinds: ClassVar[tuple[Kind, ...]] = ("classes",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = (
         "prefer log_loss to choose between models whose probabilities are used; one confident mistake weighs much"

@@ -16,6 +16,7 @@ class Mae(Metric):
 
     name: Literal["mae"] = "mae"
     kinds: ClassVar[tuple[Kind, ...]] = ("numbers",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = (
         "prefer mae when an error twice as large is twice as bad; it is not moved much by a few wild rows"

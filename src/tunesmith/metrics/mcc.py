@@ -16,6 +16,7 @@ class Mcc(Metric):
 
     name: Literal["mcc"] = "mcc"
     kinds: ClassVar[tuple[Kind, ...]] = ("classes",)
+    points: ClassVar[float] = 0
     prefer: ClassVar[str] = "prefer mcc as one number for two unequal classes when all four cells of the table matter"
     source: ClassVar[str] = (
         "Gorodkin 2004, Comparing two K-category assignments by a K-category correlation coefficient"

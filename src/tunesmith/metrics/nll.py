@@ -14,6 +14,7 @@ class Nll(Metric):
 
     name: Literal["nll"] = "nll"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = "prefer nll to perplexity for differences: it adds up, and its intervals are symmetric"
     source: ClassVar[str] = "Shannon 1948, A mathematical theory of communication"

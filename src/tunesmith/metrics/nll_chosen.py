@@ -16,6 +16,7 @@ class NllChosen(Metric):
 
     name: Literal["nll_chosen"] = "nll_chosen"
     kinds: ClassVar[tuple[Kind, ...]] = ("pairs",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = (
         "prefer nll_chosen to see whether good answers get likelier, or only less unlikely than bad ones"

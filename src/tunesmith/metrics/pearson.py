@@ -17,6 +17,7 @@ class Pearson(Metric):
 
     name: Literal["pearson"] = "pearson"
     kinds: ClassVar[tuple[Kind, ...]] = ("numbers", "vectors")
+    points: ClassVar[float] = 0
     prefer: ClassVar[str] = (
         "prefer pearson when answers should follow the truth on a straight line, whatever its unit; spearman is "
         "steadier"

@@ -18,6 +18,7 @@ class Perplexity(Metric):
 
     name: Literal["perplexity"] = "perplexity"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = (
         "prefer perplexity to pick weights while training: it reads every token and needs no generation; only among "

@@ -18,6 +18,7 @@ class R2(Metric):
 
     name: Literal["r2"] = "r2"
     kinds: ClassVar[tuple[Kind, ...]] = ("numbers",)
+    points: ClassVar[float] = 0
     prefer: ClassVar[str] = (
         "prefer r2 to compare labels of different units; it depends on how much the label varies in the test rows"
     )

@@ -16,6 +16,7 @@ class RewardMargin(Metric):
 
     name: Literal["reward_margin"] = "reward_margin"
     kinds: ClassVar[tuple[Kind, ...]] = ("pairs",)
+    points: ClassVar[float] = 0
     picks: ClassVar[bool] = False
     prefer: ClassVar[str] = (
         "prefer reward_margin to see whether training moves anything; between losses or betas it cannot be compared"

@@ -16,6 +16,7 @@ class Rmse(Metric):
 
     name: Literal["rmse"] = "rmse"
     kinds: ClassVar[tuple[Kind, ...]] = ("numbers",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = "prefer rmse when large errors are more than proportionally bad"
     source: ClassVar[str] = "scikit-learn user guide 3.4, root_mean_squared_error"

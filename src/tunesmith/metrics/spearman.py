@@ -17,6 +17,7 @@ class Spearman(Metric):
 
     name: Literal["spearman"] = "spearman"
     kinds: ClassVar[tuple[Kind, ...]] = ("numbers", "vectors")
+    points: ClassVar[float] = 0
     prefer: ClassVar[str] = (
         "prefer spearman when the order of the answers matters and their scale does not, as for similarity"
     )

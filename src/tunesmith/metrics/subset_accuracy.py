@@ -6,6 +6,7 @@ sum w [answers = truths in every label] / sum w. scikit-learn calls this accurac
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunesmith.metrics import Answers, Floats, Kind, Metric
 from tunesmith.metrics._counts import classes, mean
@@ -21,5 +22,10 @@ class SubsetAccuracy(Metric):
 
     def measure(self, answers: Answers, weight_RN: Floats) -> Floats:
         """Values (R,) for R weightings of the rows."""
+        return mean(weight_RN, self.right(answers).astype(np.float64))
+
+    def right(self, answers: Answers) -> NDArray[np.bool_]:
+        """(N,) which rows are right in every label."""
         truth_NC, answer_NC = classes(answers)
-        return mean(weight_RN, (truth_NC == answer_NC).all(1).astype(np.float64))
+        same_N: NDArray[np.bool_] = (truth_NC == answer_NC).all(1)
+        return same_N

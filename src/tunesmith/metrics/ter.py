@@ -21,6 +21,7 @@ class Ter(Metric):
 
     name: Literal["ter"] = "ter"
     kinds: ClassVar[tuple[Kind, ...]] = ("text",)
+    points: ClassVar[float] = 1
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     reads_text: ClassVar[bool] = True
     prefer: ClassVar[str] = "prefer ter when somebody corrects the answers by hand and the work left over is the cost"

@@ -10,6 +10,7 @@ class TextToImageMedianRank(Metric):
 
     name: Literal["text_to_image_median_rank"] = "text_to_image_median_rank"
     kinds: ClassVar[tuple[Kind, ...]] = ("vectors",)
+    points: ClassVar[float] = 0
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     prefer: ClassVar[str] = "prefer text_to_image_median_rank when few answers stand near the top"
     source: ClassVar[str] = "Karpathy & Fei-Fei 2015, https://arxiv.org/abs/1412.2306"
