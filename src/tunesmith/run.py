@@ -92,7 +92,8 @@ def claim(run: Run, who: dict[str, Any]) -> None:
     """Make the folder this run's, or check that it is. A folder of another run is refused, field by field."""
     file = run.path / IDENTITY
     if not file.is_file():
-        if run.path.is_dir() and any(p.name != LOCK for p in run.path.iterdir()):
+        # a kill may leave the lock, and the temporary file that was to be the identity
+        if run.path.is_dir() and any(p.name != LOCK and p.suffix != ".tmp" for p in run.path.iterdir()):
             raise TunesmithError(f"run: {run.path} exists and is no run of Tunesmith. Choose another folder with run=…")
         write_json(file, who)
         return

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edited import copied, sentences
-from tunesmith.checking import check_files, findings_in
+from tunesmith.checking import Deep, check_files, findings_in
 from tunesmith.data import near
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.overlap import normal
@@ -112,7 +112,7 @@ def test_near_duplicates_among_clean_rows(tmp_path: Path, how: str, seed: int) -
     stay = {known[str(row.cells["text"])] for row in left}
     assert len(rows) - len(left) >= 0.95 * 200
     assert len(stay) >= 0.99 * 600, "clean rows left"
-    told = counts(findings_in(rows, ROLES, None, thorough=True))
+    told = counts(findings_in(rows, ROLES, None, Deep()))
     assert told["near_duplicates"] == len(rows) - len(left)
 
 

@@ -219,9 +219,10 @@ def test_noise_is_that_of_the_words_alone(base: Path) -> None:
         noise = Noise(auto, 5.0)
         noise.seed = 3
         with noise.over(encoded, [1], np.arange(len(encoded.ids[1]))):
-            assert noise._now is not None
-            found = noise._now[torch.from_numpy(encoded.ids[1] < 300)]
-            assert float(noise._now.abs().sum()) == pytest.approx(float(found.abs().sum()))
+            _, drawn = noise._now
+            assert drawn is not None
+            found = drawn[torch.from_numpy(encoded.ids[1] < 300)]
+            assert float(drawn.abs().sum()) == pytest.approx(float(found.abs().sum()))
         noise.remove()
         wanted = found if encoded is made else wanted  # noqa: F821 - set in the first round
     assert torch.equal(found, wanted)

@@ -115,7 +115,7 @@ def test_a_kill_costs_nothing_while_both_towers_move(
 
 def test_the_plan_of_the_page_runs(tiny_bases: TinyBases, tmp_path: Path) -> None:
     """As it stands there, on other bases and rows; its tower has another resolution."""
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    text, *_ = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     (head,) = re.findall(r"^```csv\n(.*?)\n", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     rows = csv.DictReader(fused.write(tmp_path, rows=40).read_text(encoding="utf-8").splitlines())
     lines = [f"{r['text']},{r['photo']},{r['load']},{'AB'[i % 2]},{r['label'][:4]}" for i, r in enumerate(rows)]
