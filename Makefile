@@ -40,7 +40,7 @@ check: setup-dev
 	$(BIN)/ruff format --check src tests docs bench examples
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	for folder in bench $(wildcard bench/*/); do MYPYPATH=src:tests:bench/quality:$$folder $(BIN)/mypy $$folder/*.py || exit 1; done
+	for folder in bench $(wildcard bench/*/); do MYPYPATH=src:tests:bench/quality:bench/memory:$$folder $(BIN)/mypy $$folder/*.py || exit 1; done
 	$(BIN)/python tests/planted.py $(BIN)/mypy
 	$(BIN)/python docs/make.py --check
 	$(BIN)/python bench/sizes.py

@@ -65,7 +65,7 @@ def _apart(part: str, data: Path, about: dict[str, Any]) -> dict[str, Any]:
     environment = os.environ | {"TUNESMITH_CACHE": str(data.parent / "cache"), "TMPDIR": str(data.parent)}
     words = [sys.executable, __file__, "--inside", part, str(data)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     rates = {"rows_per_second": found["seconds"], "rows_per_cpu_second": found["cpu"]}
     return about | {name: round(about["rows"] / max(0.1, spent)) for name, spent in rates.items()} | found
 
@@ -141,7 +141,7 @@ def _step(name: str, **settings: Any) -> Callable[[Path], Any]:
 
 def _pandas(data: Path) -> Any:
     """read_csv, the same spaces and cases as clean and dedup's comparison, drop_duplicates."""
-    import pandas
+    import pandas  # type: ignore[import-untyped]
 
     table = pandas.read_csv(data, dtype=str, keep_default_na=False)
     table["text"] = table["text"].str.normalize("NFC").str.replace(r"\s+", " ", regex=True).str.strip()

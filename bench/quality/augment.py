@@ -183,7 +183,8 @@ def _write_base(folder: Path, text: str) -> None:
     )
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = {f"{s[1:-1].lower()}_token": s for s in specials}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names).save_pretrained(folder)
+    fast: Any = PreTrainedTokenizerFast
+    fast(tokenizer_object=tokenizer, model_max_length=64, **names).save_pretrained(folder)
     torch.manual_seed(0)
     shape = BertConfig(
         vocab_size=len(specials) + len(frequent), hidden_size=128, num_hidden_layers=2, num_attention_heads=4,

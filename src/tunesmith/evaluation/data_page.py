@@ -89,9 +89,8 @@ def _listed(finding: Mapping[str, Any]) -> Table:
     rows = [[Cell(number(one[k]) if isinstance(one[k], float) else str(one[k])) for k in keys]
             for one in finding["listed"]]  # fmt: skip
     words = tuple(i for i, key in enumerate(keys) if not isinstance(finding["listed"][0][key], float))
-    return Table(
-        f"{finding['kind'].capitalize()}: rows to look at", [key.capitalize() for key in keys], rows, words, True
-    )
+    about = finding["kind"].replace("_", " ").capitalize()
+    return Table(f"{about}: rows to look at", [key.capitalize() for key in keys], rows, words, True)
 
 
 def _columns(reply: Reply) -> Section:
