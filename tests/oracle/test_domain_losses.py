@@ -87,3 +87,15 @@ def test_the_reversed_gradient_is_the_one_written_by_hand(tiny_bases: TinyBases)
     assert np.allclose(states.grad, -factor * np.outer(pull, w), rtol=1e-10, atol=1e-15)
     assert np.allclose(critic.weight.grad, (pull @ x)[None], rtol=1e-10)  # itself learns at full weight
     assert np.allclose(critic.bias.grad, pull.sum(), rtol=1e-10, atol=1e-15)
+
+
+def test_mmd_does_not_pull_all_states_to_one_point() -> None:
+    """Neither value nor gradient depends on the scale of the states: along it the derivative is zero."""
+    draw = torch.Generator().manual_seed(4)
+    source, target = (torch.randn(n, 5, dtype=torch.float64, generator=draw) + n for n in (6, 4))
+    assert mmd.distance(7 * source, 7 * target).item() == pytest.approx(mmd.distance(source, target).item(), abs=1e-12)
+    both = [source.requires_grad_(), target.requires_grad_()]
+    slopes = torch.autograd.grad(mmd.distance(*both), both)
+    along = sum((states.detach() * slope).sum().item() for states, slope in zip(both, slopes, strict=True))
+    assert along == pytest.approx(0.0, abs=1e-12)
+    assert max(slope.abs().max().item() for slope in slopes) > 1e-3

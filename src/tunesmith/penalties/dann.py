@@ -25,8 +25,8 @@ class Dann(Aligning):
     """A discriminator of the two domains is learnt against."""
 
     name: Literal["dann"] = "dann"
-    strength: Annotated[float, Field(gt=0)] = 1.0
-    """What lambda rises to; the paper's is 1."""
+    strength: Annotated[float, Field(gt=0)] = 0.1
+    """What lambda rises to. The paper's is 1, with which short runs of a pretrained base come apart (docs/log.md)."""
 
     prefer: ClassVar[str] = "target rows have no labels at all, and its words or its form differ from the source's"
     source: ClassVar[str] = "Ganin et al. 2016, https://arxiv.org/abs/1505.07818"
