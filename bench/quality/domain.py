@@ -29,7 +29,8 @@ SEEDS = 5
 SOURCE, HELD, BARE, LABELLED, JUDGED = 300, 100, 300, 100, 700
 ARMS: dict[str, tuple[list[Any], bool, bool]] = {
     "source alone": ([], False, False), "mix": ([], True, False), "dann": (["dann"], False, True),
-    "coral": (["coral"], False, True), "mmd": (["mmd"], False, True), "mix + mmd": (["mmd"], True, True),
+    "dann, strength 1": ([{"name": "dann", "strength": 1.0}], False, True), "coral": (["coral"], False, True),
+    "mmd": (["mmd"], False, True), "mix + mmd": (["mmd"], True, True),
     "source alone, means": ([], False, False), "pretrained": ([], False, False),
 }  # fmt: skip
 """Penalties; whether rows of the target with a label, and without one, take part."""
