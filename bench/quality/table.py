@@ -85,6 +85,10 @@ def main() -> None:
         parts.append(domains([json.loads(line) for line in file.read_text().splitlines()]))
     if (file := HERE / "results" / "instalments.jsonl").is_file():
         parts.append(instalments([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "brands.jsonl").is_file():
+        parts.append(cameras([json.loads(line) for line in file.read_text().splitlines()]))
+    if (file := HERE / "results" / "several.jsonl").is_file():
+        parts.append(several([json.loads(line) for line in file.read_text().splitlines()]))
     if (file := HERE / "results" / "packing.jsonl").is_file():
         parts.append(packing([json.loads(line) for line in file.read_text().splitlines()]))
     if (file := HERE / "results" / "augment.jsonl").is_file():
@@ -229,6 +233,73 @@ Forgetting: how far accuracy on earlier instalments is below the best it was; ba
 was when they were learnt; with three instalments and no gain in between, one is the other with its sign turned. Accuracy:
 the mean over all three at the end. p: paired t-test over seeds. Measured by `python bench/quality/instalments.py`.
 """
+
+
+CAMERAS = """
+## One adapter for all cameras, or one for each
+
+MNIST digits as three cameras see them (plain, inverted, turned by a quarter), 300 of each to learn from and 300 of each to
+be judged on; MobileNetV1 0.25 pretrained on ImageNet, 64 x 64 pixels, bottleneck adapters, about as many steps in every run.
+The arms are those of [brands](brands.md). Accuracy, mean over seeds, which draw the digits, too; against "shared": mean
+difference with a 95 % interval over seeds (paired t), its p, and p after Holm's correction for four arms. Settings were not
+searched for. `python bench/quality/brands.py`.
+"""
+
+
+def cameras(lines: list[dict[str, Any]]) -> str:
+    """Arms of `brands.py`, each seed paired with the shared adapter."""
+    names = list(lines[0]["cameras"])
+    out = [CAMERAS, f"| arm | accuracy | {' | '.join(names)} | against shared | p | p, Holm | seeds |",
+           "|" + " --- |" * (len(names) + 6)]  # fmt: skip
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for line in sorted(lines, key=lambda each: each["seed"]):
+        arms.setdefault(line["arm"], []).append(line)
+    values = {arm: [x["metrics"]["accuracy"]["value"] for x in own] for arm, own in arms.items()}
+    others = {arm: _apart(own, values["shared"]) for arm, own in values.items() if arm != "shared" and len(own) > 2}
+    fixed = dict(zip(others, holm([p for _, p in others.values()]), strict=True))
+    for arm, own in arms.items():
+        each = " | ".join(f"{np.mean([x['cameras'][c]['value'] for x in own]):.3f}" for c in names)
+        told = f"{others[arm][0]} | {others[arm][1]:.3f} | {fixed[arm]:.3f}" if arm in others else " | |"
+        out.append(f"| {arm} | {np.mean(values[arm]):.3f} | {each} | {told} | {len(own)} |")
+    return "\n".join(out)
+
+
+def _apart(mine: list[float], theirs: list[float]) -> tuple[str, float]:
+    """(mean difference over seeds with its interval, p of the paired t-test)."""
+    from scipy.stats import t, ttest_rel
+
+    apart = np.array(mine) - np.array(theirs)
+    half = t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+    p = float(ttest_rel(mine, theirs).pvalue) if half else 1.0
+    return f"{apart.mean():+.3f} [{apart.mean() - half:+.3f}, {apart.mean() + half:+.3f}]", p
+
+
+SEVERAL = """
+## Three tasks on one backbone
+
+Emotion (4 classes), irony and offence (2 each) of TweetEval, 300 rows of each to learn from, `minilm` with its two highest
+blocks; "alone" is the same network with one task (the product trains it beside), p of its paired bootstrap on the test
+rows of one run. One seed, so that the table says what happened, and not what would happen again.
+`python bench/quality/several.py [PENALTY]`.
+"""
+
+
+def several(lines: list[dict[str, Any]]) -> str:
+    """Runs of `several.py`: each task in company and alone."""
+    out = [
+        SEVERAL,
+        "| loss weights, gradients | joint | task | together | alone | together minus alone | p |",
+        "|" + " --- |" * 7,
+    ]
+    for line in lines:
+        for name, told in line["alone"].items():
+            by = told["difference"]
+            out.append(
+                f"| {', '.join(line['penalties']) or 'fixed'} | {line['metrics']['joint']['value']:.3f} | {name} | "
+                f"{told['together']:.3f} | {told['alone']:.3f} | {by['value']:+.3f} [{by['low']:+.3f}, {by['high']:+.3f}] | "
+                f"{told['p']:.3f} |"
+            )
+    return "\n".join(out)
 
 
 PACKING = """
