@@ -171,8 +171,9 @@ def test_the_gradient_into_the_trunk_is_the_tasks_less_lambda_times_the_discrimi
     apart = (told[target_B].mean() + told[~target_B].mean()) / 2
     of_task = torch.autograd.grad(own, list(trunk.values()), retain_graph=True)
     of_critic = torch.autograd.grad(apart, [*trunk.values(), critic.weight], allow_unused=True)
-    factor = 2 / (1 + np.exp(-10 * loop.state.step / loop.total)) - 1
-    assert 0.5 < factor < 1
+    (asked,) = loop.model.plan.penalties
+    factor = asked.strength * (2 / (1 + np.exp(-10 * loop.state.step / loop.total)) - 1)
+    assert 0.5 < factor / asked.strength < 1
     for name, a, b in zip(trunk, of_task, of_critic, strict=False):
         want = a if b is None else a - factor * b
         torch.testing.assert_close(mixed[name], want, rtol=1e-7, atol=1e-10, msg=name)
