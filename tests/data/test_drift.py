@@ -177,3 +177,13 @@ def test_groups() -> None:
     assert [each.column for each in column_leaks(train, {"test": held}, ROLES)] == ["machine"]
     site = records(["x"] * 60, ["a"] * 60, site=["north", "south"] * 30)
     assert group_leak("test", site, site[:4], "site") is None  # a class of things, no thing
+
+
+def test_quantities_and_sentences_name_nobody() -> None:
+    hours = records(["x"] * 60, ["a"] * 60, hours=[f"{i % 20 / 2}" for i in range(60)])
+    assert group_leak("test", hours, hours[:4], "hours") is None
+    numbers = records(["x"] * 60, ["a"] * 60, customer=[str(i % 20) for i in range(60)])
+    assert group_leak("test", numbers, numbers[:4], "customer") is not None  # a number may be a name
+    said = [f"Replaced seal {i % 20} and tightened all of its bolts" for i in range(60)]
+    repairs = records(["x"] * 60, ["a"] * 60, repair=said)
+    assert group_leak("test", repairs, repairs[:4], "repair") is None

@@ -2,13 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tunesmith.data.drift import COUNTED, evenly
 from tunesmith.data.record import Record, Roles
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,30 @@ def _date(value: Any) -> datetime | None:
 
 def group_leak(split: str, train: Sequence[Record], held: Sequence[Record], column: str) -> ColumnLeak | None:
     """Values of an identifier (machine, customer, document) on both sides. None where none is shared, or where the
-    column is no identifier: it names fewer than 10 things, or hardly any of them twice, or each 50 times and more."""
+    column is no identifier: it holds quantities or sentences, names fewer than 10 things, or hardly any of them twice,
+    or each 50 times and more."""
     here, values = (_filled(rows, column) for rows in (train, held))
     counts, known = Counter(here) + Counter(values), set(here)
     repeated = sum(count for count in counts.values() if count > 1)
+    if _measures(counts) or _tells(counts):
+        return None
     if len(counts) < 10 or repeated < 0.2 * counts.total() or counts.total() / len(counts) > 50:
         return None
     both = Counter(value for value in values if value in known)
     shown = tuple(name for name, _ in both.most_common(5))
     return ColumnLeak(split, column, "group", both.total(), len(values), shown) if both else None
+
+
+def _measures(values: Iterable[str]) -> bool:
+    """Whether they are numbers, some with decimals: hours or a pressure, and nobody's name."""
+    found = list(values)
+    return all(_NUMBER.fullmatch(value) for value in found) and any("." in value for value in found)
+
+
+def _tells(values: Iterable[str]) -> bool:
+    """Whether most of them are sentences, of more than six words."""
+    lengths = [len(value.split()) for value in values]
+    return sum(length > 6 for length in lengths) > len(lengths) / 2
 
 
 def _filled(rows: Sequence[Record], column: str) -> list[str]:
