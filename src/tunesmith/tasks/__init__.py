@@ -172,6 +172,10 @@ class Task(Part):
         """Whether a base answers this task before any training; a new head does not."""
         return False
 
+    def answers_before(self, facts: Facts) -> bool:
+        """Whether this base does, of a task with the baseline `untuned`; for tasks that have to meet it to know."""
+        return True
+
     def purpose(self, model_type: str) -> Purpose:
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
