@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -165,7 +166,7 @@ def _answer_ms(model: Model, records: Sequence[Record]) -> float:
 
 def _keep(folder: Path, model: Model, encoded: dict[str, Encoded]) -> None:
     """What the network says of the held-out rows."""
-    said = {name: model.outputs(each) for name, each in encoded.items() if name != "train"}
+    said: dict[str, Any] = {name: model.outputs(each) for name, each in encoded.items() if name != "train"}
     write_json(folder / FACTS, model.facts.model_dump(mode="json"))
     with replacing(folder / SAID) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **said)
