@@ -6,7 +6,7 @@ stays JSON. The conversation is then read anew, so that everything made of it (t
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tunesmith.data.record import Cell
 from tunesmith.dialogue._columns import Columns
@@ -34,8 +34,8 @@ def _cell(before: Cell, columns: Columns, put: Put) -> Cell:
     value = unpacked(before)
     listed = isinstance(value, list) and bool(value) and all(isinstance(each, dict | list) for each in value)
     if not listed and not (isinstance(value, dict) and columns.role_tag in value):
-        return _walked(before, put, frozenset())
-    after = _messages(value, columns, put)
+        return cast("Cell", _walked(before, put, frozenset()))
+    after: Cell = _messages(value, columns, put)
     if after == value:
         return before
     return json.dumps(after, ensure_ascii=False) if isinstance(before, str) else after
