@@ -254,7 +254,7 @@ def run_steps(
     """The plan's steps of one scope, in order; `learnt` is what those of the scope `learnt` go by."""
     for place, step in enumerate(plan.steps):
         if step.scope == scope:
-            told: dict[str, Any] = {"plan": plan} if step.asks_plan else {}
+            told: dict[str, Any] = {"plan": plan} if step.asks_plan else {"task": plan.task} if step.asks_task else {}
             if scope == "learnt":
                 told["learnt"] = (learnt or {}).get(f"steps.{place}")
             with part(f"step {step.name}"):
