@@ -139,7 +139,7 @@ def test_clean_columns_seldom_have_any(draw: str, most: float) -> None:
         "exponential": lambda: rng.exponential(size=100), "lognormal": lambda: rng.lognormal(size=100),
         "constant": lambda: np.full(100, 7.0), "rare": lambda: (rng.random(100) < 0.1) * 1.0,
     }  # fmt: skip
-    told = [found is not None and found.outside(values).any() for values in (kinds[draw]() for _ in range(100))
+    told = [found is not None and len(found.outside(values)) > 0 for values in (kinds[draw]() for _ in range(100))
             for found in [fences(values)]]  # fmt: skip
     assert np.mean(told) <= most
 
