@@ -35,14 +35,14 @@ BASES: dict[str, dict[str, Any]] = {
 JOBS: list[tuple[str, str, Any, str, tuple[int, int], dict[str, Any]]] = [
     # task, base, method, a word for what is special, lengths of rows, train
     ("classify", "minilm", "full", "", (5, 40), {}),
-    ("classify", "minilm", "full", "long", (60, 250), {"batch": 8}),
-    ("classify", "minilm", "full", "large pieces", (60, 120), {"batch": 40, "micro_tokens": 4096}),
-    ("classify", "minilm", "full", "checkpointing", (60, 250), {"checkpointing": "on", "batch": 12}),
+    ("classify", "minilm", "full", "long", (60, 250), {"batch": 5}),
+    ("classify", "minilm", "full", "large pieces", (30, 60), {"batch": 48, "micro_tokens": 4096}),
+    ("classify", "minilm", "full", "checkpointing", (60, 250), {"checkpointing": "on", "batch": 6}),
     ("classify", "minilm", "full", "sgd", (5, 40), {"optimizer": "sgd"}),
     ("classify", "minilm", "full", "average", (5, 40), {"ema": 0.99}),
     ("classify", "minilm", "lora", "", (5, 40), {}),
-    ("classify", "minilm", "lora", "long", (60, 250), {"batch": 8}),
-    ("classify", "minilm", "lora", "large pieces", (60, 120), {"batch": 40, "micro_tokens": 4096}),
+    ("classify", "minilm", "lora", "long", (60, 250), {"batch": 5}),
+    ("classify", "minilm", "lora", "large pieces", (30, 60), {"batch": 48, "micro_tokens": 4096}),
     ("classify", "minilm", "bitfit", "", (5, 40), {}),
     ("classify", "minilm", "adapter", "", (10, 60), {}),
     ("classify", "minilm", "ia3", "", (10, 60), {}),
@@ -51,25 +51,25 @@ JOBS: list[tuple[str, str, Any, str, tuple[int, int], dict[str, Any]]] = [
     ("classify", "minilm", "prefix", "", (10, 60), {}),
     ("classify", "minilm", {"name": "layers", "top": 2}, "", (10, 60), {}),
     ("classify", "bert512", "full", "", (10, 40), {}),
-    ("classify", "bert512", "full", "long", (100, 400), {"batch": 4}),
+    ("classify", "bert512", "full", "long", (100, 300), {"batch": 3}),
     ("classify", "bert512", "lora", "", (10, 60), {}),
     ("classify", "bert512", "lora", "small pieces", (20, 80), {"micro_tokens": 256}),
     ("classify", "roberta256", "full", "", (10, 80), {}),
-    ("classify", "roberta256", "lora", "long", (100, 500), {"batch": 8}),
+    ("classify", "roberta256", "lora", "long", (100, 400), {"batch": 4}),
     ("classify", "qwen256", "lora", "", (10, 80), {}),
     ("tag", "minilm", "full", "", (10, 60), {}),
     ("tag", "minilm", "lora", "", (10, 60), {}),
-    ("tag", "roberta256", "full", "long", (60, 300), {"batch": 8}),
+    ("tag", "roberta256", "full", "long", (60, 300), {"batch": 5}),
     ("generate", "qwen256", "full", "", (20, 80), {}),
-    ("generate", "qwen256", "full", "long", (100, 500), {"batch": 8}),
+    ("generate", "qwen256", "full", "long", (100, 400), {"batch": 4}),
     ("generate", "qwen256", "lora", "", (20, 80), {}),
-    ("generate", "qwen256", "lora", "large pieces", (100, 300), {"micro_tokens": 4096}),
-    ("generate", "qwen256", "lora", "padded", (60, 240), {"batch": 8, "pack": False}),
+    ("generate", "qwen256", "lora", "large pieces", (60, 200), {"micro_tokens": 4096, "batch": 12}),
+    ("generate", "qwen256", "lora", "padded", (60, 240), {"batch": 4, "pack": False}),
     ("generate", "llama512", "full", "", (20, 80), {"batch": 8}),
     ("generate", "llama512", "lora", "", (20, 80), {"batch": 8}),
-    ("generate", "llama512", "lora", "long", (200, 700), {"batch": 4}),
-    ("generate", "llama512", "full", "checkpointing", (100, 400), {"batch": 6, "checkpointing": "on"}),
-    ("generate", "llama512", "head", "", (60, 200), {"batch": 8}),
+    ("generate", "llama512", "lora", "long", (200, 500), {"batch": 2}),
+    ("generate", "llama512", "full", "checkpointing", (100, 300), {"batch": 3, "checkpointing": "on"}),
+    ("generate", "llama512", "head", "", (60, 200), {"batch": 4}),
 ]
 
 
@@ -138,14 +138,14 @@ def ran(job: Any, base: str, steps: int) -> dict[str, Any]:
     from tunesmith.training.given import Job
     from tunesmith.training.loop import Loop
 
-    task, _, _, _, lengths, train = job
+    task, _, _, _, lengths, _ = job
     plan = plan_of(job, base, steps)
     found = plan.base.found()
     tokenizer: Any = SimpleNamespace(pad_token_id=0)
     began = resident()
     model = build(plan, Facts() if task == "generate" else Facts(labels=("a", "b", "c")), found, tokenizer)
     rows = plan.train.batch * max(2, -(-steps // 2))
-    learnt, held = (encoded(task, int(found.config["vocab_size"]), lengths, n) for n in (rows, plan.train.batch))
+    learnt, held = (encoded(task, int(found.config["vocab_size"]), lengths, n) for n in (rows, 4))
     judge = lambda _: {plan.best_metric: 0.0}  # noqa: E731
     loop = Loop(Job(model, learnt, held, judge, Path(), progress=Progress(silent=True), save=False))
     state = loop.run()
@@ -189,7 +189,9 @@ def load_libraries() -> None:
 def main() -> None:
     """All jobs, or some."""
     asked = argparse.ArgumentParser()
-    asked.add_argument("--out", type=Path, required=True, help="lines of JSON, a job each; jobs that are there are left out")
+    asked.add_argument(
+        "--out", type=Path, required=True, help="lines of JSON, a job each; jobs that are there are left out"
+    )
     asked.add_argument("--steps", type=int, default=6, help="steps of a job; 40 on an idle machine, for the seconds")
     asked.add_argument("--only", default="", help="jobs whose name has this in it")
     given = asked.parse_args()

@@ -15,12 +15,14 @@ from tunesmith.data.roles import find_column, text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
 from tunesmith.engine.tower import Sight, sight_of
+from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge
 from tunesmith.files import read_json, write_folder, write_json, write_text
 from tunesmith.judging import judge
 from tunesmith.mining import mine, told
 from tunesmith.model import Model, facts_for, rows_for_golden, save
-from tunesmith.plan_text import dump_plan
+from tunesmith.plan import Plan
+from tunesmith.plan_text import dump_plan, read_plan
 from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.provenance import provenance, reply
@@ -30,6 +32,8 @@ from tunesmith.tasks import Encoded, Facts
 from tunesmith.training.checkpoint import State
 from tunesmith.work import Work, decide, fresh, trained
 
+LOOKED_AT = 2000
+"""Rows whose lengths are enough for a forecast before a run."""
 CONVERSATIONAL = ("format", "template")
 """Facts that are told of every run on conversations, and are nothing to be warned of."""
 
@@ -73,6 +77,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     sight = sight_of(plan)
     encoded = encode(prepared, tokenizer, facts, work.progress, sight)
     work.warnings += [note for note in prepared.notes if note not in work.warnings]
+    plan = prepared.plan = _foreseen(work, facts, tokenizer, encoded["train"])
     _write_data(work, tokenizer, encoded, facts)
     model = fresh(work, plan, facts, tokenizer, sight)
     refer(model, encoded, work.progress)
@@ -82,6 +87,44 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     work.lessons = adapting.lessons(model, prepared, encoded["train"])
     work.warnings += adapting.notes(plan, work.lessons)
     return model, encoded
+
+
+def _foreseen(work: Work, facts: Facts, tokenizer: Any, train: Encoded) -> Plan:
+    """The plan, with what was settled by the memory that is free; that of a run which goes on is as it was."""
+    from tunesmith.training.ahead import look_ahead, settled, surely_fits
+
+    plan = work.plan
+    if plan.train.fit and work.run.plan.is_file():
+        tokens = read_plan(work.run.plan).train.micro_tokens
+        return plan.model_copy(update={"train": plan.train.model_copy(update={"micro_tokens": tokens, "fit": False})})
+    if not plan.train.fit and surely_fits(work.found):
+        return plan
+    found = look_ahead(plan, facts, work.found, tokenizer, train)
+    if found is None:
+        if plan.train.fit:
+            raise TunesmithError(
+                "train.fit (or train.batch: auto): what fits is known before loading for bases of text with one stack "
+                "of blocks alone. Set train.micro_tokens"
+            )
+        return plan
+    plan = settled(found)
+    if work.plan.train.fit:
+        work.progress.say(f"train.fit: {plan.train.micro_tokens} tokens in a forward pass")
+    return plan
+
+
+def foresee(prepared: Prepared, found: Found) -> dict[str, Any]:
+    """What a run of these rows will take, without loading a weight; of many rows some are looked at."""
+    from tunesmith.training.ahead import look_ahead, told
+
+    plan, rows = prepared.plan, prepared.splits["train"]
+    tokenizer = plan.task.processor(found)
+    facts = facts_for(plan, rows, prepared.roles, found, tokenizer)
+    some = rows if len(rows) <= LOOKED_AT else rows[:: -(-len(rows) // LOOKED_AT)]
+    ahead = look_ahead(plan, facts, found, tokenizer, plan.task.encode(some, prepared.roles, tokenizer, facts))
+    if ahead is None:
+        return {"said": f"not known before {found.name} is loaded: only bases of text with one stack of blocks are"}
+    return told(ahead, len(some) / max(1, len(rows)))
 
 
 def _refuse_unmeasurable(work: Work, facts: Facts) -> None:

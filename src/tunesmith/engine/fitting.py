@@ -50,13 +50,15 @@ def fit(
     net, family, plan = shortcuts.net, shortcuts.family, shortcuts.plan
     if family.sense != "text":
         seen, room = measured(shortcuts, train, batches, moving, device)
-        seen = replace(seen, holes=int(holes(device) * seen.activations), process=process(device, num_bytes(net)["held"]))
+        seen = replace(
+            seen, holes=int(holes(device) * seen.activations), process=process(device, num_bytes(net)["held"])
+        )
         return Fitted(seen, room, _told(seen, seen, room, on=False, asked="off"))
     blocks = family.block_list(net.auto)
     base: Any = plain(net.auto)
     shape = shape_of(base.config, family, len(blocks))
     step = _largest(shortcuts, train, batches)
-    step = step._replace(narrow=narrow, holes=holes(device), **_dropouts(base.config, plan.train.dropout))
+    step = step._replace(narrow=narrow, holes=holes(device), **dropouts(base.config, plan.train.dropout))
     held = _held(net, blocks, moving, plan.train)
     whole = forecast(shape, step, held)
     if shortcuts.way is not shortcuts.plain:
@@ -113,7 +115,8 @@ def _held(net: Any, blocks: list[torch.nn.Module], moving: "Mapping[str, torch.T
     )  # fmt: skip
 
 
-def _dropouts(config: Any, asked: float | None) -> dict[str, bool]:
+def dropouts(config: Any, asked: float | None) -> dict[str, bool]:
+    """Where a network draws dropout while it trains."""
     attention = [getattr(config, n, 0) for n in ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")]
     hidden = [getattr(config, n, 0) for n in ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")]
     shares = [max(map(float, found)) if asked is None else asked for found in (attention, hidden)]

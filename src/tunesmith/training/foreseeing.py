@@ -6,6 +6,7 @@ Seconds are those of training, evaluations between its steps included; `work` ad
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.bases.family import EncoderDecoder, SightedLanguage, TwoTowers
@@ -69,10 +70,8 @@ class Foresight:
         moment = Moment.parse(loop.asked.evaluate_every).steps(loop.per_epoch)
         every = 0 if moment is None else -(-loop.total // moment) - 1 - loop.state.step // moment
         held = loop.job.validation.extents
-        return Pace(
-            places=left * self._mean(), evaluations=max(0, every), evaluated=share * (held.size + self._front * len(held)),
-            before=before + now - self.began[clock],
-        )  # fmt: skip
+        places = held.size + self._front * len(held)
+        return Pace(left * self._mean(), max(0, every), share * places, before + now - self.began[clock])
 
     @property
     def _front(self) -> int:
@@ -159,3 +158,27 @@ class Foresight:
         if self.operations and self.paces and self.paces[0].took:
             device = self.loop.precision.accelerator.device.type
             rates.remember(rates.speed_key(self._width(), device), self.operations / self.paces[0].rate())
+
+
+def record(state: checkpoints.State, folder: Path, total: float, task: str) -> dict[str, Any]:
+    """{what: {forecast, measured, error}} of a run whose folder is written, for its provenance; and what follows
+    training is remembered for the next forecast. Seconds are those of all steps that were taken."""
+    share = state.step / max(1, state.forecast.get("steps", 1))
+    said, found = state.forecast, dict[str, Any]()
+    around = rates.known().get(rates.after_key(task))
+    training = {k: said[k] * share for k in ("seconds_before", "seconds", "cpu_seconds") if k in said}
+    pairs = {
+        "memory_mb": (state.memory.get("forecast_mb"), state.memory.get("peak_mb", 0.0)),
+        "disk_mb": (said.get("disk_mb"), sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 2**20),
+        "training_seconds": (training.get("seconds_before"), state.seconds),
+        "training_seconds_by_first_steps": (training.get("seconds"), state.seconds),
+        "training_cpu_seconds_by_first_steps": (training.get("cpu_seconds"), state.cpu_seconds),
+        "seconds": (around + training["seconds_before"] if around and "seconds_before" in training else None, total),
+    }
+    for what, (forecast, measured) in pairs.items():
+        if forecast:
+            off = error(forecast, measured)
+            found[what] = {"forecast": round(forecast, 2), "measured": round(measured, 2), "error": off}
+    if total > state.seconds:
+        rates.remember(rates.after_key(task), total - state.seconds)
+    return found

@@ -33,6 +33,7 @@ from tunesmith.training.foreseeing import Foresight
 from tunesmith.training.given import Job, step_seed
 from tunesmith.training.judging import evaluate
 from tunesmith.training.keeping import finish, resume, save
+from tunesmith.training.retrying import taken
 from tunesmith.training.schedule import factor, warmup_steps
 from tunesmith.training.terms import Terms
 
@@ -76,6 +77,11 @@ class Loop:
     @property
     def checkpoint_folder(self) -> Path:
         return self.job.folder / "checkpoints"
+
+    @property
+    def micro_tokens(self) -> int:
+        """Tokens of a forward pass: the plan's, or fewer since memory ran out."""
+        return self.state.micro_tokens or self.asked.micro_tokens
 
     def run(self) -> checkpoints.State:
         """Train to the end (or to the early stop), then put the kept weights into the model."""
@@ -128,11 +134,11 @@ class Loop:
                 half.method.thaw(half.auto, half.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
-        torch.manual_seed(seed := step_seed(self.asked.seed, step))
+        seed = step_seed(self.asked.seed, step)
         if self.net.noise is not None:
             self.net.noise.seed = seed
         rows = self.batches.rows(step)
-        loss, penalty = self._backward(rows, seed)
+        loss, penalty = taken(self, rows, seed, self._backward)
         rate = self._set_rates(step)
         watch.refuse_bad_loss(loss, step + 1, self.model.learning_rate)
         if step == 0:
@@ -166,8 +172,8 @@ class Loop:
         encoded, task, way = self.job.train, self.model.plan.task, self.model.shortcuts.way
         total = more = 0.0
         with self.precision.autocast():
-            encoded = task.faced(way, encoded, rows, self.asked.micro_tokens)
-            pieces = list(way.pieces(encoded, rows, self.asked.micro_tokens))
+            encoded = task.faced(way, encoded, rows, self.micro_tokens)
+            pieces = list(way.pieces(encoded, rows, self.micro_tokens))
             self.terms.face(way, encoded, pieces, self.state.step / self.total, seed)
         for piece in pieces:
             with self.precision.autocast():

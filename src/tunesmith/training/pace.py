@@ -1,8 +1,8 @@
 """How long training takes: from the first steps to all of them.
 
-The first steps of a run are the probe: nothing is computed that would not be computed anyway, and no bit can differ. The
-very first pays for what happens once and is left out. Steps are compared by the places that they compute (tokens, or
-images), since those of a run differ in length and not in kind.
+The first steps of a run are the probe: nothing is computed that would not be computed anyway, and no bit can differ.
+The very first pays for what happens once and is left out. Steps are compared by the places that they compute (tokens,
+or images), since those of a run differ in length and not in kind.
 
     seconds = before + once + places of all steps x (seconds / places) of the probe + evaluations
 """
@@ -18,7 +18,7 @@ MOST = 12
 
 @dataclass
 class Pace:
-    """Seconds of a run as they are measured and forecast. All seconds are of one clock: the wall's, or the process's."""
+    """Seconds of a run as they are measured and forecast, on one clock: the wall's, or the process's."""
 
     places: float
     """Of all steps that are to be taken."""
