@@ -60,7 +60,12 @@ def _square(what: str, found: Points, left: float) -> list[str]:
         return f"{left + at(measured):.1f},{TOP + SIDE - at(forecast):.1f}"
 
     band, (first, last) = BANDS[what], (10**low * 1.02, 10**high / 1.02)
-    corners = [(first, first * (1 + band)), (last, last * (1 + band)), (last, last * (1 - band)), (first, first * (1 - band))]
+    corners = [
+        (first, first * (1 + band)),
+        (last, last * (1 + band)),
+        (last, last * (1 - band)),
+        (first, first * (1 - band)),
+    ]
     unit = "MB" if what == "memory" else "CPU s"
     marks = [m * 10.0**e for e in range(-2, 7) for m in (1, 2, 5) if low <= log10(m * 10.0**e) <= high]
     title = f"{what}: forecast over measured, {unit}; band {band:.0%}"

@@ -13,6 +13,7 @@ from tunesmith import flows, job
 from tunesmith.bases import load
 from tunesmith.bases.load import load_tokenizer
 from tunesmith.engine import memory, rates
+from tunesmith.engine.network import override_dropout
 from tunesmith.errors import TunesmithError
 from tunesmith.model import weights
 from tunesmith.plan_text import make_plan
@@ -66,7 +67,10 @@ def test_a_loop_forecasts_measures_and_remembers(
 def run(base: Path, limit: int | None, monkeypatch: pytest.MonkeyPatch, **train: Any) -> Any:
     """A loop in which forward passes of more tokens than the limit find no memory, on a CPU or on a device."""
     rows = small.records()
-    made = small.model(small.plan(base, method="full", batch=5, micro_tokens=64, dropout=0.0, **train), rows)
+    made = small.model(
+        small.plan(base, method="full", batch=5, micro_tokens=64, optimizer="sgd", lr=0.1, **train), rows
+    )
+    override_dropout(made.net, 0.0)
     encoded = small.encoded(made, rows)
     loop = small.loop(made, encoded)
     plain, faults = loop.terms.loss, []

@@ -157,8 +157,8 @@ def told(ahead: Ahead, share: float = 1.0) -> dict[str, Any]:
     kept = 4 * ahead.held.learning
     disk = min(KEEP, steps) * (kept + OPTIMIZER_BYTES[plan.train.optimizer] * ahead.held.learning) + 2 * kept
     return {
-        "memory_mb": round((process + found.step) / 2**20, 1), "seconds": round(seconds + after, 1),
-        "training_seconds": round(seconds, 1), "disk_mb": round(disk / 2**20, 1), "steps": steps,
+        "memory_mb": round((process + found.step) / 2**20, 1), "seconds": round(seconds + after, 3),
+        "training_seconds": round(seconds, 3), "disk_mb": round(disk / 2**20, 3), "steps": steps,
         "memory": {name: round(value / 2**20, 1) for name, value in (asdict(found) | {"process": process}).items()},
         "speed": {"gflops": round(speed / 1e9, 1), "by": source},
         "fits": found.step <= FILL * ahead.room, "room_mb": round(ahead.room / 2**20, 1),
