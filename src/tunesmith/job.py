@@ -1,6 +1,6 @@
 """The job of one run: facts, training, judgement, saving, proof. Each part can be repeated, so a kill costs little."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from tunesmith.files import read_json, write_folder, write_json, write_text
 from tunesmith.judging import judge
 from tunesmith.mining import mine, told
 from tunesmith.model import Model, facts_for, rows_for_golden, save
-from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan, read_plan
 from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
@@ -66,51 +65,73 @@ def carry_out(
 
 def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     """Facts, tokens and a fresh network; everything known of the data is written down before training."""
+    known = study(work)
+    if known.facts.wording is not None:
+        work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(known.facts.wording.spelt)}")
+    settle(work, known)  # what is written down has it
+    _write_data(work, known)
+    return equip(work, known), known.encoded
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the rows are to a network: what every plan with the same task, base, data and seed shares."""
+
+    tokenizer: Any
+    facts: Facts
+    encoded: dict[str, Encoded]
+    sight: Sight | None
+
+
+def study(work: Work) -> Known:
+    """Facts and tokens of the prepared rows; refuses what could not be measured in the end."""
     plan, prepared = work.plan, work.prepared
     tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     facts = facts.model_copy(update={"steps": prepared.learnt})
     _refuse_unmeasurable(work, facts)
-    if facts.wording is not None:
-        work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     _tell(work, facts)
     sight = sight_of(plan)
     encoded = encode(prepared, tokenizer, facts, work.progress, sight)
     work.warnings += [note for note in prepared.notes if note not in work.warnings]
-    plan = prepared.plan = _foreseen(work, facts, tokenizer, encoded["train"])
-    _write_data(work, tokenizer, encoded, facts)
-    model = fresh(work, plan, facts, tokenizer, sight)
-    refer(model, encoded, work.progress)
-    if (found := mine(model, encoded["train"], work.progress)) is not None:
+    return Known(tokenizer, facts, encoded, sight)
+
+
+def equip(work: Work, known: Known) -> Model:
+    """A fresh network, with what only a network can say of the rows before training: references, hard negatives."""
+    settle(work, known)
+    model = fresh(work, work.plan, known.facts, known.tokenizer, known.sight)
+    refer(model, known.encoded, work.progress)
+    if (found := mine(model, known.encoded["train"], work.progress)) is not None and work.run.file(
+        "data.json"
+    ).is_file():
         about = read_json(file := work.run.file("data.json"))
         write_json(file, about | {"mined": found, "notes": [*about["notes"], told(found)]})
-    work.lessons = adapting.lessons(model, prepared, encoded["train"])
-    work.warnings += adapting.notes(plan, work.lessons)
-    return model, encoded
+    work.lessons = adapting.lessons(model, work.prepared, known.encoded["train"])
+    work.warnings += adapting.notes(work.plan, work.lessons)
+    return model
 
 
-def _foreseen(work: Work, facts: Facts, tokenizer: Any, train: Encoded) -> Plan:
-    """The plan, with what was settled by the memory that is free; that of a run which goes on is as it was."""
+def settle(work: Work, known: Known) -> None:
+    """Put into the plan what the memory that is free decides; a run which goes on is as it was. Raises TunesmithError
+    where nothing would fit, before anything is loaded."""
     from tunesmith.training.ahead import look_ahead, settled, surely_fits
 
     plan = work.plan
     if plan.train.fit and work.run.plan.is_file():
         tokens = read_plan(work.run.plan).train.micro_tokens
-        return plan.model_copy(update={"train": plan.train.model_copy(update={"micro_tokens": tokens, "fit": False})})
-    if not plan.train.fit and surely_fits(work.found):
-        return plan
-    found = look_ahead(plan, facts, work.found, tokenizer, train)
-    if found is None:
-        if plan.train.fit:
+        plan = plan.model_copy(update={"train": plan.train.model_copy(update={"micro_tokens": tokens, "fit": False})})
+    elif plan.train.fit or not surely_fits(work.found):
+        found = look_ahead(plan, known.facts, work.found, known.tokenizer, known.encoded["train"])
+        if found is None and plan.train.fit:
             raise TunesmithError(
                 "train.fit (or train.batch: auto): what fits is known before loading for bases of text with one stack "
                 "of blocks alone. Set train.micro_tokens"
             )
-        return plan
-    plan = settled(found)
-    if work.plan.train.fit:
-        work.progress.say(f"train.fit: {plan.train.micro_tokens} tokens in a forward pass")
-    return plan
+        plan = plan if found is None else settled(found)
+        if work.plan.train.fit:
+            work.progress.say(f"train.fit: {plan.train.micro_tokens} tokens in a forward pass")
+    work.prepared.plan = plan
 
 
 def foresee(prepared: Prepared, found: Found) -> dict[str, Any]:
@@ -187,8 +208,8 @@ def ends_cut(encoded: Encoded) -> str:
     )
 
 
-def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
-    prepared, run = work.prepared, work.run
+def _write_data(work: Work, known: Known) -> None:
+    prepared, run, tokenizer, encoded = work.prepared, work.run, known.tokenizer, known.encoded
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
@@ -211,9 +232,12 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     found = audit_in(work.plan.task, prepared.drawn, held, prepared.roles, work.plan.train.seed)
     findings += [each.as_json() for each in drifts(found, prepared.roles)]
     about = prepared.about() | {"tokens": tokens, "findings": findings, "alike": found.about()}
-    about["notes"] = [*(facts.notes[what] for what in CONVERSATIONAL if what in facts.notes), *prepared.notes]
+    about["notes"] = [
+        *(known.facts.notes[what] for what in CONVERSATIONAL if what in known.facts.notes),
+        *prepared.notes,
+    ]
     write_json(run.file("data.json"), about)
-    write_json(run.file("facts.json"), facts.model_dump(mode="json"))
+    write_json(run.file("facts.json"), known.facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))
     prepared.ledger.to_parquet(run.file("ledger.parquet"))
 

@@ -16,11 +16,12 @@ from tunesmith.engine import memory, rates
 from tunesmith.engine.network import override_dropout
 from tunesmith.errors import TunesmithError
 from tunesmith.model import weights
-from tunesmith.plan_text import make_plan
-from tunesmith.progress import Progress
+from tunesmith.plan_text import dump_plan, make_plan
+from tunesmith.progress import Progress, Stop
 from tunesmith.training import ahead
 from tunesmith.training.foreseeing import error, record
 from tunesmith.training.pace import Pace, spoken
+from tunesmith.work import Work
 
 FULL = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 
@@ -127,6 +128,13 @@ def seen(base: Path, task: str = "classify", method: Any = "lora", **train: Any)
     return found, made
 
 
+def working(plan: Any, made: Any, file: Path) -> Work:
+    """As much of a job as decides what fits."""
+    prepared: Any = SimpleNamespace(plan=plan, notes=[])
+    run: Any = SimpleNamespace(plan=file)
+    return Work(run, prepared, made.base, Progress(silent=True), Stop(), 0.0, [])
+
+
 @pytest.mark.parametrize("method", ("full", "lora", "head", "bitfit", "adapter", "ia3", "prompt", "prefix"))
 @pytest.mark.parametrize("family", ("bert", "qwen2"))
 def test_a_network_without_weights_counts_what_the_real_one_does(
@@ -145,9 +153,10 @@ def test_what_cannot_fit_is_refused_before_anything_is_loaded(
     monkeypatch.setattr(memory, "room", lambda device: 10**5)
     monkeypatch.setattr(load, "load_net", lambda *args, **more: pytest.fail("weights were loaded"))
     assert not ahead.surely_fits(made.base)
-    work: Any = SimpleNamespace(plan=found.model.plan, found=made.base, run=SimpleNamespace(plan=Path("none.yaml")))
-    with pytest.raises(TunesmithError, match=r"cannot fit into memory: .* weights .* 100\.0 KB|are free here"):
-        job._foreseen(work, made.facts, made.tokenizer, found.train)
+    work = working(found.model.plan, made, Path("none.yaml"))
+    known: Any = SimpleNamespace(facts=made.facts, tokenizer=made.tokenizer, encoded={"train": found.train})
+    with pytest.raises(TunesmithError, match=r"cannot fit into memory: .* weights .* are free here"):
+        job.settle(work, known)
 
 
 def test_a_batch_that_fits_is_written_into_the_plan_and_found_there_again(
@@ -167,18 +176,16 @@ def test_a_batch_that_fits_is_written_into_the_plan_and_found_there_again(
     tight = look()
     assert tight is not None
     assert ahead.settled(tight).train.micro_tokens == 256
-    from tunesmith.plan_text import dump_plan
-
     plan = tmp_path / "plan.yaml"
-    work: Any = SimpleNamespace(
-        plan=asked, found=made.base, run=SimpleNamespace(plan=plan), progress=Progress(silent=True)
-    )
-    first = job._foreseen(work, made.facts, made.tokenizer, encoded)
-    plan.write_text(dump_plan(first.anchored()), encoding="utf-8")
+    work = working(asked, made, plan)
+    known: Any = SimpleNamespace(facts=made.facts, tokenizer=made.tokenizer, encoded={"train": encoded})
+    job.settle(work, known)
+    assert (work.plan.train.micro_tokens, work.plan.train.fit) == (256, False)
+    plan.write_text(dump_plan(work.plan.anchored()), encoding="utf-8")
     monkeypatch.setattr(memory, "room", lambda device: 10**12)
-    again = job._foreseen(work, made.facts, made.tokenizer, encoded)
-    assert again.train.micro_tokens == first.train.micro_tokens == 256
-    assert not again.train.fit
+    again = working(asked, made, plan)
+    job.settle(again, known)
+    assert again.plan == work.plan
 
 
 def test_settings_that_say_two_things_are_refused() -> None:

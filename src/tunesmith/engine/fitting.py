@@ -130,17 +130,16 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     slabs = way.levers.budget > 0 if isinstance(way, PackedLanguage) else packed
     depth = len(shortcuts.family.block_list(shortcuts.net.auto))
     still = 0 if plan.method.thaws() else plan.method.still(shortcuts.net.auto, shortcuts.family)
-    pieces = [
-        (_places(way, train, piece, plan.method.num_front(), packed=packed), piece)
-        for number in range(min(STEPS, batches.per_epoch))
-        for piece in way.pieces(train, batches.rows(number), plan.train.micro_tokens)
+    cut = [
+        list(way.pieces(train, batches.rows(n), plan.train.micro_tokens)) for n in range(min(STEPS, batches.per_epoch))
     ]
+    pieces = [(_places(way, train, p, plan.method.num_front(), packed=packed), p) for step in cut for p in step]
     tokens, rows = max(pieces, key=lambda each: each[0])
     return Step(
         tokens=tokens, longest=int(train.ids.lengths_of(rows).max()), reads=_reads(train, rows), above=depth - still,
         packed=slabs, language=isinstance(way, (PlainLanguage, PackedLanguage)),
         masked=train.masking is not None, norms_learn=plan.method.moves_base(), last_at_reads=not shortcuts.whole,
-        answered=min(MAX_TOKENS, train.ids.size),
+        answered=min(MAX_TOKENS, train.ids.size), alone=max(map(len, cut)) == 1,
     )  # fmt: skip
 
 

@@ -28,10 +28,10 @@ TOKENS = 512
 """Of the self-check, see `proof`."""
 SLAB = 64 << 20
 """Logits of the packed way that are held at a time, at most."""
-HOLES = 0.75
-"""Bytes of holes for a byte that comes and goes in a step. glibc lays an aligned tensor into no hole of exactly its
-size; measured over the jobs of docs/memory.md, where the heap grew by 1.3 to 2.2 times what its tensors took."""
-BUFFERS = 24 << 20
+HOLES = 0.35
+"""Bytes of holes for a byte that comes and goes in a step, measured over jobs as those of docs/memory.md (0.1 to 0.7):
+glibc lays an aligned tensor into no hole of exactly its size."""
+BUFFERS = 40 << 20
 """What libraries take for themselves at a first step on a CPU: packed operands of products, modules."""
 
 
@@ -76,6 +76,8 @@ class Step(NamedTuple):
     checkpointing: bool = False
     answered: int = 0
     """Tokens of the largest forward pass without gradients."""
+    alone: bool = False
+    """Whether a step is one forward pass: gradients then come as activations go, and never lie beside all of them."""
     holes: float = 0.0
     """HOLES on a CPU whose heap keeps what is freed; 0 on a device with an allocator of torch's own."""
 
@@ -109,13 +111,15 @@ class Forecast:
     """All that is held while shortcuts are compared with the library's own forward pass, before the first step."""
     passing: int = 0
     holes: int = 0
+    overlap: int = 0
+    """Gradients that take the place of activations."""
     process: int = 0
 
     @property
     def step(self) -> int:
         """A step of training."""
         moving = max(self.activations + self.head, self.passing)
-        return self.weights + self.gradients + self.optimizer + moving + self.holes
+        return self.weights + self.gradients + self.optimizer + moving + self.holes - self.overlap
 
     @property
     def total(self) -> int:
@@ -124,7 +128,7 @@ class Forecast:
 
     def told(self, room: int) -> str:
         """A line for the user."""
-        named = [f.name for f in fields(self) if f.name not in ("check", "process")]
+        named = [f.name for f in fields(self) if f.name not in ("check", "process", "overlap")]
         if self.activations + self.head > self.passing:
             named.remove("passing")
         parts = [f"{name} {size(v)}" for name in named if (v := getattr(self, name)) >= 10**5]
@@ -159,6 +163,7 @@ def forecast(shape: Shape, step: Step, held: Held) -> Forecast:
         gradients=FLOAT * held.learning, optimizer=int(OPTIMIZER_BYTES[held.optimizer] * held.learning),
         activations=activations, head=head, passing=passing,
         holes=int(step.holes * max(activations + head, passing)),
+        overlap=min(FLOAT * held.learning, activations + head) if step.alone else 0,
     )  # fmt: skip
 
 
