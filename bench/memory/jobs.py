@@ -5,13 +5,15 @@
     python bench/memory/picture.py jobs.jsonl                 table and picture for docs/memory.md
 
 Memory is the peak of the whole process over training as the system counts it (VmHWM). Seconds are those of training
-alone, on the clock and of the process: where others are at work, only the latter mean something.
+alone, on the clock and of the process: where others are at work, only the latter mean something. The self-check is off,
+whose own peak would hide that of steps as few as these.
 """
 
 import argparse
 import json
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,8 +127,16 @@ def plan_of(job: Any, base: str, steps: int) -> Any:
     return make_plan({
         "task": about.get(task, {"name": task}), "base": base, "data": "x.csv", "method": method,
         "train": how | {k: v for k, v in train.items() if k != "pack"},
-        "engine": {"cache": "off", "pack": train.get("pack", True)},
+        "engine": {"cache": "off", "check": False, "pack": train.get("pack", True)},
     })  # fmt: skip
+
+
+@cache
+def found_at(base: str) -> Any:
+    """A base and its digest, found once for all jobs."""
+    from tunesmith.bases.find import find
+
+    return find(base)
 
 
 def ran(job: Any, base: str, steps: int) -> dict[str, Any]:
@@ -140,7 +150,7 @@ def ran(job: Any, base: str, steps: int) -> dict[str, Any]:
 
     task, _, _, _, lengths, _ = job
     plan = plan_of(job, base, steps)
-    found = plan.base.found()
+    found = found_at(base)
     tokenizer: Any = SimpleNamespace(pad_token_id=0)
     began = resident()
     model = build(plan, Facts() if task == "generate" else Facts(labels=("a", "b", "c")), found, tokenizer)
@@ -157,6 +167,7 @@ def ran(job: Any, base: str, steps: int) -> dict[str, Any]:
 
 def apart(job: Any, base: str, steps: int) -> dict[str, Any]:
     """A job in a process that begins as this one is, with libraries imported and nothing else."""
+    found_at(base)
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         try:
@@ -193,13 +204,14 @@ def main() -> None:
         "--out", type=Path, required=True, help="lines of JSON, a job each; jobs that are there are left out"
     )
     asked.add_argument("--steps", type=int, default=6, help="steps of a job; 40 on an idle machine, for the seconds")
+    asked.add_argument("--bases", type=Path, help="a folder with the random bases, where they were written before")
     asked.add_argument("--only", default="", help="jobs whose name has this in it")
     given = asked.parse_args()
     os.environ["TUNESMITH_CACHE"] = tempfile.mkdtemp()
     load_libraries()
     done = {json.loads(line)["name"] for line in given.out.read_text().splitlines()} if given.out.exists() else set()
     with tempfile.TemporaryDirectory() as folder:
-        bases = written(Path(folder))
+        bases = {n: str(given.bases / n) for n in BASES} if given.bases else written(Path(folder))
         for job in JOBS:
             if name_of(job) in done or given.only not in name_of(job):
                 continue

@@ -28,7 +28,7 @@ TOKENS = 512
 """Of the self-check, see `proof`."""
 SLAB = 64 << 20
 """Logits of the packed way that are held at a time, at most."""
-HOLES = 0.35
+HOLES = 0.3
 """Bytes of holes for a byte that comes and goes in a step, measured over jobs as those of docs/memory.md (0.1 to 0.7):
 glibc lays an aligned tensor into no hole of exactly its size."""
 BUFFERS = 40 << 20

@@ -51,7 +51,9 @@ class Ahead:
         """The forecast with so many tokens in a forward pass, but never less than the longest row."""
         most = max(self.step.longest, min(tokens, self.most))
         share = most / max(1, self.step.tokens)
-        step = self.step._replace(tokens=most, reads=max(1, round(self.step.reads * share)), **changes)
+        step = self.step._replace(
+            tokens=most, reads=max(1, round(self.step.reads * share)), alone=tokens >= self.most, **changes
+        )
         return forecast(self.shape, step, self.held)
 
     @property
@@ -145,12 +147,12 @@ def told(ahead: Ahead, share: float = 1.0) -> dict[str, Any]:
     lengths = savings.lengths_of_steps(batches, plan.method.extra_tokens())
     work = savings.packed_work(lengths, savings.padded_work(lengths, 1))
     if ahead.step.language:
-        rows = ahead.train.inner or ahead.train
-        work = replace(work, heads=work.tokens * _learnt(rows))
+        work = replace(work, heads=work.tokens * _learnt(ahead.train.inner or ahead.train))
     still = plan.method.still(model.net.auto, model.family)
     operations = savings.operations(savings.sizes_of(model.net.auto, model.family, still), work)
-    per_epoch = max(1, round(batches.per_epoch / share))
-    steps = plan.total_steps(round(len(ahead.train) / share), per_epoch)
+    rows = round(len(batches) / share)
+    per_epoch = -(-rows // plan.train.batch) if batches.tokens is None else round(batches.per_epoch / share)
+    steps = plan.total_steps(rows, max(1, per_epoch))
     speed, source = rates.speed(ahead.shape.width, "cuda" if torch.cuda.is_available() else "cpu")
     seconds = operations / max(1, len(lengths)) * steps / speed
     after = rates.known().get(rates.after_key(plan.task.name), 0.0)
