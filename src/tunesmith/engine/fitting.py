@@ -110,7 +110,7 @@ def _held(net: Any, blocks: list[torch.nn.Module], moving: "Mapping[str, torch.T
     return Held(
         weights=num_bytes(net)["held"],
         whole=sum(p.numel() for b in blocks for p in b.parameters() if p.ndim == 2 and p.is_floating_point()),
-        learning=sum(p.numel() for p in moving.values()),
+        learning=sum(p.numel() for p in moving.values()), widest=max((p.numel() for p in moving.values()), default=0),
         optimizer=train.optimizer, largest=max(quantised, default=0), average=train.ema is not None,
     )  # fmt: skip
 

@@ -94,6 +94,8 @@ class Held(NamedTuple):
     optimizer: str = "adamw"
     largest: int = 0
     """Weights of the largest quantised layer, which is multiplied out when it is used."""
+    widest: int = 0
+    """Weights of the largest tensor that learns: all optimizers but torch's fused AdamW copy its gradient."""
     average: bool = False
     """Whether a moving average of the weights is kept."""
 
@@ -158,9 +160,10 @@ def forecast(shape: Shape, step: Step, held: Held) -> Forecast:
     weights = held.weights + (2 * held.whole if step.narrow else 0) + 2 * FLOAT * held.largest
     activations = int(_activations(shape, step) * float_size / FLOAT)
     head, passing = _head(shape, step, learns=held.learning > held.whole), _passing(shape, step)
+    copied = 0 if held.optimizer == "adamw" else FLOAT * held.widest
     return Forecast(
         weights=int(weights + (FLOAT * held.learning if held.average else 0)),
-        gradients=FLOAT * held.learning, optimizer=int(OPTIMIZER_BYTES[held.optimizer] * held.learning),
+        gradients=FLOAT * held.learning, optimizer=int(OPTIMIZER_BYTES[held.optimizer] * held.learning) + copied,
         activations=activations, head=head, passing=passing,
         holes=int(step.holes * max(activations + head, passing)),
         overlap=min(FLOAT * held.learning, activations + head) if step.alone else 0,

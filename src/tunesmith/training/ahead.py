@@ -84,9 +84,10 @@ def look_ahead(plan: Plan, facts: Facts, base: Found, tokenizer: Any, train: Enc
     inside = sum(p.numel() for b in blocks for p in b.parameters() if p.ndim == 2)
     whole = sum(p.numel() for p in net.parameters())
     spared = 0.0 if plan.base.quant is None else (4 - QUANTISED[plan.base.quant]) * inside
+    learning = [p.numel() for p in weights(made).values()]
     held = Held(
-        weights=int(4 * whole - spared), whole=inside, learning=sum(p.numel() for p in weights(made).values()),
-        optimizer=plan.train.optimizer, average=plan.train.ema is not None,
+        weights=int(4 * whole - spared), whole=inside, learning=sum(learning), optimizer=plan.train.optimizer,
+        widest=max(learning, default=0), average=plan.train.ema is not None,
     )  # fmt: skip
     batches = Batches(train.extents, plan.train.batch, plan.train.batch_tokens, plan.train.seed, train.blend)
     still = 0 if plan.method.thaws() else plan.method.still(net.auto, family)
