@@ -59,9 +59,6 @@ JOBS: list[tuple[str, str, Any, str, tuple[int, int], dict[str, Any]]] = [
     ("classify", "roberta256", "full", "", (10, 80), {}),
     ("classify", "roberta256", "lora", "long", (100, 400), {"batch": 4}),
     ("classify", "qwen256", "lora", "", (10, 80), {}),
-    ("tag", "minilm", "full", "", (10, 60), {}),
-    ("tag", "minilm", "lora", "", (10, 60), {}),
-    ("tag", "roberta256", "full", "long", (60, 300), {"batch": 5}),
     ("generate", "qwen256", "full", "", (20, 80), {}),
     ("generate", "qwen256", "full", "long", (100, 400), {"batch": 4}),
     ("generate", "qwen256", "lora", "", (20, 80), {}),
@@ -99,7 +96,7 @@ def written(folder: Path) -> dict[str, str]:
 
 
 def encoded(task: str, vocabulary: int, lengths: tuple[int, int], count: int) -> Any:
-    """Rows of random tokens with a class, a class for every third token, or half of each learnt."""
+    """Rows of random tokens with a class, or half of each learnt."""
     from tunesmith.data.ragged import Ragged
     from tunesmith.tasks import Encoded
 
@@ -108,9 +105,6 @@ def encoded(task: str, vocabulary: int, lengths: tuple[int, int], count: int) ->
     more: dict[str, Any] = {"targets": draw.integers(0, 3, count)}
     if task == "generate":
         more = {"targets": None, "labels": Ragged.of([[-100] * (len(r) // 2) + r[len(r) // 2 :] for r in ids])}
-    if task == "tag":
-        reads = [list(range(1, len(row), 3)) for row in ids]
-        more = {"targets": draw.integers(0, 3, sum(map(len, reads))), "reads": Ragged.of(reads)}
     return Encoded(
         ids=Ragged.of(ids), types=None, lost=np.zeros(count, np.int32), side=None,
         weights=np.ones(count, np.float32), **more,

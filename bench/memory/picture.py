@@ -12,7 +12,7 @@ from typing import Any
 
 DOCS = Path(__file__).parents[2] / "docs"
 SIDE, LEFT, TOP, GAP = 300, 52, 40, 74
-COLOURS = {"classify": "#2f6f9f", "tag": "#7a4f9f", "generate": "#c46a2b"}
+COLOURS = {"classify": "#2f6f9f", "generate": "#c46a2b"}
 BANDS = {"memory": 0.10, "seconds": 0.25}
 Points = list[tuple[str, float, float]]
 """(task, forecast, measured) of each job."""
