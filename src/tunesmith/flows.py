@@ -98,6 +98,19 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     return Trained(run.path, reply)
 
 
+def forecast(plan: Plan, *, online: bool = False) -> dict[str, Any]:
+    """What `train` would take, without training and without loading a weight: {memory_mb, seconds, disk_mb, fits, said,
+    …}, from the lengths of the rows, the base's config.json, and how fast this machine was found to be. `said` alone
+    for bases that are not counted so."""
+    from tunesmith.job import foresee
+
+    plan = pinned(plan)
+    found = plan.base.found(online=online)
+    require_libraries(plan.train)
+    plan = fitted(plan, found)
+    return foresee(prepare(plan, Progress(silent=True), earlier_in(found.folder, found.name), learn=False), found)
+
+
 def _who(plan: Plan, prepared: Prepared, found: Found, online: bool) -> dict[str, Any]:
     """What makes two runs the same."""
     from tunesmith.model import saved
@@ -511,7 +524,7 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
-    "compare_scores", "doubts", "evaluate",
+    "compare_scores", "doubts", "evaluate", "forecast",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
     "register", "train", "train_plan", "trial",
 ]  # fmt: skip
