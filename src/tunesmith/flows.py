@@ -493,12 +493,14 @@ def advise(  # noqa: PLR0913 - what is advised on, and the wish
     """
     from tunesmith import advising
     from tunesmith.advising.wishes import wish_of, written
+    from tunesmith.methods import METHODS
 
     wish = wish_of(memory, budget, switch, fixed_base=fixed_base)
     plan, bar = pinned(plan), progress or Progress()
     found = plan.base.found(online=online)
-    unwatched = plan.data.model_copy(update={"near": "ignore"})  # near-duplicates take long, and change no advice
-    looked = plan.model_copy(update={"data": unwatched})
+    # near-duplicates take long and change no advice; the plan's method may be one that this base refuses
+    unwatched = plan.data.model_copy(update={"near": "ignore"})
+    looked = plan.model_copy(update={"data": unwatched, "method": METHODS.make("full")})
     before = earlier_in(found.folder, found.name)
     prepared = prepare(fitted(looked, found), bar, before, learn=False)
     reply, best = advising.advise(

@@ -47,12 +47,14 @@ def advise(  # noqa: PLR0913 - what is advised on, and what is asked of those ab
     best = ranking.order[0]
     rows = [
         bases.about(name, seen, progress, online=online, probed=_known(name, own, plan, probed))
-        for name, own in bases.here(named, plan.base.name)
+        for name, own in bases.here(named, plan.base.name).items()
     ]
+    rows = [row for row in rows if row["usable"] or row["base"] in (*named, plan.base.name)]
+    unread = [row["warning"] for row in rows if row["base"] == plan.base.name and row.get("warning")]
     reply = {
         "recommended": best.method, "ranking": [each.as_json() for each in ranking.order], "refused": ranking.refused,
         "bases": bases.ordered(rows), "known": case.known() | {"cores": computer["cores"]}, "also": _also(case),
-        "warnings": _warnings(best, probed, wish), "seconds": round(time.monotonic() - began, 1),
+        "warnings": unread + _warnings(best, probed, wish), "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
     return reply, best.plan
 

@@ -5,7 +5,7 @@ errors of the best the smaller base), then the fewer pieces a word; then those t
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,28 +16,20 @@ from tunesmith.bases.find import ALIASES, Found, find
 from tunesmith.bases.fit import MANY_PIECES, MANY_UNKNOWN, fit
 from tunesmith.bases.load import max_positions
 from tunesmith.errors import TunesmithError
+from tunesmith.evaluation.states import MOST_BYTES
 from tunesmith.progress import Progress
 
 MOST = 12
-"""Bases of the hub cache that are looked at."""
+"""Bases of the hub cache that are looked at, none larger than is run to look at data: a digest reads all of a base."""
 
 
-def here(named: Iterable[str], own: str) -> Iterator[tuple[str, bool]]:
-    """(name, whether it was named) of bases that can be tried: the plan's, those that were named, aliases that are
-    installed, and what the hub cache holds."""
-    wanted = dict.fromkeys([own, *named])
-    yield from ((name, True) for name in wanted)
-    for name in [*ALIASES, *cached()]:
-        if name not in wanted:
-            try:
-                find(name)
-            except TunesmithError:  # an alias that is not installed, or nothing that is loaded safely
-                continue
-            yield name, False
+def here(named: Iterable[str], own: str) -> dict[str, bool]:
+    """{name: whether it was named} of bases to look at: the plan's, those that were named, aliases, the hub's cache."""
+    return dict.fromkeys([*ALIASES, *cached()], False) | dict.fromkeys([own, *named], True)
 
 
 def cached() -> list[str]:
-    """Hub ids of models in the hub's cache on this machine."""
+    """Hub ids of models in the hub's cache on this machine that are not too large."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -45,7 +37,8 @@ def cached() -> list[str]:
         repos = scan_cache_dir().repos
     except CacheNotFound:
         return []
-    return sorted(repo.repo_id for repo in repos if repo.repo_type == "model")[:MOST]
+    small = (repo.repo_id for repo in repos if repo.repo_type == "model" and repo.size_on_disk <= MOST_BYTES)
+    return sorted(small)[:MOST]
 
 
 def about(name: str, seen: Look, progress: Progress, *, online: bool, probed: Probe | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What methods were worth where we measured them, and what that says of a case like them.
 
     points(m, s)   = 100 (score of m on data set s - score of lora there), a mean over the lines of s
-    -3 -> mean(m | all) -> mean(m | kind) -> mean(m | kind, size)    each step: (n x own mean + the one before) / (n + 1)
+    -3 -> mean(m | all) -> mean(m | kind) -> mean(m | kind, size)   each step: (n x own mean + the one before) / (n + 1)
 
 LoRA is the yardstick because every data set has it, so that a data set on which few methods were tried favours none of
 them. n counts data sets, not lines: ten sizes of one data set are one opinion. -3 is what a method has of which nothing
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
-
+from tunesmith.advising.rules import loaded
 from tunesmith.described import Described
 
 FILE = Path(__file__).with_name("measured.yaml")
@@ -61,11 +60,8 @@ class Worth:
 
     def told(self, kind: str, rows: int) -> str:
         """In a sentence."""
-        where = (
-            f"{', '.join(self.sets)} ({kind}, {size_of(rows)})"
-            if self.sets
-            else f"nothing like {kind}, {size_of(rows)}"
-        )
+        like = f"{kind}, {size_of(rows)}"
+        where = f"{', '.join(self.sets)} ({like})" if self.sets else f"nothing like this ({like})"
         rest = f" and {self.others} other data sets" if self.others else ""
         return f"{self.points:+.1f} points against lora, measured on {where}{rest}"
 
@@ -73,7 +69,7 @@ class Worth:
 @cache
 def lines() -> tuple[Line, ...]:
     """All that was measured."""
-    return tuple(Line.model_validate(each) for each in yaml.safe_load(FILE.read_text(encoding="utf-8")))
+    return tuple(Line.model_validate(each) for each in loaded(FILE))
 
 
 def size_of(rows: int) -> str:

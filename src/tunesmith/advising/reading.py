@@ -91,7 +91,8 @@ def case_of(seen: Look, wish: Wish, machine: dict[str, Any]) -> Case:
         language=language_of(texts), **_fit(fits), base_millions=round(parameters_of(found) / 1e6, 2), blocks=blocks,
         upper_blocks=None if blocks is None else max(min(2, blocks), math.ceil(blocks / 4)),
         decoder=family.decoder, sentence_encoder=(found.folder / "modules.json").is_file(),
-        gpu=machine["gpu"], bf16=machine["bf16"], memory_mb=wish.memory_mb or machine["memory_mb"],
+        gpu=machine["gpu"], bf16=machine["bf16"],
+        memory_mb=machine["memory_mb"] if wish.memory_mb is None else wish.memory_mb,
         budget_minutes=wish.budget_minutes, switch=wish.switch, fixed_base=wish.fixed_base,
     )  # fmt: skip
 

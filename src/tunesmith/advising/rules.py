@@ -56,10 +56,16 @@ def rules() -> tuple[Rule, ...]:
     return read(FILE)
 
 
+def loaded(file: Path) -> Any:
+    """A table of ours, by the C reader where it is there: it is twenty times as fast."""
+    reader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=reader)  # noqa: S506 - both are safe loaders
+
+
 def read(file: Path) -> tuple[Rule, ...]:
     """The rules of a file."""
     found = []
-    for number, each in enumerate(yaml.safe_load(file.read_text(encoding="utf-8")), start=1):
+    for number, each in enumerate(loaded(file), start=1):
         where = f"{file.name}: rule {each.get('rule', number) if isinstance(each, dict) else number}"
         try:
             rule = Rule.model_validate(each)
