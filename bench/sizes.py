@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-LIMIT = 62_000  # the data workshop whole (split audit, robustness, trials, mixing, caches); comparing
+LIMIT = 68_000
 """Lines below src/ agreed on; raise it in a commit that says why."""
 SOURCE = Path(__file__).parent.parent / "src" / "tunesmith"
 

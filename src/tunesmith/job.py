@@ -1,6 +1,6 @@
 """The job of one run: facts, training, judgement, saving, proof. Each part can be repeated, so a kill costs little."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +62,49 @@ def carry_out(
 
 def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     """Facts, tokens and a fresh network; everything known of the data is written down before training."""
+    known = study(work)
+    if known.facts.wording is not None:
+        work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(known.facts.wording.spelt)}")
+    _write_data(work, known)
+    return equip(work, known), known.encoded
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the rows are to a network: what every plan with the same task, base, data and seed shares."""
+
+    tokenizer: Any
+    facts: Facts
+    encoded: dict[str, Encoded]
+    sight: Sight | None
+
+
+def study(work: Work) -> Known:
+    """Facts and tokens of the prepared rows; refuses what could not be measured in the end."""
     plan, prepared = work.plan, work.prepared
     tokenizer = plan.task.processor(work.found)
     facts = facts_for(plan, prepared.splits["train"], prepared.roles, work.found, tokenizer)
     facts = facts.model_copy(update={"steps": prepared.learnt})
     _refuse_unmeasurable(work, facts)
-    if facts.wording is not None:
-        work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(facts.wording.spelt)}")
     _tell(work, facts)
     sight = sight_of(plan)
     encoded = encode(prepared, tokenizer, facts, work.progress, sight)
     work.warnings += [note for note in prepared.notes if note not in work.warnings]
-    _write_data(work, tokenizer, encoded, facts)
-    model = fresh(work, plan, facts, tokenizer, sight)
-    refer(model, encoded, work.progress)
-    if (found := mine(model, encoded["train"], work.progress)) is not None:
+    return Known(tokenizer, facts, encoded, sight)
+
+
+def equip(work: Work, known: Known) -> Model:
+    """A fresh network, with what only a network can say of the rows before training: references, hard negatives."""
+    model = fresh(work, work.plan, known.facts, known.tokenizer, known.sight)
+    refer(model, known.encoded, work.progress)
+    if (found := mine(model, known.encoded["train"], work.progress)) is not None and work.run.file(
+        "data.json"
+    ).is_file():
         about = read_json(file := work.run.file("data.json"))
         write_json(file, about | {"mined": found, "notes": [*about["notes"], told(found)]})
-    work.lessons = adapting.lessons(model, prepared, encoded["train"])
-    work.warnings += adapting.notes(plan, work.lessons)
-    return model, encoded
+    work.lessons = adapting.lessons(model, work.prepared, known.encoded["train"])
+    work.warnings += adapting.notes(work.plan, work.lessons)
+    return model
 
 
 def _refuse_unmeasurable(work: Work, facts: Facts) -> None:
@@ -144,8 +167,8 @@ def ends_cut(encoded: Encoded) -> str:
     )
 
 
-def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: Facts) -> None:
-    prepared, run = work.prepared, work.run
+def _write_data(work: Work, known: Known) -> None:
+    prepared, run, tokenizer, encoded = work.prepared, work.run, known.tokenizer, known.encoded
     lengths = Spread.of(e.lengths for e in encoded.values())
     rows = prepared.splits["train"]
     some = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
@@ -168,9 +191,12 @@ def _write_data(work: Work, tokenizer: Any, encoded: dict[str, Encoded], facts: 
     found = audit_in(work.plan.task, prepared.drawn, held, prepared.roles, work.plan.train.seed)
     findings += [each.as_json() for each in drifts(found, prepared.roles)]
     about = prepared.about() | {"tokens": tokens, "findings": findings, "alike": found.about()}
-    about["notes"] = [*(facts.notes[what] for what in CONVERSATIONAL if what in facts.notes), *prepared.notes]
+    about["notes"] = [
+        *(known.facts.notes[what] for what in CONVERSATIONAL if what in known.facts.notes),
+        *prepared.notes,
+    ]
     write_json(run.file("data.json"), about)
-    write_json(run.file("facts.json"), facts.model_dump(mode="json"))
+    write_json(run.file("facts.json"), known.facts.model_dump(mode="json"))
     write_text(run.plan, dump_plan(work.plan.anchored()))
     prepared.ledger.to_parquet(run.file("ledger.parquet"))
 

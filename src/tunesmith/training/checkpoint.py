@@ -27,6 +27,8 @@ class State:
     """What the loop knows besides tensors, after `step` optimizer steps."""
 
     step: int = 0
+    total: int = 0
+    """Steps of the whole run."""
     evaluations: int = 0
     best_value: float | None = None
     best_step: int | None = None

@@ -56,6 +56,9 @@ class Job:
     aids: Aids = NO_AIDS
     save: bool = True
     """False keeps everything in memory (searches, cross-validation): no checkpoints, no resuming."""
+    until: float = 1.0
+    """Share of all steps after which training pauses, at the first evaluation from there on; the schedule is that of
+    all steps, so that a paused run that goes on is the run that was never paused."""
 
 
 def step_seed(seed: int, step: int) -> int:

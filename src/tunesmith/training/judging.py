@@ -31,7 +31,7 @@ def evaluate(loop: "Loop") -> None:
         values["train_loss"] = loop.state.loss_sum / max(loop.state.loss_rows, 1e-9)
         loop.state.loss_sum = loop.state.loss_rows = 0.0
         _compare(loop, values)
-    loop.evaluations.append(values)
+    loop.evaluations.append({**values, "step": loop.state.step})
     loop.journal({"kind": "evaluation", "epoch": loop.state.step / loop.per_epoch, **finite(values)})
     if (found := conflict.seen(loop.model, loop.moving, loop.job.train)) is not None:
         loop.journal({"kind": "conflict", **found})

@@ -71,6 +71,8 @@ class Loop:
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False
+        self.paused = False
+        """Whether as much is done as was asked for, and all is not."""
         self.unasked = 0
         """Bytes of the process that are no tensors of training."""
         self.clocks = dict.fromkeys(("evaluate", "save", "log"), time.monotonic())
@@ -80,17 +82,19 @@ class Loop:
         return self.job.folder / "checkpoints"
 
     def run(self) -> checkpoints.State:
-        """Train to the end (or to the early stop), then put the kept weights into the model."""
+        """Train to the end (or to the early stop, or to the pause), then put the kept weights into the model."""
         give_memory_back()
         keep_freed_memory()
         if self.job.save:
             resume(self)
+        self.state.total = self.total
         began, cpu_began = time.monotonic(), time.process_time()
         self._prepare_method()
         self._take_shortcuts()
         seconds, cpu_seconds = self.state.seconds, self.state.cpu_seconds
         with self.job.progress.bar("training", self.total, "steps", self.state.step):
-            while self.state.step < self.total and not self.state.finished:
+            self.paused = self._paused()
+            while self.state.step < self.total and not self.state.finished and not self.paused:
                 self._step()
                 self.state.seconds = seconds + time.monotonic() - began
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
@@ -218,16 +222,23 @@ class Loop:
         last = self.state.step == self.total
         if last or self._due("evaluate", self.asked.evaluate_every):
             evaluate(self)
+            self.paused = self._paused()
         stopping = self.job.stop.signal is not None
         if self.state.step == self.total and not self.state.finished:
             self.state.finished, self.state.reason = True, "all steps done"
-        if self.job.save and (stopping or self.state.finished or self._due("save", self.asked.save_every)):
+        done = stopping or self.paused or self.state.finished
+        if self.job.save and (done or self._due("save", self.asked.save_every)):
             save(self)
         if stopping and not self.state.finished:
             raise Interrupted(
                 f"stopped at step {self.state.step} of {self.total}; the state is saved in {self.job.folder}. "
                 "Run the same command again to go on", self.job.stop.exit_code,
             )  # fmt: skip
+
+    def _paused(self) -> bool:
+        """Whether the share that was asked for is done, and the last thing done was to look at the validation rows."""
+        looked = bool(self.evaluations) and self.evaluations[-1]["step"] == self.state.step
+        return looked and self.job.until * self.total <= self.state.step < self.total
 
     def _memory(self) -> dict[str, float]:
         """Memory of the accelerator for the journal; warns once when it is nearly full."""
