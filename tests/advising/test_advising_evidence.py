@@ -35,14 +35,14 @@ def test_worth_is_a_mean_over_data_sets_that_gives_way_step_by_step() -> None:
     kind = (2 * 2.5 + everything) / 3
     assert found is not None and found.points == pytest.approx((2 * 2.5 + kind) / 3)
     assert (found.sets, found.others) == (("a", "b"), 1)
-    assert "measured on a, b (classes, below 1,000 rows) and 1 other data sets" in found.told("classes", 300)
+    assert "measured on a, b (classes, below 1,000 rows), and 1 others" in found.told("classes", 300)
 
 
 @pytest.mark.usefixtures("planted")
 def test_a_data_set_that_is_left_out_says_nothing() -> None:
     found = worth("full", "classes", 300, without=["a", "b"])
     assert found is not None and found.points == pytest.approx((-6 - 3) / 2) and found.sets == ()
-    assert "nothing like this (classes, below 1,000 rows)" in found.told("classes", 300)
+    assert "from 1 data sets, none of them like this (classes, below 1,000 rows)" in found.told("classes", 300)
     assert worth("head", "classes", 300, without=["a"]) is None and worth("ia3", "classes", 300) is None
 
 

@@ -60,10 +60,11 @@ class Worth:
 
     def told(self, kind: str, rows: int) -> str:
         """In a sentence."""
-        like = f"{kind}, {size_of(rows)}"
-        where = f"{', '.join(self.sets)} ({like})" if self.sets else f"nothing like this ({like})"
-        rest = f" and {self.others} other data sets" if self.others else ""
-        return f"{self.points:+.1f} points against lora, measured on {where}{rest}"
+        like, points = f"{kind}, {size_of(rows)}", f"{self.points:+.1f} points against lora"
+        if not self.sets:
+            return f"{points}, from {self.others} data sets, none of them like this ({like})"
+        beside = f", and {self.others} others" if self.others else ""
+        return f"{points}, measured on {', '.join(self.sets)} ({like}){beside}"
 
 
 @cache

@@ -4,8 +4,8 @@
     order  = those that fit into memory and time first; among them those within one point of the best that more than one
              data set speaks for, the least effort first; then the others by points
 
-One point is less than our test sets could tell apart, and so the cheaper one is taken. Effort is forecast time where
-that is known of all, else measured CPU time against full tuning.
+One point is less than our test sets could tell apart, and so the cheaper one is taken. Effort is measured CPU time
+against full tuning of the same rows.
 """
 
 from collections.abc import Callable, Collection
@@ -16,12 +16,14 @@ from tunesmith.advising import evidence
 from tunesmith.advising.case import Case
 from tunesmith.advising.reading import Look
 from tunesmith.advising.rules import Rule, that_apply
-from tunesmith.advising.trying import Tried, tried
+from tunesmith.advising.trying import NONE, Tried, tried
 from tunesmith.errors import TunesmithError
 from tunesmith.methods import METHODS
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 
+FORESEEN = 3
+"""Methods at the head of the ranking that a dear forecast is asked for; the others keep that by shapes."""
 TIE = 1.0
 """Points within which the cheaper method is taken."""
 Fitted = Callable[[Plan], Plan]
@@ -43,6 +45,8 @@ class Advised:
     forecast: dict[str, Any]
     sets: int = 0
     """Data sets that it was measured on."""
+    foreseen: bool = False
+    """Whether the dear forecast was asked."""
     fits: bool = True
     trouble: list[str] = field(default_factory=list)
 
@@ -72,10 +76,17 @@ def rank(seen: Look, case: Case, fitted: Fitted, forecast: Forecast | None, with
     for name in METHODS.names():
         if name not in refused:
             try:
-                found.append(_advised(name, seen, case, fitted, forecast, without))
+                found.append(_advised(name, seen, case, fitted, without))
+                _weighed(found[-1], case)
             except TunesmithError as error:
                 refused[name] = str(error)
-    return Ranking(_ordered(found), dict(sorted(refused.items())))
+    order = _ordered(found)
+    while forecast is not None and (new := [each for each in order[:FORESEEN] if not each.foreseen]):
+        for each in new:
+            each.forecast, each.foreseen = NONE | forecast(each.plan), True
+            _weighed(each, case)
+        order = _ordered(found)
+    return Ranking(order, dict(sorted(refused.items())))
 
 
 def _refused(case: Case) -> dict[str, str]:
@@ -86,23 +97,24 @@ def _refused(case: Case) -> dict[str, str]:
     return found
 
 
-def _advised(
-    name: str, seen: Look, case: Case, fitted: Fitted, forecast: Forecast | None, without: Collection[str]
-) -> Advised:
+def _advised(name: str, seen: Look, case: Case, fitted: Fitted, without: Collection[str]) -> Advised:
     start = started(seen.plan, name)
     case = case.model_copy(update={"method": name})
     plan, settings = with_settings(start, case, fitted)
     found = tried(plan, seen, case)
     points, reasons, sets = _points(name, case, without)
-    own = found.forecast if forecast is None else forecast(plan)
-    advised = Advised(name, plan, settings, points, reasons, found, own, sets)
-    if (own["memory_mb"] or 0) > case.memory_mb:
-        advised.trouble.append(f"does not fit: {own['memory_mb']:.0f} MB of {case.memory_mb} MB")
-    minutes = None if own["seconds"] is None else own["seconds"] / 60
-    if case.budget_minutes is not None and minutes is not None and minutes > case.budget_minutes:
-        advised.trouble.append(f"takes {minutes:.0f} of {case.budget_minutes:g} minutes")
-    advised.fits = not advised.trouble
-    return advised
+    return Advised(name, plan, settings, points, reasons, found, found.forecast, sets)
+
+
+def _weighed(each: Advised, case: Case) -> None:
+    """Say whether it fits into memory and time."""
+    memory, seconds = each.forecast["memory_mb"], each.forecast["seconds"]
+    each.trouble = []
+    if memory is not None and memory > case.memory_mb:
+        each.trouble.append(f"does not fit: {memory:.0f} MB of {case.memory_mb} MB")
+    if case.budget_minutes is not None and seconds is not None and seconds / 60 > case.budget_minutes:
+        each.trouble.append(f"takes {seconds / 60:.0f} of {case.budget_minutes:g} minutes")
+    each.fits = not each.trouble
 
 
 def started(plan: Plan, name: str) -> dict[str, Any]:
@@ -195,11 +207,7 @@ def _reason(rule: Rule, reason: str | None = None) -> dict[str, Any]:
 
 
 def _ordered(found: list[Advised]) -> list[Advised]:
-    timed = all(each.forecast["seconds"] is not None for each in found)
-
     def effort(each: Advised) -> float:
-        if timed:
-            return float(each.forecast["seconds"])
         known = evidence.effort(each.method)
         return 1.0 if known is None else known
 
