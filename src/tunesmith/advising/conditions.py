@@ -34,7 +34,7 @@ def _holds(condition: Condition, value: Any) -> bool:
             return bool(_COMPARE[found[1]](value, float(found[2])))
         found = _RANGE.fullmatch(condition)
         assert found is not None, "checked when the rules were read"
-        return float(found[1]) <= value <= float(found[2])
+        return bool(float(found[1]) <= value <= float(found[2]))
     return bool(value == condition)
 
 

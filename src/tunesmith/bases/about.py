@@ -9,6 +9,8 @@ from tunesmith.bases.find import Found
 
 _FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 _LICENCE = re.compile(r"^licen[sc]e:[ \t]*(\S.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_NO_WEIGHTS = ("I64", "I32", "BOOL")
+"""Types of buffers, such as numbers of positions."""
 _FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE")
 
 
@@ -43,4 +45,5 @@ def _numbers(file: Path) -> int:
     """From the header: 8 bytes of its length, then JSON of {name: {shape}}."""
     with file.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return sum(math.prod(each["shape"]) for name, each in header.items() if name != "__metadata__")
+    held = [each for name, each in header.items() if name != "__metadata__" and each["dtype"] not in _NO_WEIGHTS]
+    return sum(math.prod(each["shape"]) for each in held)
