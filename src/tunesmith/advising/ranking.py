@@ -125,7 +125,7 @@ def started(plan: Plan, name: str) -> dict[str, Any]:
         missing = [n for n, each in METHODS.find(name).model_fields.items() if each.is_required()]
         if missing:
             raise TunesmithError(
-                f"{name}: it has no settings of its own to begin with (method.{missing[0]}); ask for it"
+                f"it is made of what nobody named (method.{missing[0]}): name it in the plan to have it ranked"
             )
         tree["method"] = {"name": name}
         tree["train"]["lr"] = "auto"
