@@ -30,7 +30,7 @@ from tunesmith.plan import Base, Plan, Replay
 from tunesmith.work import Work, decide, fresh, trained
 
 FOLDER = "beside"
-NEVER_LOST = {"backward_transfer": None, "forgetting": None}
+NEVER_LOST: dict[str, float | None] = {"backward_transfer": None, "forgetting": None}
 """Of what learnt everything at once: it had nothing earlier to lose."""
 
 

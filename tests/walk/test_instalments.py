@@ -137,7 +137,8 @@ BESIDE: dict[str, Any] = {"replay": {"share": 0.2, "keep": 30, "beside": ["plain
 
 def test_plain_and_joint_stand_beside_the_run(first: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = compared(first, "beside", **BESIDE)
-    run, begun, real = first["folder"] / "beside", [], beside.fresh
+    begun: list[Path] = []
+    run, real = first["folder"] / "beside", beside.fresh
 
     def stopped(work: Any, *rest: Any) -> Any:
         begun.append(work.found.folder)
