@@ -494,6 +494,35 @@ def trial(
             return carry_out(Trial(plan, found, run.path, seeds, arms_of(plan, rows, each)), bar, stop)
 
 
+def advise(  # noqa: PLR0913 - what is advised on, and the wish
+    plan: Plan, *, bases: Sequence[str] = (), memory: str | None = None, budget: str | None = None, switch: int = 1,
+    fixed_base: bool = False, apply: str | Path | None = None, without: Sequence[str] = (), online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Which method, settings and base for the plan's data and this machine, with reasons; nothing is trained.
+
+    `memory` ("8GB") and `budget` ("20m") are limits, `switch` tasks share one base, whose weights `fixed_base` leaves
+    alone. `apply`: write the recommended plan there. `without`: measured data sets that do not count.
+    """
+    from tunesmith import advising
+    from tunesmith.advising.wishes import wish_of, written
+    from tunesmith.methods import METHODS
+
+    wish = wish_of(memory, budget, switch, fixed_base=fixed_base)
+    plan, bar = pinned(plan), progress or Progress()
+    found = plan.base.found(online=online)
+    # near-duplicates take long and change no advice; the plan's method may be one that this base refuses
+    unwatched = plan.data.model_copy(update={"near": "ignore"})
+    looked = plan.model_copy(update={"data": unwatched, "method": METHODS.make("full")})
+    before = earlier_in(found.folder, found.name)
+    prepared = prepare(fitted(looked, found), bar, before, learn=False)
+    reply, best = advising.advise(
+        plan, found, prepared, wish, lambda each: fitted(each, found), named=bases, without=without, online=online,
+        progress=bar,
+    )  # fmt: skip
+    return reply | {"plan": None if apply is None else str(written(best, reply, Path(apply)))}
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -523,7 +552,7 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
+    "Imported", "Plan", "Prepared", "Trained", "advise", "agree", "ask", "chat", "check", "compare", "compare_log",
     "compare_scores", "doubts", "evaluate", "forecast",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
     "register", "train", "train_plan", "trial",
