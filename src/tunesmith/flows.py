@@ -520,7 +520,7 @@ def advise(  # noqa: PLR0913 - what is advised on, and the wish
     look = foreseer(prepared, found)
 
     def foreseen(each: Plan) -> dict[str, Any]:
-        cut = {"max_tokens": each.task.max_tokens} if "max_tokens" in type(each.task).model_fields else {}
+        cut = each.task.model_dump(include={"max_tokens"})
         told = look(each.model_copy(update={"task": prepared.plan.task.model_copy(update=cut)}))
         return {name: told.get(name) for name in ("memory_mb", "seconds", "disk_mb")} | {"note": told["said"]}
 

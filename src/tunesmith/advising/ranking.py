@@ -76,9 +76,10 @@ def rank(seen: Look, case: Case, fitted: Fitted, forecast: Forecast | None, with
                 _weighed(found[-1], case)
             except TunesmithError as error:
                 refused[name] = str(error)
-    for each in found if forecast is not None else ():
-        each.forecast = NONE | forecast(each.plan)
-        _weighed(each, case)
+    if forecast is not None:
+        for each in found:
+            each.forecast = NONE | forecast(each.plan)
+            _weighed(each, case)
     return Ranking(_ordered(found), dict(sorted(refused.items())))
 
 
