@@ -493,7 +493,7 @@ def race(  # noqa: PLR0913 - what runs, what may be spent, what decides
     interrupted race and answers with the stored result of a finished one. `dry`: only say what would run.
     """
     from tunesmith.search.ground import Ground
-    from tunesmith.search.racing.start import Asked, run_race
+    from tunesmith.search.racing.start import Asked, Place, run_race
     from tunesmith.search.racing.start import dry as only_planned
 
     began, asked = time.monotonic(), Asked(methods, budget, memory, seeds, margin, grid)
@@ -515,7 +515,8 @@ def race(  # noqa: PLR0913 - what runs, what may be spent, what decides
             claim(run, who)
             if (reply := run.reply) is not None:
                 return reply | {"status": "already_done"}
-            return run_race(plan, asked, lambda each: fitted(each, found), ground, prepared, run.path, began, bar)
+            place_of_it = Place(run.path, ground, began)
+            return run_race(plan, asked, lambda each: fitted(each, found), place_of_it, prepared, bar)
 
 
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -549,6 +550,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
     "compare_scores", "doubts", "evaluate",
-    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "race", "read", "read_plan",
-    "register", "train", "train_plan", "trial",
+    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "race", "read",
+    "read_plan", "register", "train", "train_plan", "trial",
 ]  # fmt: skip

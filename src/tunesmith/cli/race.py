@@ -12,13 +12,13 @@ from tunesmith.cli import _plan, say, table
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Words of `race`."""
     _plan.arguments(parser)
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods that run (lora full head lora+bitfit); all "
-                        "that need nothing beyond the plan unless named")  # fmt: skip
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods that run (lora full head lora+bitfit); "
+                        "all that need nothing beyond the plan unless named")  # fmt: skip
     parser.add_argument("--budget", default="20m", metavar="TIME", help="wall time, such as 90s, 20m or 2h (20m)")
     parser.add_argument("--memory", default=None, metavar="SIZE", help="stop what needs more, such as 8GB")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how often finalists are trained (3)")
-    parser.add_argument("--margin", type=float, default=None, help="a loss that may be taken for a smaller method, in the "
-                        "unit of the metric (0.01, one point, where it is a share)")  # fmt: skip
+    parser.add_argument("--margin", type=float, default=None, help="a loss that may be taken for a smaller method, in "
+                        "the unit of the metric (0.01, one point, where it is a share)")  # fmt: skip
     parser.add_argument("--no-grid", action="store_true", help="methods as they stand, without other settings of each")
     parser.add_argument("--dry", action="store_true", help="only say what would run")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -48,8 +48,8 @@ def _dry(reply: dict[str, Any]) -> str:
 def _told(reply: dict[str, Any]) -> str:
     header = ["arm", f"{reply['metric']}, {reply['split']}", "seeds", "seconds", "MB", "learns", "ms", ""]
     rows = [[line["arm"], _value(line), line["seeds"] or "", _number(line["seconds"], ".1f"),
-             _number(line["memory_mb"], ".0f"), _number(line["trainable_share"], ".3%"), _number(line["answer_ms"], ".1f"),
-             line["reason"] or line["fate"]] for line in reply["ranking"]]  # fmt: skip
+             _number(line["memory_mb"], ".0f"), _number(line["trainable_share"], ".3%"),
+             _number(line["answer_ms"], ".1f"), line["reason"] or line["fate"]] for line in reply["ranking"]]  # fmt: skip
     told = [table(header, rows), "", *reply["said"], *(f"warning: {text}" for text in reply["warnings"])]
     told += [f"{reply['seconds']:.0f} of {reply['budget_seconds']:.0f} s; page: {reply['page']}"]
     return "\n".join(told + [f"train it: tunesmith train {reply['plan']}"] * (reply["plan"] is not None))

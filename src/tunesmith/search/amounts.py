@@ -23,7 +23,7 @@ def told(spent: float) -> str:
     """Seconds as people say them: "12 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(spent)
     if whole < 60:
-        return f"{spent:.1f} s" if spent < 10 else f"{whole} s"
+        return f"{whole} s" if spent >= 10 else f"{spent:.1f} s".replace(".0 s", " s")
     if whole < 3600:
         return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
     minutes = round(whole / 60)

@@ -1,10 +1,8 @@
 """A race: methods, and settings of each, on the same rows within one budget; it ends with a recommendation.
 
-    field_of       which methods and settings run            arms
-    Course         who is looked at, stopped, finished,      course, over entry, journal and runner
-                   and trained again
-    judge          who is recommended, on test rows          judged
-    reply_of       what `tunesmith race` answers             told; its page: page, pictures
+`arms` says what runs, `course` who is looked at, stopped, finished and trained again (over `entry`, `journal` and
+`runner`), `judged` who is recommended, `told` what `tunesmith race` answers, `page` and `pictures` draw it, and `start`
+does all of it in a folder.
 """
 
 from collections.abc import Mapping
@@ -104,7 +102,8 @@ def _mean(entry: Entry, seeds: int) -> float | None:
 
 def course_of(race: Race, runner: Runner, journal: Journal, say: Any) -> Course:
     """The course of a race that has this runner."""
-    scale = Scale(race.rule.metric)
+    points, margin = race.rule.metric.points, race.rule.margin
+    scale = Scale(race.rule.metric, margin if margin is not None else 1 / points if points else 0.0)
 
     def worse(one: Entry, best: Entry) -> float | None:
         sides: Mapping[str, Side] = {

@@ -6,7 +6,8 @@
               what is significantly behind, and would be even if it went on
               climbing as fast as it does, stops
     finish    the others to the end, best first                                  by 80 %
-    seeds     the best, and smaller ones not significantly worse, again          by 100 %
+    seeds     the best, and those not significantly worse or within the          by 100 %
+              margin of it, smaller ones first, again
 
 Successive halving: Jamieson and Talwalkar 2016, arXiv 1502.07943, with eta = 3 as in ASHA (Li et al. 2020, arXiv
 1810.05934). ASHA promotes before a rung is full so that many workers need not wait for each other; one process has
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from tunesmith.deciding.verdict import p_text
 from tunesmith.errors import Interrupted
 from tunesmith.search import amounts
 from tunesmith.search.attempt import Standing
@@ -54,7 +56,7 @@ Worse = Callable[[Entry, Entry], float | None]
 class Course:
     """A race in progress."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - who runs, who trains, what is written, what may be spent, what decides
+    def __init__(  # noqa: PLR0913 - who runs, who trains, what is written, what may be spent, what decides
         self, arms: Sequence[Arm], runner: Runner, journal: Journal, limits: Limits, scale: Scale, worse: Worse,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:  # fmt: skip
@@ -181,7 +183,7 @@ class Course:
                 if p is not None and p < 0.05:
                     found[entry.arm.name] = (
                         f"stopped at {percent(entry.last.share)}: {self.scale.behind(entry.last.value, racing[0])} "
-                        f"(p = {p:.2g} on validation rows), and too slow to come up"
+                        f"(p {p_text(p)} on validation rows), and too slow to come up"
                     )
             return found
 
@@ -225,13 +227,14 @@ class Course:
     def _finalists(self, finished: Sequence[Entry]) -> dict[str, Any]:
         """Names of finalists, how many more seeds of each, and why the others are none."""
         best, *rest = finished
-        p = {e.arm.name: self._worse(e, best) for e in rest}
-        others = {
-            e.arm.name: f"{self.scale.behind(e.last.value, best)} (p = {p[e.arm.name]:.2g} on validation rows)"
-            for e in rest if (p[e.arm.name] or 0.0) < 0.05 and p[e.arm.name] is not None
-        }  # fmt: skip
-        rivals = [e for e in rest if e.arm.name not in others and p[e.arm.name] is not None]
-        others |= {e.arm.name: "without a value" for e in rest if p[e.arm.name] is None}
+        others, rivals = dict[str, str](), list[Entry]()
+        for entry in rest:
+            p, told = self._worse(entry, best), self.scale.behind(entry.last.value, best)
+            within = self.scale.key(best.last.value) - self.scale.key(entry.last.value) <= self.scale.margin
+            if p is not None and (p >= 0.05 or within):
+                rivals.append(entry)
+            else:
+                others[entry.arm.name] = told if p is None else f"{told} (p {p_text(p)} on validation rows)"
         # a smaller one may be recommended; a larger one only tells whether the best is the best
         rivals.sort(key=lambda e: (e.size >= best.size, e.size))
         left = self.limits.seconds - self.journal.spent

@@ -73,6 +73,8 @@ class Scale:
     """The metric that the race is run for."""
 
     metric: Metric
+    margin: float = 0.0
+    """A loss that does not matter."""
 
     @property
     def sign(self) -> int:

@@ -7,7 +7,8 @@ asked of test rows, which it has not. Of each other finalist, one-sided:
 
 Not to be found worse is no proof, least of all on few rows: so its mean may not lie further below the best than the
 margin (one point where the metric is a share, else one standard error of the difference: Breiman et al. 1984, section
-3.4.3, the 1-SE rule); and the loss that would have been found four times in five is told:
+3.4.3, the 1-SE rule); and the loss that would have been found four times in five is told, below. On many rows the least
+loss is significant: one that is shown to be smaller than the margin (one-sided, level alpha) may be taken, too.
 
     (z_(1 - alpha / k) + z_.8) * standard error        for k finalists beside the best
 
@@ -27,7 +28,6 @@ from tunesmith.deciding.seeds import TwoWay, two_way
 from tunesmith.deciding.verdict import Told, p_text, quantity, signed
 from tunesmith.evaluation.significance import holm
 from tunesmith.metrics import Metric
-
 
 Value = Mapping[str, float | None]
 """{value, low, high}."""
@@ -66,6 +66,7 @@ class Beside:
     detectable: float
     """The loss that would have been found with power .8."""
     keeps_up: bool
+    """Whether it may be recommended."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _beside(spread: Spread, p: float, p_adjusted: float, num: int, rule: Rule) -
     within = spread.below(-margin) if sign > 0 else 1 - spread.below(margin)
     low, high = spread.interval(rule.level) or (None, None)
     detectable = float(norm.ppf(1 - rule.alpha / num) + norm.ppf(POWER)) * spread.error
-    keeps_up = p_adjusted > rule.alpha and -sign * spread.value <= margin
+    keeps_up = -sign * spread.value <= margin and (p_adjusted > rule.alpha or within <= rule.alpha)
     return Beside(spread.value, low, high, p, p_adjusted, within, margin, detectable, keeps_up)
 
 
@@ -133,17 +134,16 @@ def value_of(rule: Rule, side: Side) -> Value:
 
 
 def sentences(found: Judged, rule: Rule, rows: str, seeds: int) -> list[str]:
-    """The recommendation in words, with its doubt."""
+    """The recommendation among several finalists in words, with its doubt."""
     num = len(found.values)
     over = f"on {rows}" + (f" over {seeds} seeds" if seeds > 1 else ", one seed each")
-    if num == 1:
-        return [f"{found.recommended}: the only finalist, so nothing is compared."]
     if found.recommended == found.best:
         said = [f"{found.best}: the best of {num} finalists {over}, and no smaller one keeps up with it."]
         said += [f"{name}: {_against(name, each, found, rule)}." for name, each in found.beside.items()]
     else:
         own = found.beside[found.recommended]
-        said = [f"{found.recommended}: the smallest of {num} finalists that is not significantly worse than the best, "
+        how = "is not significantly worse than" if own.p_adjusted > rule.alpha else "loses less than the margin beside"
+        said = [f"{found.recommended}: the smallest of {num} finalists that {how} the best, "
                 f"{found.best}: {_against(found.recommended, own, found, rule)}, {over}."]  # fmt: skip
         shown = f"shown (p {p_text(own.p_within)})" if own.p_within <= rule.alpha else "not shown"
         told = _told(own, found.recommended, found, rule)

@@ -43,8 +43,8 @@ def render(reply: Reply, name: str) -> str:
     sections = [_warnings(reply), _ranking(reply), _costs(reply), _beside(reply), _course(reply), _stopped(reply),
                 _rules(reply)]  # fmt: skip
     page: str = environment().get_template("race.html").render(
-        name=name, question=f"Which method for {name}?", said=reply["said"], tone="good" if reply["recommended"] else "bad",
-        sections=[section for section in sections if section.blocks],
+        name=name, question=f"Which method for {name}?", said=reply["said"],
+        tone="good" if reply["recommended"] else "bad", sections=[section for section in sections if section.blocks],
     )  # fmt: skip
     return page
 
@@ -58,14 +58,14 @@ def _ranking(reply: Reply) -> Section:
     header = ["Arm", f"{metric}, {reply['split']}", "Seeds", "Training", "Memory", "Learns", "An answer"]
     rows = [_row(line) for line in reply["ranking"] if line["test"] is not None]
     how = (f"{metric} on {reply['split']} rows with its {percent(reply['level'])} interval: over rows and seeds where "
-           "there are several seeds, else over rows. Training is of one seed, loading included; memory is the most that "
-           "a step held beyond the process itself; an answer is the median time for one row alone.")  # fmt: skip
+           "there are several seeds, else over rows. Training is of one seed, loading included; memory is the most "
+           "that a step held beyond the process itself; an answer is the median time for one row alone.")  # fmt: skip
     table = Table("Arms that were trained to the end", header, rows)
     return Section("ranking", "Ranking", [table, Note(how)] if rows else [])
 
 
 def _row(line: Line) -> list[Cell]:
-    name = Cell(line["arm"], line["reason"] if line["fate"] == "finalist" else "trained to the end, no finalist")
+    name = Cell(line["arm"], line["reason"] if line["fate"] == "finalist" else f"no finalist: {line['reason']}")
     memory = "–" if line["memory_mb"] is None else f"{number(round(line['memory_mb']))} MB"
     answer = "–" if line["answer_ms"] is None else f"{line['answer_ms']:.1f} ms"
     return [name, measured(line["test"]), Cell(str(line["seeds"])), Cell(told(line["seconds"])), Cell(memory),
@@ -168,4 +168,3 @@ def _rules(reply: Reply) -> Section:
         ("Budget", f"{told(reply['budget_seconds'])}, of which {told(reply['seconds'])} were taken"),
     ]  # fmt: skip
     return Section("rules", "How it was decided", [Pairs(pairs)])
-

@@ -63,6 +63,16 @@ class Asked:
         return asdict(self) | {"methods": None if self.methods is None else list(self.methods)}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a race runs."""
+
+    folder: Path
+    ground: Ground
+    began: float
+    """Of the monotonic clock: the budget is counted from here."""
+
+
 def field_for(plan: Plan, asked: Asked, fit: Fit) -> Field:
     """What would run; all that can be refused is refused before any row is read."""
     metric_of(plan)
@@ -75,15 +85,15 @@ def dry(plan: Plan, asked: Asked, fit: Fit) -> dict[str, Any]:
 
 
 def run_race(
-    plan: Plan, asked: Asked, fit: Fit, ground: Ground, prepared: Prepared, folder: Path, began: float,
-    progress: Progress,
-) -> dict[str, Any]:  # fmt: skip
+    plan: Plan, asked: Asked, fit: Fit, place: Place, prepared: Prepared, progress: Progress
+) -> dict[str, Any]:
     """Race in a claimed folder, or go on with a race there; returns the reply, and leaves it with its page and plan."""
+    folder, ground = place.folder, place.ground
     plan = looked_often(plan, len(prepared.splits["train"]))
     split = "test" if len(prepared.splits.get("test", ())) else "validation"
     rule = Rule(metric_of(plan), plan.evaluate.level, asked.margin, plan.evaluate.resamples, plan.train.seed)
     race = Race(plan, field_for(plan, asked, fit), asked.limits, rule, folder, split)
-    journal = Journal(folder / NAME, began=began)
+    journal = Journal(folder / NAME, began=place.began)
     ground.stop.late = lambda: journal.spent > asked.limits.seconds
     found = carry_out(race, course_of(race, Trainer(ground, folder), journal, progress.say))
     reply = reply_of(race, found)

@@ -23,6 +23,8 @@ def reply_of(race: Race, found: Outcome) -> dict[str, Any]:
     ))  # fmt: skip
     rows = f"{found.rows:,} {race.split} rows"
     said = sentences(judged, rule, rows, found.seeds) if judged else [_nothing(course.entries, race)]
+    if judged and len(judged.values) == 1:
+        said = [_alone(judged.best, sum(e.fate == "finished" for e in course.entries))]
     warnings = [] if race.split == "test" else [
         "the plan holds out no test rows: finalists are compared on validation rows, which the race has used, so that "
         "all look better than they are. Give data.test a share or a file"
@@ -81,22 +83,31 @@ def _reason(entry: Entry, found: Outcome) -> str:
     if judged.beside[name].keeps_up:
         return "keeps up with the best, and larger than the recommended one"
     if judged.beside[name].p_adjusted <= 1 - found.level:
-        return "significantly worse than the best"
+        return "significantly worse than the best, and not shown to lose less than the margin"
     return "not significantly worse than the best, and further below it than the margin"
 
 
 def _unjudged(entries: Sequence[Entry], found: Outcome) -> list[str]:
     """Methods of which nothing is said, because the budget ended before they did."""
-    room = [e.arm.name for e in entries if e.arm.name == e.arm.family and _family_without_end(e, entries)]
-    if not room or found.judged is None:
+    if found.judged is None:
         return []
-    return [f"The budget had no room to finish {', '.join(room)}: of these nothing is said."]
+    room = [e.arm.name for e in entries if e.arm.name == e.arm.family and _family_without_end(e, entries)]
+    seeds = [e.arm.name for e in entries if e.fate == "finished" and "budget" in e.reason]
+    said = [f"The budget had no room to finish {', '.join(room)}: of these nothing is said."] if room else []
+    return said + ([f"It had none for further seeds of {', '.join(seeds)}, which may be as good."] if seeds else [])
 
 
 def _family_without_end(first: Entry, entries: Sequence[Entry]) -> bool:
     own = [e for e in entries if e.arm.family == first.arm.family]
     out = any("budget" in e.reason for e in own if e.fate in ("stopped", "not tried") and (e is first or e.looks))
     return out and not any(e.done for e in own)
+
+
+def _alone(best: str, others: int) -> str:
+    """What a single finalist means."""
+    if not others:
+        return f"{best}: the only arm that finished, so that it is compared with nothing."
+    return f"{best}: the best of {others + 1} that finished; all others are significantly worse on validation rows."
 
 
 def _nothing(entries: Sequence[Entry], race: Race) -> str:
@@ -135,4 +146,3 @@ def chosen_plan(plan: Plan, found: Outcome) -> Plan | None:
     arm = next(e.arm for e in course.entries if e.arm.name == name)
     won = arm.with_seed(plan.train.seed, course.rate(arm))
     return plan.model_copy(update={"method": won.method, "train": won.train, "run": None})
-
