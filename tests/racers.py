@@ -35,7 +35,9 @@ class Track:
 
 
 def plan() -> Plan:
-    return make_plan({"task": "classify", "base": "minilm", "data": "unused.csv", "evaluate": {"metrics": ["accuracy"]}})
+    return make_plan(
+        {"task": "classify", "base": "minilm", "data": "unused.csv", "evaluate": {"metrics": ["accuracy"]}}
+    )
 
 
 def arms(*names: str) -> tuple[Arm, ...]:

@@ -37,7 +37,7 @@ def test_each_ends_as_its_curve_says(tmp_path: Path) -> None:
     assert fates["flat"][1].startswith("stopped at 1/3: 38.0 points behind best (p < ")
     assert fates["slow"][0] == "finalist", "30 points behind at a third, and it would come up"
     assert reply["recommended"] == "small" and reply["best"] in ("best", "slow")
-    assert [line["arm"] for line in reply["ranking"]][0] == reply["best"], "ranked by quality"
+    assert reply["ranking"][0]["arm"] == reply["best"], "ranked by quality"
     assert reply["seeds"] == 3 and running.entries[0].seeds.keys() == {0, 1, 2}
     assert [c for c in made.calls if c.startswith("leave")] == ["leave flat", "leave best b"]
     assert "smallest of 3 finalists that is not significantly worse" in reply["said"][0]
@@ -48,7 +48,7 @@ def test_each_ends_as_its_curve_says(tmp_path: Path) -> None:
 def test_a_race_ends_within_its_budget_and_says_what_it_left(tmp_path: Path) -> None:
     finished = []
     for seconds in (0.5, 2, 5, 8, 11, 15, 20, 30, 45, 70, 100, 200):
-        made, running, reply = told(tmp_path / str(seconds), TRACKS, seconds)
+        made, _, reply = told(tmp_path / str(seconds), TRACKS, seconds)
         assert made.now <= 1.1 * seconds and reply["seconds"] <= 1.1 * seconds
         done = sum(line["seeds"] > 0 for line in reply["ranking"])
         finished.append(done)
@@ -85,7 +85,7 @@ def test_a_failed_arm_says_why_and_its_multiples_are_not_tried(tmp_path: Path) -
     assert every.calls == ["wild 0 0.11"]
 
 
-@pytest.mark.parametrize("after", (0, 5, 9, 13, 16))
+@pytest.mark.parametrize("after", (0, 5, 9, 13))
 def test_a_killed_race_goes_on_where_it_was(tmp_path: Path, after: int) -> None:
     _, _, whole = told(tmp_path / "whole", TRACKS, 60)
     folder = tmp_path / "cut"
