@@ -11,7 +11,7 @@ chosen in the end is trained as a run.
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -60,7 +60,7 @@ class Standing:
     answer_ms: float | None = None
     """Median time of one row's answer, alone, once it is finished."""
     training: float = 0.0
-    """Of `seconds`, those of its steps; the rest is spent again at every piece."""
+    """Of `seconds`, those of its steps, at their pace in the last piece; the rest is loading, caches and checks."""
     rate: float | None = None
     """Its peak learning rate, as it was fitted to the base."""
     failed: str | None = None
@@ -125,6 +125,24 @@ def _clocked(before: Standing | None) -> Iterator[list[float]]:
     spent[1] = (before.cpu_seconds if before else 0.0) + time.process_time() - began[1]
 
 
+class Pace:
+    """How long a step takes, from the first time that the loop tells of one in a piece to the last."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, float]] = []
+
+    def saw(self, step: int, values: Mapping[str, float]) -> None:
+        """The loop tells of a step."""
+        self.seen = [*self.seen[:1], (step, time.monotonic())]
+
+    def of(self, steps: int, otherwise: float) -> float:
+        """Seconds of so many steps; `otherwise` where only one was told of."""
+        if not self.seen or self.seen[-1][0] == self.seen[0][0]:
+            return otherwise
+        (first, began), (last, ended) = self.seen[0], self.seen[-1]
+        return min(otherwise, steps * (ended - began) / (last - first))
+
+
 def _piece(ground: Ground, plan: Plan, folder: Path, until: float, *, answers: bool) -> Standing:
     """Train, and where that was the last piece, leave what the model answers."""
     from tunesmith.engine.network import count
@@ -134,7 +152,8 @@ def _piece(ground: Ground, plan: Plan, folder: Path, until: float, *, answers: b
     folder.mkdir(parents=True, exist_ok=True)
     model = equip(work, known)
     assert work.lessons is not None, "a network is equipped with what it learns from"
-    state = trained(work, model, work.lessons, known.encoded["validation"], folder, until=until)
+    pace = Pace()
+    state = trained(work, model, work.lessons, known.encoded["validation"], folder, until=until, log=pace.saw)
     model.net.train()  # parameters are counted as they were trained
     parameters = count(model.net)
     model.net.eval()
@@ -147,7 +166,7 @@ def _piece(ground: Ground, plan: Plan, folder: Path, until: float, *, answers: b
         plan=digest_of(plan), step=state.step, total=state.total, value=state.best_value, step_of_value=state.best_step,
         finished=state.finished, reason=state.reason, seconds=0.0, cpu_seconds=0.0,
         memory_mb=state.memory.get("peak_mb"), learning=parameters["trainable"], parameters=parameters["total"],
-        answer_ms=milliseconds, training=state.seconds, rate=model.learning_rate,
+        answer_ms=milliseconds, training=pace.of(state.step, state.seconds), rate=model.learning_rate,
     )  # fmt: skip
 
 

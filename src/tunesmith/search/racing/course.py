@@ -195,8 +195,10 @@ class Course:
     def _finish(self) -> None:
         whole = self.limits.seconds
         for entry in self.racing:
-            first = not any(e.done for e in self.racing)
-            self._go_on(entry, END, whole if first else PARTS[END] * whole)
+            if any(e.done for e in self.racing):
+                self._go_on(entry, END, PARTS[END] * whole)
+            elif not entry.last.finished:  # something must finish: it is tried whatever the forecast says
+                self._advance(entry, END, 0.0, whole)
         for entry in self.racing:
             if entry.done:
                 entry.fate = "finished"
