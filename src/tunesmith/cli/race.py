@@ -49,7 +49,8 @@ def _told(reply: dict[str, Any]) -> str:
     header = ["arm", f"{reply['metric']}, {reply['split']}", "seeds", "seconds", "MB", "learns", "ms", ""]
     rows = [[line["arm"], _value(line), line["seeds"] or "", _number(line["seconds"], ".1f"),
              _number(line["memory_mb"], ".0f"), _number(line["trainable_share"], ".3%"),
-             _number(line["answer_ms"], ".1f"), line["reason"] or line["fate"]] for line in reply["ranking"]]  # fmt: skip
+             _number(line["answer_ms"], ".1f"), line["reason"] or line["fate"]]
+            for line in reply["ranking"]]  # fmt: skip
     told = [table(header, rows), "", *reply["said"], *(f"warning: {text}" for text in reply["warnings"])]
     told += [f"{reply['seconds']:.0f} of {reply['budget_seconds']:.0f} s; page: {reply['page']}"]
     return "\n".join(told + [f"train it: tunesmith train {reply['plan']}"] * (reply["plan"] is not None))

@@ -93,6 +93,7 @@ def run_race(
     split = "test" if len(prepared.splits.get("test", ())) else "validation"
     rule = Rule(metric_of(plan), plan.evaluate.level, asked.margin, plan.evaluate.resamples, plan.train.seed)
     race = Race(plan, field_for(plan, asked, fit), asked.limits, rule, folder, split)
+    ground.known(ground.work(race.field.arms[0].plan, folder, place.began))  # not at the cost of the first arm
     journal = Journal(folder / NAME, began=place.began)
     ground.stop.late = lambda: journal.spent > asked.limits.seconds
     found = carry_out(race, course_of(race, Trainer(ground, folder), journal, progress.say))
