@@ -117,7 +117,8 @@ def test_what_going_on_costs_and_where_it_leads() -> None:
     entry = Entry(arm)
     entry.took(made.advance(arm, 0, None, 1 / 9))
     assert entry.cost(1.0) == pytest.approx(0.1 + 8.0), "what every piece takes, and eight ninths of the steps"
-    assert entry.projected() is None
+    assert entry.projected(0.0, 1) is None
     entry.took(made.advance(arm, 0, None, 1 / 3))
-    assert entry.projected() == pytest.approx(0.7 + 0.2 / (2 / 9) * (2 / 3))
+    assert entry.projected(0.0, 1) == pytest.approx(0.7 + 0.2 / (2 / 9) * (2 / 3))
+    assert entry.projected(0.01, -1) == pytest.approx(0.7 + (0.2 - 1.645 * 2**0.5 * 0.01) * 3)
     assert np.isclose(entry.cost(1.0), 0.1 + 6.0) and entry.cost(0.2) == 0

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.deciding.bootstrap import bootstrapped
 from tunesmith.deciding.pairs import Pair, Side
 from tunesmith.errors import TunesmithError
 from tunesmith.metrics import METRICS, Metric
 from tunesmith.plan import Plan
 from tunesmith.search.racing.arms import Field, Fit, field_of
-from tunesmith.search.racing.course import Course, Limits
+from tunesmith.search.racing.course import Course, Limits, Tests
 from tunesmith.search.racing.entry import Entry, Scale
 from tunesmith.search.racing.journal import Journal
 from tunesmith.search.racing.judged import Judged, Rule, Value, judge, value_of, worse_of
@@ -105,14 +106,17 @@ def course_of(race: Race, runner: Runner, journal: Journal, say: Any) -> Course:
     points, margin = race.rule.metric.points, race.rule.margin
     scale = Scale(race.rule.metric, margin if margin is not None else 1 / points if points else 0.0)
 
-    def worse(one: Entry, best: Entry) -> float | None:
-        sides: Mapping[str, Side] = {
-            name: (runner.answers(e.arm, e.arm.plan.train.seed, course.rate(e.arm), "validation"),)
-            for name, e in (("a", best), ("b", one))
-        }
-        return worse_of(Pair(race.rule.metric, sides["a"], sides["b"]), RESAMPLES, race.rule.seed)
+    def side(entry: Entry) -> Side:
+        arm = entry.arm
+        return (runner.answers(arm, arm.plan.train.seed, course.rate(arm), "validation"),)
 
-    course = Course(race.field.arms, runner, journal, race.limits, scale, worse, say)
+    def worse(one: Entry, best: Entry) -> float | None:
+        return worse_of(Pair(race.rule.metric, side(best), side(one)), RESAMPLES, race.rule.seed)
+
+    def error(one: Entry) -> float:
+        return bootstrapped(Pair(race.rule.metric, (), side(one)), resamples=RESAMPLES, seed=race.rule.seed).error
+
+    course = Course(race.field.arms, runner, journal, race.limits, scale, Tests(worse, error), say)
     return course
 
 

@@ -3,8 +3,8 @@
     look      every method, then its other settings, for a ninth of its steps    by 30 % of the budget
               within a method the best settings go on
     middle    the best settings of every method, to a third                      by 55 %
-              what is significantly behind, and would be even if it went on
-              climbing as fast as it does, stops
+              what is significantly behind, and would end below where the best
+              is already even if it climbed as fast as it can have, stops
     finish    the others to the end, best first                                  by 80 %
     seeds     the best, and those not significantly worse or within the          by 100 %
               margin of it, smaller ones first, again
@@ -49,20 +49,26 @@ class Limits:
     """Of each finalist, at most."""
 
 
-Worse = Callable[[Entry, Entry], float | None]
-"""p-value of "the first is at least as good as the second" on validation rows."""
+@dataclass(frozen=True)
+class Tests:
+    """What validation rows say."""
+
+    worse: Callable[[Entry, Entry], float | None]
+    """p-value of "the first is at least as good as the second"; None where it is undefined."""
+    error: Callable[[Entry], float]
+    """Standard error of a value."""
 
 
 class Course:
     """A race in progress."""
 
     def __init__(  # noqa: PLR0913 - who runs, who trains, what is written, what may be spent, what decides
-        self, arms: Sequence[Arm], runner: Runner, journal: Journal, limits: Limits, scale: Scale, worse: Worse,
+        self, arms: Sequence[Arm], runner: Runner, journal: Journal, limits: Limits, scale: Scale, tests: Tests,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:  # fmt: skip
         self.entries = [Entry(arm) for arm in arms]
         self.runner, self.journal, self.limits, self.scale = runner, journal, limits, scale
-        self._worse, self._say = worse, say
+        self.tests, self._say = tests, say
         self.late = False
         """Whether the budget ran out in the middle of a piece."""
 
@@ -169,18 +175,18 @@ class Course:
             self._advance(entry, until, entry.cost(until), room)
 
     def _stop_hopeless(self) -> None:
-        """Those that are significantly behind, and would end behind where the best is already even if they went on
-        climbing as fast as they do."""
+        """Those that are significantly behind, and would end below where the best is already even if they climbed as
+        fast as they can have."""
         racing = self.racing
 
         def decide() -> dict[str, str]:
             found = {}
             for entry in racing[1:]:
-                end = entry.projected()
-                if entry.last.finished or end is None or self.scale.key(end) >= self.scale.key(racing[0].last.value):
+                p = None if entry.last.finished else self.tests.worse(entry, racing[0])
+                if p is None or p >= 0.05:
                     continue
-                p = self._worse(entry, racing[0])
-                if p is not None and p < 0.05:
+                end = entry.projected(self.tests.error(entry), self.scale.sign)
+                if end is not None and self.scale.key(end) < self.scale.key(racing[0].last.value):
                     found[entry.arm.name] = (
                         f"stopped at {percent(entry.last.share)}: {self.scale.behind(entry.last.value, racing[0])} "
                         f"(p {p_text(p)} on validation rows), and too slow to come up"
@@ -231,7 +237,7 @@ class Course:
         best, *rest = finished
         others, rivals = dict[str, str](), list[Entry]()
         for entry in rest:
-            p, told = self._worse(entry, best), self.scale.behind(entry.last.value, best)
+            p, told = self.tests.worse(entry, best), self.scale.behind(entry.last.value, best)
             within = self.scale.key(best.last.value) - self.scale.key(entry.last.value) <= self.scale.margin
             if p is not None and (p >= 0.05 or within):
                 rivals.append(entry)
