@@ -28,6 +28,7 @@ class Track:
     share: float = 0.1
     """Of parameters that learn."""
     memory: float = 100.0
+    foreseen: float | None = None
     fails: bool = False
 
     def value(self, share: float) -> float:
@@ -81,6 +82,9 @@ class Made:
         )  # fmt: skip
         self.stood[arm.name, seed] = found
         return found
+
+    def forecast(self, arm: Arm) -> float | None:
+        return self.tracks[arm.name].foreseen
 
     def answers(self, arm: Arm, seed: int, rate: float | None, split: str) -> Answers:
         """Right on the easiest rows; rows of test are others, and a few differ by chance."""

@@ -54,7 +54,7 @@ class Standing:
     """Of all its pieces, loading and caches included."""
     cpu_seconds: float
     memory_mb: float | None
-    """The most that a step held."""
+    """The most that the process held while it trained."""
     learning: int
     parameters: int
     answer_ms: float | None = None
@@ -145,8 +145,10 @@ class Pace:
 
 def _piece(ground: Ground, plan: Plan, folder: Path, until: float, *, answers: bool) -> Standing:
     """Train, and where that was the last piece, leave what the model answers."""
+    from tunesmith.engine.memory import forget_peak
     from tunesmith.engine.network import count
 
+    forget_peak()  # of attempts before, in this process
     work = ground.work(plan, folder, time.monotonic())
     known = ground.known(work)
     folder.mkdir(parents=True, exist_ok=True)

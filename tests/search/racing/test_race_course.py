@@ -68,8 +68,13 @@ def test_what_needs_more_memory_than_allowed_is_stopped(tmp_path: Path) -> None:
     tracks = TRACKS | {"best": Track((0.6, 0.8, 0.9), memory=9000.0, share=1.0)}
     _, _, reply = told(tmp_path, tracks, 1000, memory=8000.0)
     line = next(line for line in reply["ranking"] if line["arm"] == "best")
-    assert line["fate"] == "stopped" and line["reason"] == "its steps held 9,000 MB, and 8,000 MB are allowed"
+    assert line["fate"] == "stopped" and line["reason"] == "its training held 9,000 MB, and 8,000 MB are allowed"
     assert reply["recommended"] == "best b", "other settings of it that need less go on"
+    tracks |= {"flat": Track((0.4, 0.42, 0.43), foreseen=8000.5), "best b": Track((0.5, 0.8, 0.9), foreseen=9e3)}
+    made, _, reply = told(tmp_path / "foreseen", tracks, 1000, memory=8000.0)
+    fates = {line["arm"]: (line["fate"], line["reason"]) for line in reply["ranking"]}
+    assert fates["best b"] == ("not tried", "its forecast is 9,000 MB, and 8,000 MB are allowed")
+    assert reply["recommended"] == "small" and not any("flat" in call or "best b" in call for call in made.calls)
 
 
 def test_a_failed_arm_says_why_and_its_multiples_are_not_tried(tmp_path: Path) -> None:

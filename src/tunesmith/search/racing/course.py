@@ -132,7 +132,7 @@ class Course:
         entry.took(found)
         limit = self.limits.memory_mb
         if limit is not None and entry.fate == "racing" and (found.memory_mb or 0) > limit:
-            entry.stop(f"its steps held {found.memory_mb:,.0f} MB, and {limit:,.0f} MB are allowed")
+            entry.stop(f"its training held {found.memory_mb:,.0f} MB, and {limit:,.0f} MB are allowed")
 
     def _reserve(self) -> float:
         """What finishing the best arm so far takes."""
@@ -145,6 +145,8 @@ class Course:
         whole = self.limits.seconds
         for entry in self.entries:
             first = next(e for e in self.entries if e.arm.name == entry.arm.family)
+            if self._too_large(entry):
+                continue
             if entry is first:
                 known = [e.looks[0].seconds for e in self.entries if e.looks]
                 cost, room = median(known or [0.0]), whole - self._reserve()
@@ -155,6 +157,17 @@ class Course:
                            "not tried")  # fmt: skip
                 continue
             self._advance(entry, LOOK, cost, room)
+
+    def _too_large(self, entry: Entry) -> bool:
+        """Whether its forecast is more memory than allowed; then it is not tried."""
+        limit, arm = self.limits.memory_mb, entry.arm
+        if limit is None:
+            return False
+        held = self.journal.once(f"forecast of {arm.name}", lambda: self.runner.forecast(arm))
+        if held is None or held <= limit:
+            return False
+        entry.stop(f"its forecast is {held:,.0f} MB, and {limit:,.0f} MB are allowed", "not tried")
+        return True
 
     def _narrow(self) -> None:
         """The best settings of each method stay."""

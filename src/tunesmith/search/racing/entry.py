@@ -34,7 +34,7 @@ class Entry:
 
     @property
     def size(self) -> tuple[float, float, float]:
-        """What "smaller" means: share of parameters that learn, then memory of a step, then time of an answer."""
+        """What "smaller" means: share of parameters that learn, then memory, then time of an answer."""
         last = self.last
         return last.learning / max(1, last.parameters), last.memory_mb or 0.0, last.answer_ms or 0.0
 
@@ -56,10 +56,10 @@ class Entry:
         return every + self.last.training / max(self.last.share, 1e-9) * (until - self.last.share)
 
     def projected(self, error: float, sign: int) -> float | None:
-        """The best that it may end with: it goes on climbing as fast as it did between its last two looks at most, which
-        is what was seen and 1.645 standard errors of that (`error` is of one value; better is where `sign` points).
-        None where it has not been looked at twice. Without the errors, curves that begin slowly would be given up: on 50
-        rows a value moves by ten points for no reason."""
+        """The best that it may end with: it climbs on as fast as it can have between its last two looks, which is what
+        was seen and 1.645 standard errors of that (`error` is of one value; better is where `sign` points). None where
+        it has not been looked at twice. Without the errors, slow beginners would be given up: on 50 rows a value moves
+        by ten points for no reason."""
         if len(self.looks) < 2 or self.last.value is None or self.looks[-2].value is None:
             return None
         before = self.looks[-2]

@@ -59,7 +59,7 @@ def _ranking(reply: Reply) -> Section:
     rows = [_row(line) for line in reply["ranking"] if line["test"] is not None]
     how = (f"{metric} on {reply['split']} rows with its {percent(reply['level'])} interval: over rows and seeds where "
            "there are several seeds, else over rows. Training is of one seed, loading included; memory is the most "
-           "that a step held beyond the process itself; an answer is the median time for one row alone.")  # fmt: skip
+           "that the process held while it trained; an answer is the median time for one row alone.")  # fmt: skip
     table = Table("Arms that were trained to the end", header, rows)
     return Section("ranking", "Ranking", [table, Note(how)] if rows else [])
 
@@ -78,7 +78,7 @@ def _share(share: float) -> str:
 
 COSTS: Mapping[str, tuple[str, str, Callable[[float], str]]] = {
     "seconds": ("Quality against training time", "training", told),
-    "memory_mb": ("Quality against memory", "memory of a step", lambda v: f"{v:,.0f} MB" if v >= 1 else f"{v:.2g} MB"),
+    "memory_mb": ("Quality against memory", "memory while it trained", lambda v: f"{v:,.0f} MB"),
     "trainable_share": ("Quality against what learns", "share of the parameters that learns", _share),
     "answer_ms": ("Quality against the time of an answer", "one answer", lambda v: f"{v:.3g} ms"),
 }

@@ -1,9 +1,11 @@
 """What a race needs of training: an arm taken further, and what it answers. Tests race arms that are made up."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Protocol
 
+from tunesmith.job import foresee
 from tunesmith.metrics import Answers
 from tunesmith.plan import Plan
 from tunesmith.search.attempt import Standing, advance, answered
@@ -17,6 +19,9 @@ class Runner(Protocol):
     def advance(self, arm: Arm, seed: int, rate: float | None, until: float) -> Standing:
         """Train to that share of the steps. Raises Interrupted where that was stopped, by a signal or because it is
         late; the same call goes on."""
+
+    def forecast(self, arm: Arm) -> float | None:
+        """MB that the process will hold while it trains; None where that is not known before the base is loaded."""
 
     def answers(self, arm: Arm, seed: int, rate: float | None, split: str) -> Answers:
         """What it answers to the rows of `validation`, or of `test` once it is finished."""
@@ -33,6 +38,11 @@ class Trainer:
 
     def advance(self, arm: Arm, seed: int, rate: float | None, until: float) -> Standing:
         return advance(self._ground, arm.with_seed(seed, rate), self._at(arm, seed), until, answers=True)
+
+    def forecast(self, arm: Arm) -> float | None:
+        work = self._ground.work(arm.plan, self._folder, time.monotonic())
+        held: float | None = foresee(work.prepared, work.found).get("memory_mb")
+        return held
 
     def answers(self, arm: Arm, seed: int, rate: float | None, split: str) -> Answers:
         return answered(self._ground, arm.with_seed(seed, rate), self._at(arm, seed), split)
