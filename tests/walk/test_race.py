@@ -35,7 +35,7 @@ def test_a_stopped_race_goes_on_and_a_finished_one_answers_at_once(
     tiny_bases: TinyBases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(tree(tiny_bases["bert"], tmp_path)))
-    words = [str(tmp_path / "plan.json"), "--methods", "full", "head", "--no-grid", "--seeds", "2", "--budget", "1h"]
+    words = [str(tmp_path / "plan.json"), "--methods", "full", "head", "--no-grid", "--seeds", "1", "--budget", "1h"]
     real, calls = Trainer.advance, list[str]()
 
     def stopped(self: Trainer, arm: Any, seed: int, rate: Any, until: float) -> Any:
