@@ -68,7 +68,6 @@ JOBS: list[tuple[str, str, Any, str, tuple[int, int], dict[str, Any]]] = [
     ("generate", "llama512", "lora", "", (20, 80), {"batch": 8}),
     ("generate", "llama512", "lora", "long", (200, 500), {"batch": 2}),
     ("generate", "llama512", "full", "checkpointing", (100, 300), {"batch": 3, "checkpointing": "on"}),
-    ("generate", "llama512", "head", "", (60, 200), {"batch": 4}),
 ]
 
 

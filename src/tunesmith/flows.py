@@ -544,6 +544,7 @@ def advise(  # noqa: PLR0913 - what is advised on, and the wish
     """
     from tunesmith import advising
     from tunesmith.advising.wishes import wish_of, written
+    from tunesmith.job import foreseer
     from tunesmith.methods import METHODS
 
     wish = wish_of(memory, budget, switch, fixed_base=fixed_base)
@@ -554,9 +555,16 @@ def advise(  # noqa: PLR0913 - what is advised on, and the wish
     looked = plan.model_copy(update={"data": unwatched, "method": METHODS.make("full")})
     before = earlier_in(found.folder, found.name)
     prepared = prepare(fitted(looked, found), bar, before, learn=False)
+    look = foreseer(prepared, found)
+
+    def foreseen(each: Plan) -> dict[str, Any]:
+        cut = each.task.model_dump(include={"max_tokens"})
+        told = look(each.model_copy(update={"task": prepared.plan.task.model_copy(update=cut)}))
+        return {name: told.get(name) for name in ("memory_mb", "seconds", "disk_mb")} | {"note": told["said"]}
+
     reply, best = advising.advise(
-        plan, found, prepared, wish, lambda each: fitted(each, found), named=bases, without=without, online=online,
-        progress=bar,
+        plan, found, prepared, wish, lambda each: fitted(each, found), forecast=foreseen, named=bases, without=without,
+        online=online, progress=bar,
     )  # fmt: skip
     return reply | {"plan": None if apply is None else str(written(best, reply, Path(apply)))}
 

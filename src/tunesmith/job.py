@@ -1,5 +1,6 @@
 """The job of one run: facts, training, judgement, saving, proof. Each part can be repeated, so a kill costs little."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tunesmith.files import read_json, write_folder, write_json, write_text
 from tunesmith.judging import judge
 from tunesmith.mining import mine, told
 from tunesmith.model import Model, facts_for, rows_for_golden, save
+from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan, read_plan
 from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
@@ -136,16 +138,31 @@ def settle(work: Work, known: Known) -> None:
 
 def foresee(prepared: Prepared, found: Found) -> dict[str, Any]:
     """What a run of these rows will take, without loading a weight; of many rows some are looked at."""
+    return foreseer(prepared, found)(prepared.plan)
+
+
+def foreseer(prepared: Prepared, found: Found) -> Callable[[Plan], dict[str, Any]]:
+    """`foresee` for plans on the same rows and base, which differ in how they learn: rows become tokens once for all
+    that read as many of them."""
     from tunesmith.training.ahead import look_ahead, told
 
-    plan, rows = prepared.plan, prepared.splits["train"]
-    tokenizer = plan.task.processor(found)
-    facts = facts_for(plan, rows, prepared.roles, found, tokenizer)
+    rows = prepared.splits["train"]
     some = rows if len(rows) <= LOOKED_AT else rows[:: -(-len(rows) // LOOKED_AT)]
-    ahead = look_ahead(plan, facts, found, tokenizer, plan.task.encode(some, prepared.roles, tokenizer, facts))
-    if ahead is None:
-        return {"said": f"not known before {found.name} is loaded: only bases of text with one stack of blocks are"}
-    return told(ahead, len(some) / max(1, len(rows)))
+    held: dict[str, tuple[Any, Facts, Encoded]] = {}
+
+    def foreseen(plan: Plan) -> dict[str, Any]:
+        key = f"{plan.task.model_dump_json()} {plan.method.num_front()} {plan.method.extra_tokens()}"
+        if key not in held:
+            tokenizer = plan.task.processor(found)
+            facts = facts_for(plan, rows, prepared.roles, found, tokenizer)
+            held[key] = tokenizer, facts, plan.task.encode(some, prepared.roles, tokenizer, facts)
+        tokenizer, facts, encoded = held[key]
+        ahead = look_ahead(plan, facts, found, tokenizer, encoded)
+        if ahead is None:
+            return {"said": f"not known before {found.name} is loaded: only bases of text with one stack of blocks are"}
+        return told(ahead, len(some) / max(1, len(rows)))
+
+    return foreseen
 
 
 def _refuse_unmeasurable(work: Work, facts: Facts) -> None:

@@ -22,8 +22,6 @@ from tunesmith.methods import METHODS
 from tunesmith.plan import Plan
 from tunesmith.plan_text import make_plan
 
-FORESEEN = 3
-"""Methods at the head of the ranking that a dear forecast is asked for; the others keep that by shapes."""
 TIE = 1.0
 """Points within which the cheaper method is taken."""
 Fitted = Callable[[Plan], Plan]
@@ -45,8 +43,6 @@ class Advised:
     forecast: dict[str, Any]
     sets: int = 0
     """Data sets that it was measured on."""
-    foreseen: bool = False
-    """Whether the dear forecast was asked."""
     fits: bool = True
     trouble: list[str] = field(default_factory=list)
 
@@ -80,13 +76,11 @@ def rank(seen: Look, case: Case, fitted: Fitted, forecast: Forecast | None, with
                 _weighed(found[-1], case)
             except TunesmithError as error:
                 refused[name] = str(error)
-    order = _ordered(found)
-    while forecast is not None and (new := [each for each in order[:FORESEEN] if not each.foreseen]):
-        for each in new:
-            each.forecast, each.foreseen = NONE | forecast(each.plan), True
+    if forecast is not None:
+        for each in found:
+            each.forecast = NONE | forecast(each.plan)
             _weighed(each, case)
-        order = _ordered(found)
-    return Ranking(order, dict(sorted(refused.items())))
+    return Ranking(_ordered(found), dict(sorted(refused.items())))
 
 
 def _refused(case: Case) -> dict[str, str]:

@@ -45,7 +45,12 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 def told(reply: dict[str, Any]) -> str:
     """Case, methods, settings with reasons, bases, and what else to do."""
     known, best = reply["known"], reply["ranking"][0]
-    lines = [_case(known), "", table(["method", "points", "memory", "disk", "trained", "fits"], _methods(reply)), ""]
+    lines = [
+        _case(known),
+        "",
+        table(["method", "points", "time", "memory", "disk", "trained", "fits"], _methods(reply)),
+        "",
+    ]
     for each in reply["ranking"][:SHOWN]:
         lines += [f"{each['method']}: {reason['text']} [{reason['source']}]" for reason in each["reasons"]]
     lines += ["", f"settings of {best['method']}, learning rate {best['learning_rate']:.2g}:"]
@@ -69,10 +74,16 @@ def _case(known: dict[str, Any]) -> str:
 def _methods(reply: dict[str, Any]) -> list[list[Any]]:
     return [
         [each["method"] + " *" * (each["method"] == reply["recommended"]), f"{each['points']:+.1f}",
-         _mb(each["forecast"]["memory_mb"]), _mb(each["forecast"]["disk_mb"]),
+         _time(each["forecast"]["seconds"]), _mb(each["forecast"]["memory_mb"]), _mb(each["forecast"]["disk_mb"]),
          f"{each['trainable'] / each['total']:.2%}", "yes" if each["fits"] else "no"]
         for each in reply["ranking"]
     ]  # fmt: skip
+
+
+def _time(seconds: float | None) -> str:
+    from tunesmith.training.pace import spoken
+
+    return "–" if seconds is None else spoken(seconds)
 
 
 def _bases(rows: list[dict[str, Any]]) -> list[list[Any]]:

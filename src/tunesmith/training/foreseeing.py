@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.bases.family import EncoderDecoder, SightedLanguage, TwoTowers
+from tunesmith.bases.family import EncoderDecoder, SightedLanguage, TwoTowers, plain
 from tunesmith.engine import memory, rates, savings
 from tunesmith.engine.fitting import fit
 from tunesmith.engine.forecast import OPTIMIZER_BYTES, size
@@ -109,7 +109,8 @@ class Foresight:
         return self.operations / speed, source
 
     def _width(self) -> int:
-        return int(self.loop.model.shortcuts.net.auto.config.hidden_size)
+        config: Any = plain(self.loop.model.net.auto).config
+        return int(config.hidden_size)
 
     def disk(self) -> int:
         """Bytes of the run folder in the end."""
