@@ -60,7 +60,7 @@ def pareto(points: Sequence[Point], x_label: str, y_label: str, *, lower: bool, 
                   label(number(value), LEFT - 6, y.at(value) + 4, "end")]  # fmt: skip
     for value in marks:
         parts += [line((x.at(log10(value)), y.start), (x.at(log10(value)), y.start + 4), "axis"),
-                  label(show(value), x.at(log10(value)), y.start + 17, "middle")]  # fmt: skip
+                  _mark(show(value), x.at(log10(value)), y.start + 17)]  # fmt: skip
     parts.append(label(x_label, (x.start + x.end) / 2, y.start + 34, "middle"))
     best = frontier(points, lower=lower)
     path = " ".join(f"{'M' if i == 0 else 'L'}{x.at(log10(p.x)):.1f} {y.at(p.y):.1f}" for i, p in enumerate(best))
@@ -70,6 +70,12 @@ def pareto(points: Sequence[Point], x_label: str, y_label: str, *, lower: bool, 
     parts += _names(best, x, y)
     told = ", ".join(f"{p.name} {number(p.y)} at {show(p.x)}" for p in points)
     return svg(parts, WIDTH, HEIGHT, f"{y_label} against {x_label}: {told}")
+
+
+def _mark(text: str, x: float, y: float) -> Markup:
+    """A number below the axis; the last one ends with the picture."""
+    over = x + width_of(text) / 2 > WIDTH
+    return label(text, WIDTH - 1 if over else x, y, "end" if over else "middle")
 
 
 def _marks(low: float, high: float) -> list[float]:
