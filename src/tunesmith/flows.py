@@ -494,6 +494,44 @@ def trial(
             return carry_out(Trial(plan, found, run.path, seeds, arms_of(plan, rows, each)), bar, stop)
 
 
+def race(  # noqa: PLR0913 - what runs, what may be spent, what decides
+    plan: Plan | Path | str, methods: Sequence[Any] | None = None, *, budget: str = "20m", memory: str | None = None,
+    seeds: int = 3, margin: float | None = None, grid: bool = True, dry: bool = False, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Methods, and settings of each (`grid`), on the plan's data within a budget of wall time ("20m"): the smallest one
+    that is not significantly worse than the best, and loses no more than `margin` in the unit of the metric.
+
+    `memory` ("8GB") stops what needs more, `seeds` is how often finalists are trained. The same call goes on with an
+    interrupted race and answers with the stored result of a finished one. `dry`: only say what would run.
+    """
+    from tunesmith.search.ground import Ground
+    from tunesmith.search.racing.start import Asked, Place, run_race
+    from tunesmith.search.racing.start import dry as only_planned
+
+    began, asked = time.monotonic(), Asked(methods, budget, memory, seeds, margin, grid)
+    plan = pinned(plan if isinstance(plan, Plan) else read_plan(Path(plan)))
+    found, bar = plan.base.found(online=online), progress or Progress()
+    require_libraries(plan.train)
+    own = fitted(plan, found)
+    told = only_planned(plan, asked, lambda each: fitted(each, found))
+    if dry:
+        return told
+    with Stop() as stop:
+        ground = Ground(Progress(silent=True), stop, online=online, rows_seed=plan.train.seed)
+        bar.say(f"race: {len(told['ranking'])} arms, {budget}")
+        prepared = ground.work(own, Path(), began).prepared
+        who = _who(own, prepared, found, online) | {"race": asked.who}
+        named = place(prepared.plan, who, fork=False).path
+        run = Run(named.with_name(f"{named.name}-race"))
+        with lease(run):
+            claim(run, who)
+            if (reply := run.reply) is not None:
+                return reply | {"status": "already_done"}
+            place_of_it = Place(run.path, ground, began)
+            return run_race(plan, asked, lambda each: fitted(each, found), place_of_it, prepared, bar)
+
+
 def advise(  # noqa: PLR0913 - what is advised on, and the wish
     plan: Plan, *, bases: Sequence[str] = (), memory: str | None = None, budget: str | None = None, switch: int = 1,
     fixed_base: bool = False, apply: str | Path | None = None, without: Sequence[str] = (), online: bool = False,
@@ -562,6 +600,6 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "advise", "agree", "ask", "chat", "check", "compare", "compare_log",
     "compare_scores", "doubts", "evaluate", "forecast",
-    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
-    "register", "train", "train_plan", "trial",
+    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "race", "read",
+    "read_plan", "register", "train", "train_plan", "trial",
 ]  # fmt: skip

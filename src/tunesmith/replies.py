@@ -529,6 +529,72 @@ class Forecasted(BaseModel):
     disk_mb: float | None
 
 
+class Looked(BaseModel):
+    """A look at an arm: the best value so far on validation rows, at that share of its steps."""
+
+    share: float
+    value: float | None
+    seconds: float
+
+
+class Against(BaseModel):
+    """A finalist minus the best. `p`, `p_adjusted` (Holm): of "it is at least as good", one-sided; `p_within`: of "it
+    loses the margin or more"; `detectable`: the loss that would have been found with power .8."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None
+    p_within: float | None
+    margin: float | None
+    detectable: float | None
+    keeps_up: bool
+
+
+class Raced(BaseModel):
+    """An arm of a race. Times are of its first seed, its forecast is from its first look; a dry race knows the first
+    six fields alone."""
+
+    arm: str
+    method: str
+    settings: dict[str, Any]
+    fate: Literal["finalist", "finished", "stopped", "failed", "not tried", "planned"]
+    reason: str
+    forecast: Forecasted | None
+    learning_rate: float | None = None
+    share: float = 0.0
+    validation: float | None = None
+    test: Value | None = None
+    """On rows of `split`, over `seeds`; of those that finished."""
+    against: Against | None = None
+    seeds: int = 0
+    seconds: float | None = None
+    memory_mb: float | None = None
+    learning: int | None = None
+    parameters: int | None = None
+    trainable_share: float | None = None
+    answer_ms: float | None = None
+    course: list[Looked] = []
+
+
+class RaceReply(Reply):
+    """`race`. `recommended` is the name of an arm; null where nothing finished, and of a dry race."""
+
+    status: Literal["done", "already_done", "planned"]
+    metric: str
+    better: Literal["higher", "lower"]
+    budget_seconds: float
+    memory_limit_mb: float | None
+    seeds: int
+    recommended: str | None
+    said: list[str]
+    ranking: list[Raced]
+    refused: dict[str, str]
+    """{arm: why it cannot run here}."""
+    warnings: list[str]
+
+
 class Reason(BaseModel):
     """One reason for or against a method: `points` of quality that it counts."""
 
@@ -611,7 +677,7 @@ REPLIES: dict[str, type[Reply]] = {
     "advise": AdviseReply, "compare": CompareReply, "predict": PredictReply,
     "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
     "data trial": TrialReply,
-    "parts": PartsReply,
+    "parts": PartsReply, "race": RaceReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
     "hardprompt": HardPromptReply,
 }  # fmt: skip

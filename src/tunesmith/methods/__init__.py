@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Ecosystem = Literal["plain", "tunesmith"]
+Grid = tuple[Mapping[str, Any], ...]
+"""Changes of settings, one after another."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Method(Part):
     """Of a method that is not mergeable: why."""
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
+
+    grid: ClassVar[Grid] = ({"rate": 3.0}, {"rate": 1 / 3})
+    """What a race tries beside the settings given, each a change of some of them; `rate` is a factor of the learning
+    rate, which decides more than any other setting (Bengio 2012, arXiv 1206.5533)."""
 
     head_alone: ClassVar[bool] = False
     """Whether nothing below the head ever moves."""

@@ -21,7 +21,7 @@ from pydantic import Field, PositiveInt
 
 from tunesmith.bases.family import TwoTowers, VisionFamily, plain
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Ecosystem, Learnt, Method, _peft, _weights
+from tunesmith.methods import Ecosystem, Grid, Learnt, Method, _peft, _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +48,8 @@ class Adapter(Method):
 
     rate: ClassVar[float] = 1e-3
     width_power: ClassVar[int] = 1
+    grid: ClassVar[Grid] = (*Method.grid, {"reduction_factor": 4})
+    """The width of the bottleneck is what its quality is bought with (Houlsby et al. 2019, figure 4)."""
     ecosystem: ClassVar[Ecosystem] = "tunesmith"
     averages: ClassVar[bool] = True
     stays: ClassVar[str] = "its bottlenecks have a bend in the middle, and no matrix of a layer equals them"

@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from tunesmith.bases.family import plain
 from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, _masks, _peft, _weights
+from tunesmith.methods import Grid, Learnt, _masks, _peft, _weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,6 +60,8 @@ class Layers(_weights.OwnWeights):
 
     rate: ClassVar[float] = 1e-4
     width_power: ClassVar[int] = 2
+    grid: ClassVar[Grid] = ({"rate": 3.0}, {"top": 1}, {"top": 4})
+    """How many blocks learn is what the method chooses; rates of few blocks may be higher."""
     prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks cost no gradients"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
 

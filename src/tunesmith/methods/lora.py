@@ -18,7 +18,7 @@ from pydantic import Field, PositiveInt
 from tunesmith.bases.family import plain
 from tunesmith.bases.quant import weight_of
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, Method, _adalora, _peft, _pissa
+from tunesmith.methods import Grid, Learnt, Method, _adalora, _peft, _pissa
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,6 +51,8 @@ class LoRA(Method):
 
     rate: ClassVar[float] = 5e-4
     width_power: ClassVar[int] = 1
+    grid: ClassVar[Grid] = (*Method.grid, {"r": 32, "alpha": 64})
+    """A rank of 8 is usually enough (Hu et al. 2021, section 7.2); 32 shows where it is not."""
     mergeable: ClassVar[bool] = True
     prefer: ClassVar[str] = "nothing else speaks: near full tuning in quality, small files, nothing left at run time"
     source: ClassVar[str] = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
