@@ -481,6 +481,36 @@ def trial(
             return carry_out(Trial(plan, found, run.path, seeds, arms_of(plan, rows, each)), bar, stop)
 
 
+def tune(
+    plan: Path | str | Mapping[str, Any] | None, words: Sequence[str] = (), *, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Search the ranges of a plan, given as a file or as nested dictionaries, with `words` over it. The same call goes
+    on with an interrupted search, and one with more trials or a larger budget with a finished one."""
+    from tunesmith.search.ground import Ground
+    from tunesmith.search.tuning.opening import look
+    from tunesmith.search.tuning.reading import tree_of
+
+    tree, bar = tree_of(plan, words), progress or Progress()
+    with Stop() as stop:
+        ground = Ground(Progress(silent=True), stop, online=online)
+
+        def plan_of(filled: dict[str, Any]) -> Plan:
+            made = pinned(make_plan(filled))
+            require_libraries(made.train)
+            return fitted(made, ground.found(made))
+
+        search = look(tree, plan_of, ground, bar)
+        first, found = search.first, ground.found(search.first)
+        prepared = prepare(first, bar, earlier_in(found.folder, found.name), learn=False)
+        who = _who(prepared.plan, prepared, found, online) | {"tune": search.identity}
+        named = place(first, who, fork=False).path
+        run = Run(named.with_name(f"{named.name}-tune"))
+        with lease(run):
+            claim(run, who)
+            return search.carry_out(run.path, stop)
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -513,5 +543,5 @@ __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
     "compare_scores", "doubts", "evaluate",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
-    "register", "train", "train_plan", "trial",
+    "register", "train", "train_plan", "trial", "tune",
 ]  # fmt: skip

@@ -52,6 +52,8 @@ class Method(Part):
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
+    space: ClassVar[Mapping[str, Any]] = {}
+    """{setting: range} of what `tune` searches beside the learning rate where a plan has no range of its own."""
     head_alone: ClassVar[bool] = False
     """Whether nothing below the head ever moves."""
     whole: ClassVar[bool] = False
@@ -76,6 +78,10 @@ class Method(Part):
     def auto_rate(self) -> float:
         """What `train.lr: auto` means with these settings."""
         return self.rate
+
+    def searched(self) -> Mapping[str, Any]:
+        """`space`, as far as it goes with these settings."""
+        return self.space
 
     def rate_scale(self, net: "nn.Module") -> float:
         """What that is multiplied by for this network."""
