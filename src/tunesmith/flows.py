@@ -494,21 +494,22 @@ def tune(
     tree, bar = tree_of(plan, words), progress or Progress()
     with Stop() as stop:
         ground = Ground(Progress(silent=True), stop, online=online)
-
-        def plan_of(filled: dict[str, Any]) -> Plan:
-            made = pinned(make_plan(filled))
-            require_libraries(made.train)
-            return fitted(made, ground.found(made))
-
-        search = look(tree, plan_of, ground, bar)
+        search = look(tree, planned, ground, bar)
         first, found = search.first, ground.found(search.first)
         prepared = prepare(first, bar, earlier_in(found.folder, found.name), learn=False)
         who = _who(prepared.plan, prepared, found, online) | {"tune": search.identity}
-        named = place(first, who, fork=False).path
+        named = place(prepared.plan, who, fork=False).path
         run = Run(named.with_name(f"{named.name}-tune"))
         with lease(run):
             claim(run, who)
             return search.carry_out(run.path, stop)
+
+
+def planned(tree: dict[str, Any], ground: Any) -> Plan:
+    """A plan from a tree, as a search trains it: with its base found and fitted to it."""
+    made = pinned(make_plan(tree))
+    require_libraries(made.train)
+    return fitted(made, ground.found(made))
 
 
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def _worth(reply: Reply) -> Section:
     blocks: list[Block] = [Figure(f"{title_of(worth['metric'])} of the best trial", drawn, how)]
     if worth["optimism"] is not None:
         blocks.append(Note(f"On the rows that picked it, the best trial looked {_short(abs(worth['optimism']))} "
-                           f"{'better' if worth['optimism'] >= 0 else 'worse'} than on rows that no trial saw."))  # fmt: skip
+                           f"{'better' if worth['optimism'] >= 0 else 'worse'} than on rows that no trial "
+                           "saw."))  # fmt: skip
     if against := worth["against"]:
         blocks.append(Note(f"Against the plan with its defaults, on the same rows: {against['sentence']}",
                            "good" if against["verdict"] == "better" else "plain"))  # fmt: skip
@@ -97,7 +98,7 @@ def _settings(reply: Reply) -> Section:
 
 def _search(reply: Reply) -> Section:
     worth, space = reply["worth"], reply["space"]
-    done = [t for t in reply["tried"] if t["value"] is not None and t["state"] in ("done", "stopped")]
+    done = [t for t in reply["tried"] if t["value"] is not None and t["state"] in ("done", "stopped", "member")]
     values = [t["value"] for t in done]
     if len(done) < 2 or min(values) == max(values):
         return Section("search", "The search")
@@ -158,10 +159,10 @@ def _moves(tried: Mapping[str, Any]) -> str:
 def _about(reply: Reply) -> Section:
     counts = ", ".join(f"{number} {state}" for state, number in reply["trials"].items() if number)
     corners = reply["corners"]
-    looked = f"{'all' if corners['every'] else 'a sample of the'} {number(corners['checked'])} corners, before the first trial"
+    looked = f"{'all' if corners['every'] else 'a sample of the'} {number(corners['checked'])} corners of the space"
     pairs = [("Engine", reply["engine"]), ("Sampler", reply["sampler"]), ("Pruner", reply["pruner"]),
              ("Seed", str(reply["seed"])), ("Trials", counts), ("Time", duration(reply["seconds"])),
-             ("Processor time of the trials", duration(reply["cpu_seconds"])), ("Checked", looked),
+             ("Processor time of the trials", duration(reply["cpu_seconds"])), ("Checked before the first trial", looked),
              ("Plan of the best", reply["best"]["plan"])]  # fmt: skip
     return Section("about", "How it was searched", [Pairs(pairs), *(Note(note) for note in reply["notes"])])
 

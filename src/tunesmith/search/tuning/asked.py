@@ -19,9 +19,8 @@ class Search(Section):
     """optuna: on this machine, kept in one SQLite file. ray: on a Ray cluster, which may be this machine. Both need an
     extra: [tune], [ray]."""
     address: str | None = None
-    """Of the Ray cluster; auto: the one this machine belongs to. null: one is started here."""
-    shared: str | None = None
-    """With a cluster of several machines: a folder that all of them see, which holds data, base and trials."""
+    """Of the Ray cluster; auto: the one this machine belongs to. null: one is started here. Data, base and the folder
+    of the search (`run`) must lie where all its machines see them."""
     trials: PositiveInt = 20
     """How many settings are tried."""
     budget: str | None = None
@@ -52,7 +51,7 @@ class Search(Section):
 
     def objections(self) -> Iterator[str]:
         """What does not go together."""
-        idle = [("address", "engine", "ray"), ("gpus", "engine", "ray"), ("shared", "engine", "ray"),
+        idle = [("address", "engine", "ray"), ("gpus", "engine", "ray"),
                 ("population", "sampler", "pbt"), ("generations", "sampler", "pbt")]  # fmt: skip
         for field, owner, value in idle:
             if self._set(field) and getattr(self, owner) != value:

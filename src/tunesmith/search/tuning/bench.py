@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tunesmith.plan import Plan
 from tunesmith.progress import Progress
+from tunesmith.search.ground import Ground
 from tunesmith.search.tuning.asked import Search
 from tunesmith.search.tuning.clock import Deadline
 from tunesmith.search.tuning.crew import Crew
@@ -25,11 +26,22 @@ class Bench:
     seed: int
     higher: bool
     """Whether more is better."""
-    plan_of: Callable[[Tree], Plan]
-    """A plan from a filled tree, fitted to its base; raises TunesmithError where it is refused."""
+    planned: Callable[[Tree, Ground], Plan]
+    """A plan from a filled tree, fitted to its base; raises TunesmithError where it is refused. Other processes can
+    import it."""
+    ground: Ground
     crew: Crew
     clock: Deadline
     progress: Progress
+
+    @property
+    def online(self) -> bool:
+        """Whether bases may be fetched."""
+        return self.ground.online
+
+    def plan_of(self, tree: Tree) -> Plan:
+        """The plan of a filled tree."""
+        return self.planned(tree, self.ground)
 
     def plan(self, values: Values) -> Plan:
         """The plan with these values."""

@@ -9,17 +9,18 @@ from tunesmith.files import write_json, write_text
 from tunesmith.plan import Plan
 from tunesmith.plan_text import dump_plan
 from tunesmith.search.attempt import Standing
-from tunesmith.search.ground import Ground
 from tunesmith.search.tuning.bench import Bench
 from tunesmith.search.tuning.importance import importance
-from tunesmith.search.tuning.tried import Tried, counted, of_standing, ranked
+from tunesmith.search.tuning.tried import State, Tried, counted, of_standing, ranked
 from tunesmith.search.tuning.winner import Contender, judged
 
 UNTUNED = "untuned"
 BEST = "best.yaml"
+WHOLE: tuple[State, ...] = ("done", "member")
+"""States of trials that were trained to the end, and whose answers are kept."""
 
 
-def carry_out(bench: Bench, ground: Ground, notes: list[str], corners: dict[str, Any]) -> dict[str, Any]:
+def carry_out(bench: Bench, notes: list[str], corners: dict[str, Any]) -> dict[str, Any]:
     """Try, judge, and say: the reply of `tune`. Raises Interrupted where somebody wants it to stop."""
     try:
         untuned = _untuned(bench)
@@ -27,9 +28,10 @@ def carry_out(bench: Bench, ground: Ground, notes: list[str], corners: dict[str,
         _check(bench, tried)
         best, tried = _best(bench, tried)
         contender = Contender("tuned", bench.plan_of(bench.space.filled(best.values)), bench.folder / best.folder)
-        rivals = [_contender(bench, each) for each in ranked(tried, higher=bench.higher) if each.folder]
+        whole = [t for state in WHOLE for t in ranked(tried, higher=bench.higher, state=state)]
+        rivals = [_contender(bench, each) for each in whole]
         bench.progress.say("tuning: judging the best on rows that no trial saw")
-        found = judged(ground, contender, rivals, untuned)
+        found = judged(bench.ground, contender, rivals, untuned)
     finally:
         bench.clock.keep()
         bench.crew.close()

@@ -23,12 +23,20 @@ class Corners:
     """Combinations that are no plan, though each of their values is part of one that is."""
     reason: str | None
     """Of the first of them."""
+    first: Any
+    """The plan at the first corner that is one."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As the reply says it."""
+        return {"checked": self.checked, "every": self.every, "refused": self.refused, "reason": self.reason}
 
 
 def check_corners(space: Space, check: Check) -> Corners:
     """Raises TunesmithError with each end of a range that no plan takes, and the reason."""
     corners, every = space.corners()
-    tried = [(values, _refusal(space, values, check)) for values in corners]
+    plans: list[Any] = []
+    tried = [(values, _refusal(space, values, check, plans)) for values in corners]
     reasons = [why for _, why in tried if why is not None]
     if len(reasons) == len(tried):
         raise TunesmithError(reasons[0])
@@ -41,12 +49,12 @@ def check_corners(space: Space, check: Check) -> Corners:
     if bad:
         raise TunesmithError("\n".join(["the search has values that the plan refuses:", *(f"  - {s}" for s in
                              bad.values())]) if len(bad) > 1 else next(iter(bad.values())))  # fmt: skip
-    return Corners(len(tried), every, len(reasons), reasons[0] if reasons else None)
+    return Corners(len(tried), every, len(reasons), reasons[0] if reasons else None, plans[0])
 
 
-def _refusal(space: Space, values: Values, check: Check) -> str | None:
+def _refusal(space: Space, values: Values, check: Check, plans: list[Any]) -> str | None:
     try:
-        check(space.filled(values))
+        plans.append(check(space.filled(values)))
     except TunesmithError as error:
         return str(error)
     return None

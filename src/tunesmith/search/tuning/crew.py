@@ -47,6 +47,7 @@ class Crew(ABC):
     def done(self) -> tuple[Any, Standing | None]:
         """One that has come to its end."""
 
+    @abstractmethod
     def close(self) -> None:
         """Send everybody home."""
 
@@ -69,6 +70,9 @@ class Alone(Crew):
         del self._asked[key]
         self.working.discard(key)
         return key, paused(self._ground, *asked)
+
+    def close(self) -> None:
+        self._asked.clear()
 
 
 def paused(ground: Ground, plan: Plan, folder: Path, until: float) -> Standing | None:

@@ -1,6 +1,7 @@
 """What a search looks at before its first trial: its space, every corner of it, and the base."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tunesmith.search.tuning import carry
 from tunesmith.search.tuning.asked import Search
 from tunesmith.search.tuning.bench import Bench
 from tunesmith.search.tuning.clock import Deadline
-from tunesmith.search.tuning.corners import Check, Corners, check_corners
+from tunesmith.search.tuning.corners import Corners, check_corners
 from tunesmith.search.tuning.crew import crew_for
 from tunesmith.search.tuning.guided import usual
 from tunesmith.search.tuning.reading import asked_of, space_of
@@ -28,7 +29,7 @@ class Opened:
     asked: Search
     first: Plan
     """The plan at the first corner, which stands for all of them."""
-    plan_of: Check
+    planned: Callable[[Tree, Ground], Plan]
     ground: Ground
     progress: Progress
     notes: list[str]
@@ -49,34 +50,23 @@ class Opened:
         asked, clock = self.asked, Deadline(folder, self.asked.seconds, stop)
         self.ground.stop = clock
         trials = asked.population if asked.sampler == "pbt" else asked.trials
-        crew = crew_for(asked.workers, trials, self.ground, clock)
-        bench = Bench(self.space, asked, folder, self.first.train.seed, higher_is_better(self.first), self.plan_of,
-                      crew, clock, self.progress)  # fmt: skip
-        reply = carry.carry_out(bench, self.ground, self.notes, asdict(self.corners))
+        crew = crew_for(1 if asked.engine == "ray" else asked.workers, trials, self.ground, clock)
+        bench = Bench(self.space, asked, folder, self.first.train.seed, higher_is_better(self.first), self.planned,
+                      self.ground, crew, clock, self.progress)  # fmt: skip
+        reply = carry.carry_out(bench, self.notes, self.corners.told)
         from tunesmith.evaluation.tune_page import write_tune_page
 
         return reply | {"page": str(write_tune_page(reply, folder / "tune.html"))}
 
 
-def look(tree: Tree, plan_of: Check, ground: Ground, progress: Progress) -> Opened:
+def look(tree: Tree, planned: Callable[[Tree, Ground], Plan], ground: Ground, progress: Progress) -> Opened:
     """Raises TunesmithError where the space is none, or holds values that the plan refuses."""
     asked = asked_of(tree)
     space, notes = space_of(tree, asked, lambda plan: usual(plan, ground.found(plan)))
-    corners = check_corners(space, plan_of)
+    corners = check_corners(space, lambda filled: planned(filled, ground))
     if corners.refused:
         notes.append(f"{corners.refused} of {corners.checked} combinations of ends are no plan, and trials there will "
                      f"fail at no cost: {corners.reason}")  # fmt: skip
     for note in notes:
         progress.say(note)
-    first = next(plan for values in space.corners()[0] if (plan := _made(space, values, plan_of)) is not None)
-    return Opened(space, asked, first, plan_of, ground, progress, notes, corners)
-
-
-def _made(space: Space, values: Any, plan_of: Check) -> Plan | None:
-    from tunesmith.errors import TunesmithError
-
-    try:
-        plan: Plan = plan_of(space.filled(values))
-    except TunesmithError:
-        return None
-    return plan
+    return Opened(space, asked, corners.first, planned, ground, progress, notes, corners)

@@ -126,7 +126,7 @@ def _number(value: Any) -> bool:
 
 
 def misspelt(node: Any, path: str = "") -> str | None:
-    """A sentence for the first thing that looks like a range of an unknown kind: {name of a setting: {logg: [a, b]}}."""
+    """A sentence for the first thing that looks like a range of an unknown kind: {lr: {logg: [a, b]}}."""
     if is_range(node):
         return next((s for o in node.get("choice", ()) if (s := misspelt(o, path))), None)
     if isinstance(node, Mapping):

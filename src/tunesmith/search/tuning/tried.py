@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tunesmith.search.attempt import Standing
 from tunesmith.search.tuning.space import Values
 
-State = Literal["done", "stopped", "failed", "open"]
-"""done: all its steps, or it stopped early by itself. stopped: left early by the search. open: can go on."""
+State = Literal["done", "stopped", "failed", "open", "member"]
+"""done: all its steps, or it stopped early by itself. stopped: left early by the search. open: can go on. member: of a
+population, with settings that changed while it trained."""
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,4 @@ def ranked(tried: Iterable[Tried], *, higher: bool, state: State = "done") -> li
 
 def counted(tried: Sequence[Tried]) -> dict[str, int]:
     """How many are in each state."""
-    return {state: sum(t.state == state for t in tried) for state in ("done", "stopped", "failed", "open")}
+    return {state: sum(t.state == state for t in tried) for state in get_args(State)}

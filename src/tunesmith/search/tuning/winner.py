@@ -83,10 +83,9 @@ def corrected(metric: Metric, sides: Sequence[Answers], seed: int) -> dict[str, 
         return None
     sign = 1.0 if metric.better == "higher" else -1.0
     kept: list[Floats] = []
-    for drawn_RN in draws(first.rows, DRAWS, seed, first.groups):
-        left_RN = np.ascontiguousarray((drawn_RN == 0).astype(np.float64))
-        usable = left_RN.any(1)
-        drawn_RN, left_RN = np.ascontiguousarray(drawn_RN)[usable], left_RN[usable]
+    for weight_RN in draws(first.rows, DRAWS, seed, first.groups):
+        drawn_RN = weight_RN[(weight_RN == 0).any(1)]
+        left_RN = (drawn_RN == 0).astype(np.float64)
         picks_KR = np.stack([metric.measure(each, drawn_RN) for each in sides])
         out_KR = np.stack([metric.measure(each, left_RN) for each in sides])
         pick_R = np.argmax(np.nan_to_num(sign * picks_KR, nan=-np.inf), axis=0)
