@@ -162,7 +162,7 @@ def _about(reply: Reply) -> Section:
     looked = f"{'all' if corners['every'] else 'a sample of the'} {number(corners['checked'])} corners of the space"
     pairs = [("Engine", reply["engine"]), ("Sampler", reply["sampler"]), ("Pruner", reply["pruner"]),
              ("Seed", str(reply["seed"])), ("Trials", counts), ("Time", duration(reply["seconds"])),
-             ("Processor time of the trials", duration(reply["cpu_seconds"])), ("Checked before the first trial", looked),
+             ("Processor time of the trials", duration(reply["cpu_seconds"])), ("Checked first", looked),
              ("Plan of the best", reply["best"]["plan"])]  # fmt: skip
     return Section("about", "How it was searched", [Pairs(pairs), *(Note(note) for note in reply["notes"])])
 

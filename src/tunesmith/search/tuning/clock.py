@@ -13,14 +13,14 @@ class Deadline(Stop):
     """A wish to stop by a signal, or because the time is over."""
 
     def __init__(self, folder: Path, budget: float | None, asked: Stop) -> None:
-        self._file, self._asked, self._budget = folder / FILE, asked, budget
-        self._before = float(read_json(self._file)["seconds"]) if self._file.is_file() else 0.0
+        self._file, self._by, self._budget = folder / FILE, asked, budget
+        self._earlier = float(read_json(self._file)["seconds"]) if self._file.is_file() else 0.0
         self._began = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Spent by all calls so far."""
-        return self._before + time.monotonic() - self._began
+        return self._earlier + time.monotonic() - self._began
 
     @property
     def over(self) -> bool:
@@ -34,11 +34,16 @@ class Deadline(Stop):
     @property
     def told(self) -> bool:
         """Whether somebody wants it to stop."""
-        return self._asked.signal is not None
+        return self._by.signal is not None
 
-    @property  # type: ignore[override]
+    @property
     def signal(self) -> int | None:
-        return self._asked.signal or (-1 if self.over else None)
+        """-1: by the clock."""
+        return self._by.signal or (-1 if self.over else None)
+
+    @signal.setter
+    def signal(self, value: int | None) -> None:
+        """Signals reach the one that was there before."""
 
     def keep(self) -> None:
         """Write down what was spent, for the next call."""

@@ -12,8 +12,9 @@ function of the seed; every single trial is.
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def values_of(space: Space, config: dict[str, Any]) -> Values:
 
 def search(bench: Bench) -> list[Tried]:
     """Try as many settings as were asked for, going on with what an earlier call began."""
-    with quiet(), _cluster(bench):
+    with quiet(), redirect_stdout(sys.stderr), _cluster(bench):  # stdout is for the reply, and Ray greets there
         grid = _tuner(bench).fit()
         return [_told(bench, number, result) for number, result in enumerate(grid)]
 

@@ -42,13 +42,14 @@ def check_corners(space: Space, check: Check) -> Corners:
         raise TunesmithError(reasons[0])
     taken = {(name, repr(value)) for values, why in tried if why is None for name, value in values.items()}
     bad: dict[tuple[str, str], str] = {}
-    for values, why in tried:
+    for values, why in sorted(tried, key=lambda each: len(each[1] or "")):  # the reason that says least beside it
         for name, value in values.items():
             if why is not None and (name, repr(value)) not in taken:
                 bad.setdefault((name, repr(value)), _sentence(space, name, value, why))
     if bad:
-        raise TunesmithError("\n".join(["the search has values that the plan refuses:", *(f"  - {s}" for s in
-                             bad.values())]) if len(bad) > 1 else next(iter(bad.values())))  # fmt: skip
+        said = sorted(bad.values())
+        lines = ["the search has values that the plan refuses:", *(f"  - {each}" for each in said)]
+        raise TunesmithError("\n".join(lines) if len(said) > 1 else said[0])
     return Corners(len(tried), every, len(reasons), reasons[0] if reasons else None, plans[0])
 
 

@@ -140,8 +140,9 @@ class _Told(Stop):
         """Whether that process is gone."""
         return os.getppid() != self._parent
 
-    @property  # type: ignore[override]
+    @property
     def signal(self) -> int | None:
+        """Of that process."""
         return int(signal.SIGTERM) if self.orphaned or self._event.is_set() else None
 
     @signal.setter

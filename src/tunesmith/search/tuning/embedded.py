@@ -12,6 +12,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TunesmithError
@@ -60,6 +61,11 @@ def suggest(trial: "Trial", each: Range) -> Value:
     return found
 
 
+def storage_in(folder: Path) -> Any:
+    """Where a study is kept."""
+    return f"sqlite:///{folder / FILE}"
+
+
 def sampler_of(name: str, seed: int) -> "BaseSampler":
     """The sampler of that name."""
     from optuna import samplers
@@ -94,7 +100,7 @@ class _Search:
 
         self.bench = bench
         self.study = optuna.create_study(
-            storage=f"sqlite:///{bench.folder / FILE}", study_name="tune", load_if_exists=True,
+            storage=storage_in(bench.folder), study_name="tune", load_if_exists=True,
             direction="maximize" if bench.higher else "minimize", pruner=pruner_of(bench.asked.pruner),
         )  # fmt: skip
         running = optuna.trial.TrialState.RUNNING
@@ -175,8 +181,8 @@ class _Search:
         return trial.should_prune()
 
     def _note(self, trial: "Trial", standing: Standing) -> None:
-        for key in ("seconds", "cpu_seconds", "share", "reason"):
-            trial.set_user_attr(key, getattr(standing, key))
+        told = ("seconds", "cpu_seconds", "share", "reason")
+        trial.set_user_attr("standing", {key: getattr(standing, key) for key in told})
 
     def _fail(self, trial: "Trial", why: str, standing: Standing | None) -> None:
         trial.set_user_attr("failed", why)
@@ -197,8 +203,8 @@ class _Search:
         state = {"COMPLETE": "done", "PRUNED": "stopped", "FAIL": "failed"}.get(trial.state.name, "open")
         seen = trial.intermediate_values
         value = trial.value if state == "done" else seen[max(seen)] if seen else None
-        about = trial.user_attrs
-        reason = about.get("failed") or about.get("reason") or ""
+        about = trial.user_attrs.get("standing", {})
+        reason = trial.user_attrs.get("failed") or about.get("reason") or ""
         place = self.bench.place(trial.number).relative_to(self.bench.folder)
         return Tried(trial.number, dict(trial.params), state, value, about.get("share", 0.0),  # type: ignore[arg-type]
                      about.get("seconds", 0.0), about.get("cpu_seconds", 0.0), reason, str(place))  # fmt: skip
