@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tunesmith.errors import TunesmithError
+from tunesmith.evaluation.parallel import Axis, Thread, parallel
 from tunesmith.evaluation.tune_page import sections
 from tunesmith.files import read_json, write_json
 from tunesmith.metrics import METRICS, Answers
@@ -162,7 +164,7 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: py
 def test_random_trials(tmp_path: Path) -> None:
     random = embedded.search(bench(tmp_path, trials=15, sampler="random", pruner="none"))
     lr = [t.values["train.lr"] for t in random]
-    assert len(set(lr)) == 15 and min(lr) < 1e-4 < 1e-2 < max(lr), "by orders of magnitude"
+    assert len(set(lr)) == 15 and min(lr) < 1e-4 and max(lr) > 1e-2, "by orders of magnitude"
     tpe = embedded.search(bench(tmp_path, trials=15, pruner="none"))
     assert [t.values for t in tpe][:10] == [t.values for t in random][:10], "tpe begins with random ones"
     assert [t.values for t in tpe][10:] != [t.values for t in random][10:]
@@ -245,11 +247,22 @@ def test_the_best_of_many_that_know_nothing_is_seen_through() -> None:
 
 
 def test_the_page_of_a_search_that_found_nothing_to_compare() -> None:
-    worth = {"metric": "accuracy", "better": "higher", "level": 0.95, "corrected": None, "optimism": None, "against": None,
-             "seen": {"value": 0.5, "low": None, "high": None}, "test": {"value": None, "low": None, "high": None}}  # fmt: skip
+    value = {"value": 0.5, "low": None, "high": None}
+    worth = {"metric": "accuracy", "better": "higher", "level": 0.95, "corrected": None, "optimism": None,
+             "against": None, "seen": value, "test": value | {"value": None}}  # fmt: skip
     one = asdict(Tried(0, {"train.lr": 0.1}, "done", 0.5)) | {"changed": []}
+    best = {"trial": 0, "settings": {"train.lr": 0.1}, "plan": "best.yaml"}
     reply = {"worth": worth, "tried": [one], "trials": {"done": 1}, "importance": None, "picked_by": "accuracy",
-             "best": {"trial": 0, "settings": {"train.lr": 0.1}, "plan": "best.yaml"}, "seconds": 1.0, "cpu_seconds": 1.0,
-             "space": {"train.lr": {"kind": "log", "of": [0.01, 1.0]}}, "engine": "optuna", "sampler": "tpe", "seed": 0,
-             "pruner": "none", "corners": {"checked": 2, "every": True}, "notes": []}  # fmt: skip
+             "best": best, "seconds": 1.0, "cpu_seconds": 1.0, "engine": "optuna", "sampler": "tpe", "seed": 0,
+             "space": {"train.lr": {"kind": "log", "of": [0.01, 1.0]}}, "pruner": "none", "notes": [],
+             "corners": {"checked": 2, "every": True}}  # fmt: skip
     assert [len(each.blocks) > 0 for each in sections(reply)] == [True, True, False, True, True]
+
+
+def test_a_line_passes_below_the_axis_of_a_setting_that_its_trial_lacks() -> None:
+    axes = [Axis("method", None, ("head", "lora")), Axis("method.lora.r", (2, 16), (), True), Axis("f1", (0, 1))]
+    other = {"method": "lora", "method.lora.r": 16, "f1": 1.0}
+    drawn = parallel(axes, [Thread("a", {"method": "head", "f1": 0.0}), Thread("b", other, "s1")], "alt")
+    lines = re.findall(r'<path d="M([^"]+)" class="line (s\d)"', drawn)
+    ends = [[float(point.split()[1]) for point in path.split("L")] for path, _ in lines]
+    assert ends == [[164.5, 224.0, 208.0], [77.5, 34.0, 34.0]] and [style for _, style in lines] == ["s3", "s1"]

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from tunesmith.evaluation.plots import fitted, label, line, number, svg, tag, width_of
 
-TOP, BOTTOM, GAP = 34.0, 208.0, 96.0
-"""Pixels: where axes begin and end, and how far two stand apart."""
+TOP, BOTTOM, GAP, LACKING = 34.0, 208.0, 96.0, 224.0
+"""Pixels: where axes begin and end, how far two stand apart, and where lines of trials without a setting pass."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Thread:
 
 
 def parallel(axes: Sequence[Axis], threads: Sequence[Thread], alt: str) -> Markup:
-    """The picture; later threads lie above earlier ones. Where a trial lacks a setting its line goes past that axis."""
+    """The picture; later threads lie above earlier ones. A line passes below the axis of a setting that it lacks."""
     left = 14.0 + max(width_of(text, 9) for _, text in axes[0].marks())
     x = [left + GAP * i for i in range(len(axes))]
     parts = [_thread(axes, x, each) for each in threads]
@@ -64,7 +64,9 @@ def parallel(axes: Sequence[Axis], threads: Sequence[Thread], alt: str) -> Marku
                   for high, text in axis.marks()]  # fmt: skip
         parent = axis.name.rpartition(".")[0]
         parts += [label(fitted(parent, GAP - 6, 9), place, 24.0, "middle", "t tiny")] if parent else []
-    return svg(parts, x[-1] + 40.0, BOTTOM + 12, alt)
+        lacking = any(axis.name not in each.values for each in threads)
+        parts += [label("–", place - 5, LACKING + 3, "end", "t tiny halo")] if lacking else []
+    return svg(parts, x[-1] + 40.0, LACKING + 10, alt)
 
 
 def _y(high: float) -> float:
@@ -72,7 +74,7 @@ def _y(high: float) -> float:
 
 
 def _thread(axes: Sequence[Axis], x: Sequence[float], thread: Thread) -> Markup:
-    points = [(place, _y(axis.at(thread.values[axis.name]))) for axis, place in zip(axes, x, strict=True)
-              if axis.name in thread.values]  # fmt: skip
+    points = [(place, _y(axis.at(thread.values[axis.name])) if axis.name in thread.values else LACKING)
+              for axis, place in zip(axes, x, strict=True)]  # fmt: skip
     path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
     return tag("path", tag("title", thread.name), d=path, class_=f"line {thread.style}")

@@ -25,7 +25,7 @@ from tunesmith.evaluation.report_training import duration
 from tunesmith.files import write_text
 
 Reply = Mapping[str, Any]
-SEEN = {"seen": "Rows that picked it", "corrected": "Without the luck", "test": "Rows no trial saw"}
+SEEN = {"seen": "Rows that picked", "corrected": "Without the luck", "test": "Rows no trial saw"}
 FEW = 3
 """Best trials that are drawn apart from the others."""
 
@@ -114,7 +114,7 @@ def _search(reply: Reply) -> Section:
     picture = Figure("Every trial", parallel(axes, threads, "Settings of all trials and what came of them"),
                      "A line is a trial; it crosses each axis at its setting and ends at its value on the validation "
                      f"rows. The thick line is the best, thin blue ones the next {FEW - 1}. Lines of trials without a "
-                     "setting go past its axis; those left early end at what they had reached.")  # fmt: skip
+                     "setting pass below its axis; those left early end at what they had reached.")  # fmt: skip
     so_far, top = [], None
     for t in sorted(done, key=lambda t: t["number"]):
         top = t["value"] if top is None else (max if higher else min)(top, t["value"])

@@ -109,8 +109,9 @@ def _best(bench: Bench, tried: list[Tried]) -> tuple[Tried, list[Tried]]:
     """The best trial that was trained to the end. Where time ran out before one was, the best so far is."""
     if done := ranked(tried, higher=bench.higher):
         return done[0], tried
-    for state in ("open", "stopped"):
-        for each in ranked(tried, higher=bench.higher, state=state):  # type: ignore[arg-type]
+    unfinished: tuple[State, ...] = ("open", "stopped")
+    for state in unfinished:
+        for each in ranked(tried, higher=bench.higher, state=state):
             bench.progress.say(
                 f"tuning: no trial reached the end; trial {each.number}, the best so far, is taken there"
             )

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,11 @@ def _cluster(bench: Bench) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in silent}
     os.environ |= silent
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError as error:
         raise TunesmithError("search.engine: ray needs the library ray, which is not installed. Run: pip install "
                              "'tunesmith[ray]'") from error  # fmt: skip
-    asked, here = bench.asked, {}
+    asked, here = bench.asked, dict[str, Any]()
     if asked.address is None:
         workers = asked.workers if isinstance(asked.workers, int) else None
         here = {"include_dashboard": False, "object_store_memory": STORE, "num_cpus": workers}
@@ -96,10 +97,8 @@ def _cluster(bench: Bench) -> Iterator[None]:
 
 
 def _tuner(bench: Bench) -> Any:
-    from ray import tune
-    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
-    from ray.tune.search.optuna import OptunaSearch
-
+    tune, schedulers = import_module("ray.tune"), import_module("ray.tune.schedulers")
+    searchers = import_module("ray.tune.search.optuna")
     asked, folder, mode = bench.asked, bench.folder.absolute(), "max" if bench.higher else "min"
     made = tune.with_parameters(_trainable(), planned=bench.planned)
     trainable = tune.with_resources(made, {"cpu": 1, "gpu": asked.gpus})
@@ -113,14 +112,14 @@ def _tuner(bench: Bench) -> Any:
     write_json(folder / JOB, job)
     sampler = sampler_of(asked.sampler, bench.seed)
     left = None if asked.seconds is None else max(1.0, asked.seconds - bench.clock.seconds)
-    asha = ASHAScheduler(time_attr="ninths", max_t=9, grace_period=1, reduction_factor=3)
+    asha = schedulers.ASHAScheduler(time_attr="ninths", max_t=9, grace_period=1, reduction_factor=3)
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             metric="value", mode=mode, num_samples=asked.trials, reuse_actors=True, time_budget_s=left,
-            search_alg=OptunaSearch(space=Asker(bench.space.tree, str(folder)), metric="value", mode=mode,
+            search_alg=searchers.OptunaSearch(space=Asker(bench.space.tree, str(folder)), metric="value", mode=mode,
                                     sampler=sampler),
-            scheduler=FIFOScheduler() if asked.pruner == "none" else asha,
+            scheduler=schedulers.FIFOScheduler() if asked.pruner == "none" else asha,
             max_concurrent_trials=asked.workers if isinstance(asked.workers, int) else None,
         ),
         run_config=tune.RunConfig(name=NAME, storage_path=str(folder), verbose=0,
@@ -130,9 +129,9 @@ def _tuner(bench: Bench) -> Any:
 
 def _trainable() -> Any:
     """The actor, as a class that Ray knows what to do with; made here so that Ray is imported for those who use it."""
-    from ray.tune import Trainable
+    trainable: Any = import_module("ray.tune").Trainable
 
-    class Attempt(Trainable):
+    class Attempt(trainable):  # type: ignore[misc]
         """A trial: `step` trains to the next rung."""
 
         def setup(self, config: dict[str, Any], planned: Planned) -> None:

@@ -28,7 +28,7 @@ from tunesmith.search.attempt import STANDING, Standing, digest_of, standing
 from tunesmith.search.tuning.bench import Bench
 from tunesmith.search.tuning.ranges import Range, Value
 from tunesmith.search.tuning.space import Values
-from tunesmith.search.tuning.tried import Tried, of_standing
+from tunesmith.search.tuning.tried import State, Tried, of_standing
 
 FILE = "population.json"
 LIVE = ("train.lr", "train.head_lr", "train.weight_decay", "train.dropout", "train.clip", "train.momentum")
@@ -190,7 +190,7 @@ def _explored(each: Range, value: Any, draw: random.Random) -> Value:
     if each.kind == "choice":
         place = each.labels.index(value) + draw.choice((-1, 1))
         return each.labels[min(max(place, 0), len(each.labels) - 1)]
-    near = min(max(value * draw.choice(FACTORS), each.low), each.high)
+    near: float = min(max(value * draw.choice(FACTORS), each.low), each.high)
     return round(near) if each.whole else near
 
 
@@ -198,7 +198,7 @@ def _told(bench: Bench, member: Member) -> Tried:
     found = _at(bench, member)
     if found is None:
         return Tried(member.number, member.values, "open", None, folder=member.folder)
-    state = "failed" if found.failed else "member" if found.finished else "open"
+    state: State = "failed" if found.failed else "member" if found.finished else "open"
     return Tried(member.number, member.values, state, of_standing(found), found.share, found.seconds + member.spent[0],
                  found.cpu_seconds + member.spent[1], found.failed or found.reason, member.folder,
                  tuple(member.changed))  # fmt: skip
@@ -217,6 +217,6 @@ def _anew(bench: Bench, tried: list[Tried]) -> Tried:
     found = bench.crew.done()[1]
     if found is None:
         return Tried(len(tried), best.values, "open", None, folder=folder)
-    state = "failed" if found.failed else "done"
+    state: State = "failed" if found.failed else "done"
     return Tried(len(tried), best.values, state, of_standing(found), found.share, found.seconds, found.cpu_seconds,
                  found.failed or "the last settings of the best member, from the start", folder)  # fmt: skip
