@@ -25,6 +25,11 @@ $(VENV)/dev: $(VENV)/core
 	$(PIP) -e '.[dev]'
 	touch $@
 
+# Ray is large: only the slow tests of searches on several processes want it
+$(VENV)/ray: $(VENV)/dev
+	$(PIP) -e '.[ray]'
+	touch $@
+
 setup: $(VENV)/core
 setup-dev: $(VENV)/dev
 
@@ -45,7 +50,7 @@ check: setup-dev
 	$(BIN)/python docs/make.py --check
 	$(BIN)/python bench/sizes.py
 
-test-slow: setup-dev
+test-slow: $(VENV)/ray
 	$(BIN)/python -m pytest -m slow -o addopts='-q --strict-markers'
 
 test-faults: setup-dev

@@ -3,7 +3,8 @@
     model/instalments/rows.jsonl       some training rows, to be replayed: a line a row, its cells
     model/instalments/tests/<k>.jsonl  some held-out rows of instalment k (from 0), to be judged again
     model/instalments/files/           the files that these rows name (images, sounds), by the digest of what is in them
-    model/instalments/matrix.json      {metric, names, values, file}: row i = after instalment i, column j = on its rows
+    model/instalments/matrix.json      {metric, names, values, file, learnt}: row i = after instalment i, column j = on
+                                       its rows; learnt: how many training rows each had
 
 Nothing is kept unless the plan asks (`replay.keep`): whoever gets the model gets these rows.
 """
@@ -43,6 +44,8 @@ class Earlier:
     values: Sequence[Sequence[Interval]] = ()
     file: str | None = None
     """Column that names a file of each row."""
+    learnt: Sequence[int | None] = ()
+    """How many training rows each instalment had, of which some were kept; None where that was not written down."""
 
     @property
     def kept_source(self) -> str:
@@ -60,7 +63,9 @@ def earlier_in(folder: Path, name: str) -> Earlier:
         return NOTHING
     about = read_json(place / "matrix.json")
     file = about.get("file")
-    found = Earlier(name, place / "rows.jsonl", (), about["names"], about["metric"], about["values"], file)
+    names, learnt = about["names"], about.get("learnt")
+    found = Earlier(name, place / "rows.jsonl", (), names, about["metric"], about["values"], file,
+                    learnt or [None] * len(names))  # fmt: skip
     tests = [list(records_in(place / "tests" / f"{k}.jsonl", found)) for k in range(len(found.names))]
     return replace(found, tests=tests)
 

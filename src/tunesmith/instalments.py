@@ -8,7 +8,7 @@
 Each row was measured when its instalment ended, on the held-out rows that the model kept (`replay.keep`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ import numpy as np
 from tunesmith.data import Record
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.table import read
-from tunesmith.earlier import Earlier, drawn, forgetting, records_in
+from tunesmith.earlier import Earlier, Interval, drawn, forgetting, records_in
 from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge, answers_of
-from tunesmith.metrics import METRICS
+from tunesmith.metrics import METRICS, Answers
 from tunesmith.model import CARD, Model, load, saved
 from tunesmith.prepare import run_steps
 from tunesmith.tasks import Array, Encoded
@@ -29,15 +29,32 @@ from tunesmith.training.given import NO_AIDS, Aids
 def judged(model: Model, before: Earlier, held: Sequence[Record], name: str) -> dict[str, Any]:
     """{metric, better, names, values, rows, backward_transfer, forgetting} after this instalment, its own held-out rows
     last. A metric that is lower when better is turned round for the last two, so that losing is negative there."""
-    by, metric = Judge(model.plan, model.facts), before.metric or model.plan.metric_names[0]
-    last = [_value(model, by, rows, metric) for rows in (*before.tests, held)]
-    values = [*map(list, before.values), last]
-    lower = METRICS.find(metric).better == "lower"
-    plain = [[(-1 if lower else 1) * _number(cell["value"]) for cell in row] for row in values]
+    metric = before.metric or model.plan.metric_names[0]
+    tests = (*before.tests, held)
+    values = [*map(list, before.values), valued(model, answered(model, tests), metric)]
     return {
-        "metric": metric, "better": "lower" if lower else "higher", "names": [*before.names, name], "values": values,
-        "rows": [len(rows) for rows in (*before.tests, held)], **forgetting(plain),
+        "metric": metric, "better": METRICS.find(metric).better, "names": [*before.names, name], "values": values,
+        "rows": [len(rows) for rows in tests], **moved(values, metric),
     }  # fmt: skip
+
+
+def answered(model: Model, tests: Iterable[Sequence[Record]]) -> list[Answers]:
+    """What the model answers to each set of labelled rows."""
+    task = model.plan.task
+    encoded = [model.encode(rows, task.roles()) for rows in tests]
+    return [answers_of(task, model.outputs(each), each, model.facts) for each in encoded]
+
+
+def valued(model: Model, answers: Iterable[Answers], metric: str) -> list[Interval]:
+    """The metric of each set of answers, with its interval."""
+    by = Judge(model.plan, model.facts)
+    return [by.full(each)[metric] for each in answers]
+
+
+def moved(values: Sequence[Sequence[Interval]], metric: str) -> dict[str, float | None]:
+    """{backward_transfer, forgetting} of a matrix of that metric, turned round where lower is better."""
+    sign = -1 if METRICS.find(metric).better == "lower" else 1
+    return forgetting([[sign * _number(cell["value"]) for cell in row] for row in values])
 
 
 def _number(value: float | None) -> float:
@@ -49,13 +66,6 @@ def own_test(splits: dict[str, Sequence[Record]], count: int) -> list[Record]:
     return drawn(splits.get("test") or splits["validation"], count)
 
 
-def _value(model: Model, by: Judge, rows: Sequence[Record], metric: str) -> dict[str, float | None]:
-    task = model.plan.task
-    encoded = model.encode(rows, task.roles())
-    answers = answers_of(task, model.outputs(encoded), encoded, model.facts)
-    return by.full(answers)[metric]
-
-
 def aids(model: Model, before: Earlier, rows: Sequence[Record]) -> Aids:
     """What the plan's penalties may ask for: old rows, and what a teacher says of the training rows."""
     replay = model.plan.replay.file
@@ -64,14 +74,19 @@ def aids(model: Model, before: Earlier, rows: Sequence[Record]) -> Aids:
 
 
 def _old(model: Model, before: Earlier) -> Encoded:
+    return model.encode(old_rows(model, before), model.plan.task.roles())
+
+
+def old_rows(model: Model, before: Earlier) -> Sequence[Record]:
+    """The rows of earlier instalments that there are: those of `replay.file`, or those that the base kept."""
     plan = model.plan
     if plan.replay.file is None:
         assert before.rows is not None, "rows were kept"
-        return model.encode(list(records_in(before.rows, before)), plan.task.roles())
+        return list(records_in(before.rows, before))
     ledger = Ledger()
     rows, roles = plan.task.taken_in(ledger.add(read(plan.replay.file, plan.data.format))), plan.task.roles()
     rows = run_steps(plan, "every_row", rows, roles, ledger)
-    return model.encode(run_steps(plan, "learnt", rows, roles, ledger, model.facts.steps), roles)
+    return run_steps(plan, "learnt", rows, roles, ledger, model.facts.steps)
 
 
 def _taught(model: Model, path: str | None, rows: Sequence[Record]) -> tuple[Array, list[int]]:

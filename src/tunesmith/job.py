@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith import adapting, earlier, instalments, scratch
+from tunesmith import adapting, beside, earlier, instalments, scratch
 from tunesmith.bases.find import Found
 from tunesmith.bases.fit import SAMPLE, fit
 from tunesmith.checking import audit_in, findings_in, special_tokens
@@ -15,6 +15,7 @@ from tunesmith.data.roles import find_column, text_of
 from tunesmith.data.rows import ids
 from tunesmith.data.spread import Spread
 from tunesmith.engine.tower import Sight, sight_of
+from tunesmith.errors import TunesmithError
 from tunesmith.evaluation.judge import Judge
 from tunesmith.files import read_json, write_folder, write_json, write_text
 from tunesmith.judging import judge
@@ -109,8 +110,14 @@ def equip(work: Work, known: Known) -> Model:
 
 def _refuse_unmeasurable(work: Work, facts: Facts) -> None:
     """What could not be measured in the end is refused before anything is trained: metrics of two classes where there
-    are more, slices by a column that is not there."""
+    are more, slices by a column that is not there, what an instalment is compared with."""
     assert Judge(work.plan, facts).metrics
+    beside.check(work.plan, work.before)
+    if "untuned" in (work.plan.evaluate.baselines or ()) and not work.plan.task.answers_before(facts):
+        raise TunesmithError(
+            f"evaluate.baselines: untuned: {work.found.name} answers {work.plan.task.name} with a head made for these "
+            "rows, which says nothing before it is trained. Remove it"
+        )
     splits = work.prepared.splits
     for row in splits.get("test", splits["validation"])[:1]:
         for column in work.plan.evaluate.slices:
@@ -244,5 +251,6 @@ def _fill(work: Work, model: Model, folder: Path, tables: dict[str, Any]) -> Non
     if count := work.plan.replay.keep:
         splits = work.prepared.splits
         own = instalments.own_test(splits, count)
-        matrix = {**tables["instalments"], "file": work.prepared.roles.file}
+        learnt = [*work.before.learnt, len(set(ids(work.prepared.new).tolist()))]
+        matrix = {**tables["instalments"], "file": work.prepared.roles.file, "learnt": learnt}
         earlier.keep(folder, count, splits["train"], work.before, own, matrix)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith import adapting, instalments
+from tunesmith import adapting, beside, instalments
 from tunesmith.data.rows import ids
 from tunesmith.engine.constrained import Account
 from tunesmith.engine.tower import sight_of
@@ -75,8 +75,8 @@ def _further(work: Work, model: Model, encoded: dict[str, Encoded], answers: Ans
     copies of the rows, what is still known of earlier instalments and of language in general."""
     plan, found = work.plan, {}
     whole = Whole(model, work.prepared, encoded, answers, main, work.run.path, decide, work.progress, work.stop)
-    if (beside := together(whole)) is not None:
-        found["together"] = beside
+    if (each := together(whole)) is not None:
+        found["together"] = each
     if (asked := plan.task.classified(work.prepared.splits[main], model.tokenizer)) is not None:
         found["zero_shot"] = _zero_shot(work, model, asked)
     if plan.evaluate.robustness:
@@ -86,6 +86,8 @@ def _further(work: Work, model: Model, encoded: dict[str, Encoded], answers: Ans
         work.progress.say("judging: what it knows of earlier instalments")
         own = instalments.own_test(work.prepared.splits, plan.replay.keep or len(work.before.tests[-1]))
         found["instalments"] = instalments.judged(model, work.before, own, work.run.path.name)
+        if plan.replay.beside:
+            found["beside"] = beside.measured(work, model, own, found["instalments"])
     if plan.task.talks and plan.task.kind == "text" and plan.evaluate.forgetting:
         found["forgetting"] = _forgotten(work, model)
     return found

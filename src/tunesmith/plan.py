@@ -91,7 +91,8 @@ class Data(Section):
     """What happens to training rows whose text stands in validation or test, too."""
     near: Literal["report", "remove", "ignore"] = "report"
     """Near-duplicates between training and held-out rows. report: they are counted and listed, and metrics are measured
-    without the held-out ones, too; remove: the training rows leave; ignore: they are not looked for."""
+    without the held-out ones, too; remove: the training rows leave; ignore: they are not looked for. Of images
+    with captions: rows with the same image."""
     cache: bool = True
     """Rows whose preparation took long are kept beside the trunk caches, and found again while no byte of a file and no
     setting that they depend on differs."""
@@ -109,6 +110,10 @@ class Replay(Section):
     keep: NonNegativeInt = 0
     """How many training rows of this run, and how many of its held-out rows, are kept inside the saved model for later
     instalments. 0: none, and nobody who gets the model gets any of your rows."""
+    beside: tuple[Literal["plain", "joint"], ...] = ()
+    """What is trained in the same run to be compared with, on the held-out rows of every instalment; each takes about
+    as long as the run itself. plain: this instalment without old rows and without penalties that hold on to what was
+    known. joint: the base that the first instalment began from, on old and new rows at once."""
 
     @property
     def rows(self) -> bool:
@@ -119,9 +124,22 @@ class Replay(Section):
         """Why this section cannot work in that plan; None when it can."""
         if self.file is not None and self.share is None:
             return "replay.file has no effect without replay.share: how much of it shall be learnt from?"
-        if plan.task.kind not in ("classes", "multilabel", "numbers") and (self.share is not None or self.keep):
+        asked = self.share is not None or self.keep or self.beside
+        if plan.task.kind not in ("classes", "multilabel", "numbers") and asked:
             return (
                 f"replay keeps rows with a label, and task {plan.task.name} has none. Mix files in data.train instead"
+            )
+        return self._beside_objection(plan)
+
+    def _beside_objection(self, plan: "Plan") -> str | None:
+        if self.beside and plan.task.two_domains:
+            return "replay.beside compares with rows of instalments, and rows here are of two domains. Remove it"
+        if "joint" in self.beside and plan.method.start is not None:
+            return "replay.beside: joint begins from the first base, where method.start has no meaning. Remove either"
+        if "plain" in self.beside and not self.rows and not any(p.remembers for p in plan.penalties):
+            return (
+                "replay.beside: plain would be this very plan, which has no old rows and no penalty that holds on to "
+                "what was known (distill, ewc, l2sp, mixout). Remove plain, or set replay.share"
             )
         return None
 

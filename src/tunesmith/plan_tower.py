@@ -48,7 +48,7 @@ def tower_objection(plan: Any) -> tuple[str, str] | None:
         return "task", "image is weighed beside a head, and a verbalizer has none. Use readout: head, or remove image"
     if tower.method.start is not None:
         return "tower.method", "start is for the base's own method. Remove it"
-    if plan.replay.rows or plan.replay.keep:
+    if plan.replay.rows or plan.replay.keep or plan.replay.beside:
         return "replay", "keeps the text of old rows and not their images. Remove it, or task.image"
     fault = tower.method.objection(plan.model_copy(update={"method": tower.method}))
     return None if fault is None else ("tower.method", fault)

@@ -54,9 +54,11 @@ def _prepared(plan: Plan, progress: Progress, before: Earlier, *, learn: bool) -
     ledger = Ledger()
     tables: list[Table] = []
     plan, raw = _read_all(plan, tables, ledger, progress)
+    first = len(ledger)
     if plan.replay.rows:
         tables.append(_old_rows(plan, before, progress))
         raw["replay", ""] = [ledger.add(tables[-1])]
+    replayed = range(first, len(ledger))
     tables += [read(name, progress=progress) for name in plan.task.files()]
     if text := plan.task.objection(plan):  # of what is known now that the columns are
         raise TunesmithError(f"task: {text}")
@@ -75,7 +77,7 @@ def _prepared(plan: Plan, progress: Progress, before: Earlier, *, learn: bool) -
         splits["train"] = run_steps(plan, "train", splits["train"], roles, ledger)
     files = [{"name": t.source, "sha256": t.sha256, "rows": len(t.rows) + len(t.bad), "notes": list(t.notes)}
              for t in tables]  # fmt: skip
-    return Prepared(plan, roles, splits, ledger, files, notes, own, splits.pop(BARE, ()), near, drawn, learnt)
+    return Prepared(plan, roles, splits, ledger, files, notes, own, splits.pop(BARE, ()), near, drawn, learnt, replayed)
 
 
 def _joining(
@@ -252,7 +254,7 @@ def run_steps(
     """The plan's steps of one scope, in order; `learnt` is what those of the scope `learnt` go by."""
     for place, step in enumerate(plan.steps):
         if step.scope == scope:
-            told: dict[str, Any] = {"plan": plan} if step.asks_plan else {}
+            told: dict[str, Any] = {"plan": plan} if step.asks_plan else {"task": plan.task} if step.asks_task else {}
             if scope == "learnt":
                 told["learnt"] = (learnt or {}).get(f"steps.{place}")
             with part(f"step {step.name}"):

@@ -11,7 +11,7 @@ import numpy as np
 from tunesmith.data import Record, Roles, kept, stored
 from tunesmith.data.leaks import Leaked, Leaks
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.rows import Index, joined
+from tunesmith.data.rows import Index, chosen, ids, joined
 from tunesmith.errors import TunesmithError
 from tunesmith.files import digest_file, digest_json, read_json, write_json
 from tunesmith.plan import Plan
@@ -47,6 +47,15 @@ class Prepared:
     """The training rows as they were divided, before the steps that are meant to change them alone."""
     learnt: Learnt = field(default_factory=dict)
     """What steps learnt from the training rows, for the facts."""
+    replayed: range = range(0)
+    """Ids of the old rows that some of the training rows were drawn from (`replay.share`)."""
+
+    @property
+    def new(self) -> Sequence[Record]:
+        """The training rows that are not replayed."""
+        numbers = ids(self.splits["train"])
+        stays = (numbers < self.replayed.start) | (numbers >= self.replayed.stop)
+        return chosen(self.splits["train"], np.flatnonzero(stays))
 
     @property
     def lessons(self) -> Sequence[Record]:

@@ -12,6 +12,7 @@ from tunesmith.dialogue.laying import ask
 from tunesmith.errors import TunesmithError
 from tunesmith.model import Model
 from tunesmith.plan_text import make_plan
+from tunesmith.steps._rewriting import rewriter
 from tunesmith.tasks._language import Decoding, LanguageTask
 
 
@@ -39,9 +40,11 @@ class Voice:
         return max_positions(self.model.base) - self.model.plan.method.num_front()
 
     def tokens(self, dialogue: Dialogue, limit: int) -> tuple[list[int], int]:
-        """(what the model reads before it answers, tokens cut out of the question)."""
-        template = self.model.facts.template
+        """(what the model reads before it answers, tokens cut out of the question). Every message is rewritten as the
+        rows were that it learnt from."""
+        template, put = self.model.facts.template, rewriter(self.model.plan.steps)
         assert template is not None, "a model that writes has a template"
+        dialogue = replace(dialogue, messages=tuple(replace(m, content=put(m.content)) for m in dialogue.messages))
         laid = ask(dialogue, template, self.model.tokenizer, limit)
         return laid.ids, laid.lost
 

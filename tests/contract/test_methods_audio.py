@@ -49,13 +49,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sounds.tones(tmp_path_factory.mktemp("tones") / "data", each=3, lengths=(0.05, 0.06))
 
 
-def case(method: Any, base: Path, folder: Path, **train: Any) -> tuple[Model, list[Any]]:
+def case(method: Any, base: Path, folder: Path, penalties: Any = (), **train: Any) -> tuple[Model, list[Any]]:
     """A fresh model of a method, and the rows of the folder."""
     if isinstance(method, str):
         method = {"name": method, **SETTINGS.get(method, {}), **settings(method, base)}
     plan = make_plan(
         {
-            "task": "audio", "base": str(base), "data": str(folder), "method": method,
+            "task": "audio", "base": str(base), "data": str(folder), "method": method, "penalties": list(penalties),
             "train": {"epochs": 1, "batch": 9, "warmup": 0.0, "keep": "last", "lr": 1e-2, **train},
         }
     )  # fmt: skip

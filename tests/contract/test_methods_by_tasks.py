@@ -7,6 +7,7 @@ which every pair (method, task), (method, family), (task, family) occurs; the fu
 import itertools
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,18 +124,20 @@ def combinations(tasks: list[str], families: tuple[str, ...]) -> list[tuple[str,
     return sorted(chosen)
 
 
-def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any) -> Case:
+def make_case(
+    method: str, task: str, family: str, bases: TinyBases, penalties: Sequence[str] = (), **more: Any
+) -> Case:
     if task in ROWS:
-        return language_case(method, task, family, bases)
+        return language_case(method, task, family, bases, penalties)
     if task in SEVERAL:
-        return several_case(method, task, family, bases)
+        return several_case(method, task, family, bases, penalties)
     plan: Plan = make_plan(
         {
             "task": {"name": task, **(WORDS if task in TAGGING else DOMAIN if task == "domain" else COLUMNS), **more},
             "base": str(bases[family]),
             "data": "unused.csv",
             "method": {"name": method, **settings(method, bases[family])},
-            "penalties": PENALTIES.get(task, []),
+            "penalties": [*PENALTIES.get(task, []), *penalties],
             "train": {"epochs": 1, "batch": 8, "warmup": 0.0, "keep": "last"},
         }
     )
@@ -147,7 +150,7 @@ def make_case(method: str, task: str, family: str, bases: TinyBases, **more: Any
     return Case(build(plan, facts, found, load_tokenizer(found)), records)
 
 
-def several_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
+def several_case(method: str, task: str, family: str, bases: TinyBases, penalties: Sequence[str] = ()) -> Case:
     """All tasks with a head, each on rows of its own and on some that all of them have."""
     asked = {"tasks": {f"the_{name}": {"name": name, "text": "text", "label": name, "max_tokens": 32}
                        for name in LABELS}}  # fmt: skip
@@ -157,6 +160,7 @@ def several_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
             "base": str(bases[family]),
             "data": "unused.csv",
             "method": {"name": method, **settings(method, bases[family])},
+            "penalties": list(penalties),
             "train": {"epochs": 1, "batch": 24, "warmup": 0.0, "keep": "last"},
         }
     )
@@ -175,7 +179,7 @@ def tagging_case(plan: Plan, rows: list[dict[str, Any]]) -> Case:
     return Case(build(plan, facts, found, load_tokenizer(found)), records)
 
 
-def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case:
+def language_case(method: str, task: str, family: str, bases: TinyBases, penalties: Sequence[str] = ()) -> Case:
     base = bases[family if task in HEADS else f"{family} language"]
     plan: Plan = make_plan(
         {
@@ -183,6 +187,7 @@ def language_case(method: str, task: str, family: str, bases: TinyBases) -> Case
             "base": str(base),
             "data": "unused.json",
             "method": {"name": method, **settings(method, base)},
+            "penalties": list(penalties),
             "train": {"epochs": 1, "batch": 4, "warmup": 0.0, "keep": "last"},
         }
     )

@@ -50,13 +50,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures.shapes(tmp_path_factory.mktemp("shapes") / "data", each=3)
 
 
-def case(method: Any, base: Path, folder: Path, **train: Any) -> tuple[Model, list[Any]]:
+def case(method: Any, base: Path, folder: Path, penalties: Any = (), **train: Any) -> tuple[Model, list[Any]]:
     """A fresh model of a method, and the rows of the folder."""
     if isinstance(method, str):
         method = {"name": method, **settings(method, base)}
     plan = make_plan(
         {
-            "task": "image", "base": str(base), "data": str(folder), "method": method,
+            "task": "image", "base": str(base), "data": str(folder), "method": method, "penalties": list(penalties),
             "train": {"epochs": 1, "batch": 9, "warmup": 0.0, "keep": "last", "lr": 1e-2, **train},
         }
     )  # fmt: skip

@@ -13,6 +13,7 @@ from tunesmith.evaluation.significance import (
     holm,
     mcnemar,
     paired_bootstrap,
+    paired_mean,
     paired_permutation,
 )
 from tunesmith.metrics import METRICS, Answers
@@ -133,6 +134,25 @@ def test_paired_bootstrap_of_accuracy() -> None:
     assert found.low == pytest.approx(gap.mean() - 1.96 * error, abs=0.1 * error)
     assert found.high == pytest.approx(gap.mean() + 1.96 * error, abs=0.1 * error)
     assert found.p == pytest.approx(2 * stats.norm.sf(gap.mean() / error), abs=0.02)
+
+
+def test_the_mean_over_several_sets_is_that_of_their_differences() -> None:
+    sets = [make_pair(2, 200, 0.8, 0.7), make_pair(3, 300, 0.7, 0.7)]
+    alone = [paired_bootstrap(ACCURACY, *each, seed=7 + k) for k, each in enumerate(sets)]
+    assert paired_mean(ACCURACY, sets[:1], seed=7) == alone[0]
+    both = paired_mean(ACCURACY, sets, seed=7)
+    assert both.value == pytest.approx((alone[0].value + alone[1].value) / 2)
+    # independent rows: the variances of the two halves add up
+    width = [one.high - one.low for one in alone]
+    assert both.high - both.low == pytest.approx(np.hypot(*width) / 2, rel=0.1)
+
+
+def test_sets_without_a_value_are_left_out_of_the_mean() -> None:
+    metric, flat, truth = METRICS.make("spearman"), Answers("numbers", np.arange(4.0), np.ones(4)), np.arange(9.0)
+    good = Answers("numbers", truth, truth**2), Answers("numbers", truth, -truth)
+    assert paired_mean(metric, [(flat, flat), good]).value == pytest.approx(2)
+    nothing = paired_mean(metric, [(flat, flat)])
+    assert np.isnan(nothing.value) and nothing.p == 1
 
 
 def test_the_same_answers_do_not_differ() -> None:

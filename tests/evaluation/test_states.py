@@ -1,6 +1,7 @@
 """`data check --base`: states of a frozen base help to see outliers and drift; where there are none, that is told."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kit import TinyBases
 from tunesmith.bases.find import find
 from tunesmith.data import Record, Roles
+from tunesmith.engine.answers import pooled_states
 from tunesmith.evaluation.states import states_by
 from tunesmith.flows import check
 from tunesmith.progress import Progress
@@ -23,8 +25,24 @@ def test_rows_are_read_alone_and_the_same_again(tiny_bases: TinyBases) -> None:
     read = states_by(find(str(tiny_bases["bert"])), Roles(("text",)), Progress(silent=True))
     states = read(rows)
     assert states.shape[0] == 5 and np.isfinite(states).all()
-    assert np.array_equal(states, read(rows))
-    assert read(rows[2:3]) == pytest.approx(states[2:3], abs=1e-5)
+    alone = states_by(find(str(tiny_bases["bert"])), Roles(("text",)), Progress(silent=True))
+    assert alone(rows[2:3]) == pytest.approx(states[2:3], abs=1e-5)
+
+
+def test_no_text_is_read_twice(tiny_bases: TinyBases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks ask for the same rows, and rows repeat each other; what is new is read beside what is known."""
+    rows = [Record(i, "t", i + 1, i + 2, {"text": "the pump leaks oil " * (i % 4 + 1)}) for i in range(8)]
+    counts: list[int] = []
+
+    def counted(net: Any, encoded: Any, *more: Any) -> Any:
+        counts.append(len(encoded))
+        return pooled_states(net, encoded, *more)
+
+    monkeypatch.setattr("tunesmith.engine.answers.pooled_states", counted)
+    read = states_by(find(str(tiny_bases["bert"])), Roles(("text",)), Progress(silent=True))
+    first, both, again = read(rows[:3]), read(rows), read(rows[::-1])
+    assert counts == [3, 1]
+    assert np.array_equal(both[:3], first) and np.array_equal(both[4:], both[:4]) and np.array_equal(again, both[::-1])
 
 
 def test_the_check_compares_states_of_files(tmp_path: Path, tiny_bases: TinyBases) -> None:

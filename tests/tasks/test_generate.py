@@ -68,7 +68,7 @@ def test_rows_that_keep_nothing_to_learn_are_refused_with_the_cure(tiny_bases: T
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"steps": ["clean"]}, "clean rewrites text columns"),
+        ({"steps": ["clean"]}, "clean is no step for conversations"),
         ({"train": {"best": "bleu"}, "evaluate": {"metrics": ["perplexity", "bleu"]}}, "bleu reads written answers"),
         ({"evaluate": {"baselines": ["tfidf"]}}, "tfidf does not fit this task"),
         ({"task": {"name": "generate", "decode": {"top_k": 5}}}, "temperature 0 draws nothing"),

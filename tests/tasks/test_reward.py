@@ -123,7 +123,7 @@ def test_refusals(tiny_bases: TinyBases) -> None:
     def plan(**more: Any) -> Any:
         return make_plan({"task": "reward", "base": str(tiny_bases["qwen2"]), "data": "unused", **more})
 
-    with pytest.raises(TunesmithError, match="clean rewrites text columns"):
+    with pytest.raises(TunesmithError, match="clean is no step for conversations"):
         plan(steps=["clean"])
     with pytest.raises(TunesmithError, match="kl reads what a language model writes"):
         plan(evaluate={"metrics": ["reward_accuracy", "kl"]})

@@ -12,6 +12,7 @@ import yaml
 import jobs
 import sounds
 import tunesmith
+from tunesmith.errors import TunesmithError
 
 TASKS = Path(__file__).parent.parent.parent / "docs" / "tasks"
 
@@ -75,8 +76,11 @@ def test_a_kill_costs_nothing(base: Path, data: Path, tmp_path: Path, monkeypatc
 def test_the_plan_of_the_page_writes_what_is_said(base: Path, tmp_path: Path) -> None:
     table, run = sounds.spoken(tmp_path / "said", 24), tmp_path / "run"
     plan = plan_of("transcribe.md") | {"base": str(base), "data": str(table), "run": str(run)}
+    with pytest.raises(TunesmithError, match=r"evaluate\.baselines: untuned: .* with a head made for these rows"):
+        jobs.run_job(plan | {"evaluate": {"baselines": ["untuned"]}, "run": str(tmp_path / "asked")})
     reply = jobs.run_job(plan | {"train": {"epochs": 2, "batch": 8, "lr": 0.003}, "evaluate": {"resamples": 100}})
     assert reply["proof"]["plain"] and set(reply["metrics"]["test"]) >= {"cer", "wer", "nll"}
+    assert reply["baselines"] == {}, "an alphabet is learnt with the head that tells it"
     assert json.loads((run / "model" / "vocab.json").read_text()) == {
         "<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "b": 4, "c": 5
     }  # fmt: skip

@@ -111,10 +111,15 @@ def test_the_plan_of_the_page_runs_and_predicts(base: Path, small: Path, tmp_pat
     run = tmp_path / "run"
     plan |= {"base": str(base), "run": str(run), "evaluate": {"resamples": 100}}
     plan["data"] = {name: str(small / Path(file).name) for name, file in plan["data"].items()}
+    plan["data"]["test"] = str(_leaky(small))
     plan["task"]["vectors"] = True
     reply = jobs.run_job(plan, apart=True)
     assert reply["status"] == "done" and reply["proof"]["plain"]
     assert set(reply["baselines"]) == {"chance", "untuned"}
+    measured = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["without_leaks"]["test"]
+    assert measured["left_out"] == 2 and set(measured["metrics"]) == set(reply["metrics"]["test"])
+    page_ = (run / "report.html").read_text(encoding="utf-8")
+    assert "bring a file of training rows" in page_ and "Rows with one file" in page_
     tunesmith.predict(run, small / "test.csv", tmp_path / "out.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     first = rows[0]
@@ -123,8 +128,41 @@ def test_the_plan_of_the_page_runs_and_predicts(base: Path, small: Path, tmp_pat
     assert _by_transformers(run / "model", base, small / first["image"], first["caption"]) == pytest.approx(
         first["logit"], abs=1e-4
     )
-    found = tunesmith.evaluate(run, small / "test.csv")
+    found = tunesmith.evaluate(run, small / "leaky.csv")
     assert found["metrics"][RECALLS[0]]["value"] == pytest.approx(reply["metrics"]["test"][RECALLS[0]]["value"])
+
+
+def _leaky(small: Path) -> Path:
+    """The test file, and two training images with captions that no training row has."""
+    test, train = (list(csv.reader((small / f"{name}.csv").read_text().splitlines())) for name in ("test", "train"))
+    extra = [[train[place][0], f"a photo of a {what}", "red"] for place, what in ((1, "ring at the top"), (9, "cross"))]
+    with (small / "leaky.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(test + extra)
+    return small / "leaky.csv"
+
+
+def test_images_on_both_sides_are_counted_whatever_their_captions(base: Path, small: Path, tmp_path: Path) -> None:
+    from tunesmith.checking import Deep, findings_in
+    from tunesmith.plan_text import make_plan
+    from tunesmith.prepare import prepare
+
+    plan = tree(base, small, tmp_path / "run")
+    plan["data"]["test"] = str(_leaky(small))
+    prepared = prepare(make_plan(plan))
+    found = prepared.leaks.about()["splits"]["test"]
+    assert found["leaked"] == 2 and found["files"] and len(found["listed"]) == 2
+    first = found["listed"][0]
+    assert first["twin"].endswith("train.csv:2") and "leaky.csv:" in first["row"] and first["similarity"] == 1
+    assert any("bring a file of training rows" in note for note in prepared.notes)
+    plan["data"]["near"] = "remove"
+    cleaned = prepare(make_plan(plan))
+    assert cleaned.leaks.about()["splits"]["test"]["leaked"] == 0
+    gone = len(prepared.splits["train"]) - len(cleaned.splits["train"])
+    assert cleaned.ledger.summary()["reasons"]["the same file stands in test"] == gone >= 2
+    deep = Deep(prepared.splits["test"], None, {})
+    told = [f for f in findings_in(prepared.splits["train"], prepared.roles, prepared.plan.task, deep)
+            if f["kind"] == "near_overlap"]  # fmt: skip
+    assert [f["rows"] for f in told] == [2] and "whatever the text" in told[0]["remedy"]
 
 
 def _by_transformers(model: Path, base: Path, image: Path, caption: str) -> float:

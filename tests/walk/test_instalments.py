@@ -14,7 +14,7 @@ import pictures
 import small
 from jobs import WORDS, run_job, tree
 from kit import TinyBases
-from tunesmith import flows
+from tunesmith import beside, flows
 from tunesmith.earlier import drawn, earlier_in, forgetting
 from tunesmith.errors import TunesmithError
 from tunesmith.model import load, saved
@@ -124,6 +124,88 @@ def test_replay_forgets_less_than_going_on_without(first: dict[str, Any]) -> Non
     assert len(rows) == 30 and sum("part old" in line for line in rows) == 15, "each instalment has its share"
 
 
+def compared(first: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
+    """A second instalment of one epoch, which knows one of its classes already."""
+    short = {"epochs": 1, "save_every": "9 steps", "log_every": "1 step", "batch": 32, "lr": 2e-3}
+    plan = second(first, name, {**MORE, "leak": WORDS["leak"]}, train=short, **more)
+    return plan | {"data": {"train": plan["data"], "near": "ignore"}}
+
+
+BESIDE: dict[str, Any] = {"replay": {"share": 0.2, "keep": 30, "beside": ["plain", "joint"]},
+                          "penalties": [{"name": "l2sp", "base": 0.1}]}  # fmt: skip
+
+
+def test_plain_and_joint_stand_beside_the_run(first: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = compared(first, "beside", **BESIDE)
+    begun: list[Path] = []
+    run, real = first["folder"] / "beside", beside.fresh
+
+    def stopped(work: Any, *rest: Any) -> Any:
+        begun.append(work.found.folder)
+        if len(begun) == 2:
+            raise TunesmithError("stopped before joint")
+        return real(work, *rest)
+
+    def losses() -> list[str]:
+        lines = (run / "beside" / "plain" / "history.jsonl").read_text().splitlines()
+        return [line for line in lines if "loss" in line]
+
+    monkeypatch.setattr(beside, "fresh", stopped)
+    with pytest.raises(TunesmithError, match="stopped before joint"):
+        run_job(plan)
+    learnt = losses()
+    run_job(plan)
+    assert learnt and losses() == learnt, "what was trained is taken up again"
+    assert begun[-1] == Path(first["plan"]["base"]).resolve() != begun[0], "joint begins from the first base"
+    metrics = json.loads((run / "metrics.json").read_text())
+    arms, own = metrics["beside"]["arms"], metrics["instalments"]["values"][-1]
+    assert arms["plain"]["forgetting"] is not None and arms["joint"]["forgetting"] is None
+    assert (arms["plain"]["old"], arms["joint"]["old"], arms["joint"]["of"]) == (0, 30, 72)
+    assert arms["joint"]["rows"] == arms["plain"]["rows"] + 30 > metrics["beside"]["rows"] > arms["plain"]["rows"]
+    for one in arms.values():
+        for where, k in (("earlier", 0), ("here", 1)):
+            known = one[where]["difference"]
+            assert known["value"] == pytest.approx(own[k]["value"] - one["values"][k]["value"])
+            assert known["low"] <= known["value"] <= known["high"] and one[where]["p_holm"] >= one[where]["p"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "This run minus" in page and "of 72 once learnt" in page.replace("\u00a0", " ")
+    assert "not on all earlier data" in page
+    matrix = json.loads((run / "model" / "instalments" / "matrix.json").read_text())
+    assert matrix["learnt"] == [72, arms["plain"]["rows"]]
+
+
+@pytest.mark.slow
+def test_plain_is_the_run_of_that_plan_without_its_remedies(first: dict[str, Any]) -> None:
+    plan = compared(first, "remedied", **BESIDE)
+    run_job(plan)
+    found = json.loads((first["folder"] / "remedied" / "metrics.json").read_text())["beside"]["arms"]["plain"]
+    run_job(compared(first, "plainly") | {"data": plan["data"]})
+    alone = json.loads((first["folder"] / "plainly" / "metrics.json").read_text())["instalments"]
+    assert found["values"] == alone["values"][-1] and found["forgetting"] == alone["forgetting"]
+
+
+def test_what_cannot_stand_beside_a_run_is_refused(first: dict[str, Any], tmp_path: Path) -> None:
+    plan = second(first, "alone", replay={"beside": ["plain"]})
+    with pytest.raises(TunesmithError, match=r"replay\.beside: plain would be this very plan"):
+        run_job(plan)
+    start = {"name": "lora", "start": str(first["folder"] / "one")}
+    with pytest.raises(TunesmithError, match=r"joint begins from the first base, where method\.start"):
+        run_job(plan | {"replay": {"beside": ["joint"]}, "method": start})
+    with pytest.raises(TunesmithError, match="kept no held-out rows of an earlier instalment"):
+        run_job(first["plan"] | {"replay": {"keep": 30, "beside": ["joint"]}, "run": str(tmp_path / "first")})
+    moved = tmp_path / "version"
+    shutil.copytree(first["folder"] / "one" / "model", moved)
+    card = json.loads((moved / "tunesmith.json").read_text())
+    card["plan"]["base"]["name"] = str(tmp_path / "gone")
+    (moved / "tunesmith.json").write_text(json.dumps(card))
+    with pytest.raises(TunesmithError, match=r"joint begins from the base that .*, and .*gone is not here"):
+        run_job(plan | {"base": str(moved), "replay": {"beside": ["joint"]}, "run": str(tmp_path / "run")})
+    card["plan"]["base"]["name"], card["base"]["digest"] = first["plan"]["base"], "0" * 64
+    (moved / "tunesmith.json").write_text(json.dumps(card))
+    with pytest.raises(TunesmithError, match="is no longer what it was then"):
+        run_job(plan | {"base": str(moved), "replay": {"beside": ["joint"]}, "run": str(tmp_path / "run")})
+
+
 @pytest.mark.parametrize("penalty", [{"name": "ewc", "strength": 1e5}, {"name": "distill", "share": 0.5}])
 def test_penalties_on_old_knowledge_train_and_resume(penalty: dict[str, Any], first: dict[str, Any]) -> None:
     plan = second(first, f"penalty-{penalty['name']}", {**MORE, "leak": WORDS["leak"]}, penalties=[penalty])
@@ -217,13 +299,15 @@ def test_the_plans_of_the_page_run(
         path = write(tmp_path / f"{name}.csv", words, rows=45, seed=seed)
         path.write_text(path.read_text(encoding="utf-8").replace("text,label", "text,failure"), encoding="utf-8")
     page = (Path(__file__).parents[2] / "docs" / "instalments.md").read_text(encoding="utf-8")
-    january, february, smaller = (yaml.safe_load(b.partition("```")[0]) for b in page.split("```yaml\n")[1:])
+    january, february, beside_it, smaller = (yaml.safe_load(b.partition("```")[0]) for b in page.split("```yaml\n")[1:])
     usual = {"train": {"epochs": 1, "batch": 16, "lr": 0.005}, "evaluate": {"resamples": 100, "baselines": []}}
     run_job(usual | january | {"base": str(tiny_bases["bert"])})
     flows.register(Path(january["run"]), "tickets")
-    run_job(usual | february | {"run": "runs/large"})
+    assert beside_it | {"replay": february["replay"]} == february, "the same plan, with what it is compared with"
+    run_job(usual | beside_it | {"run": "runs/large"})
     report = (tmp_path / "runs" / "large" / "report.html").read_text(encoding="utf-8")
     assert "What it still knows of earlier data" in report and "backward transfer" in report
+    assert "This run minus" in report
     reply = run_job(usual | smaller | {"base": {"name": str(tiny_bases["bert"]), "layers": 1}, "run": "runs/small"})
     assert reply["parameters"]["total"] < json.loads(Path("runs/large/reply.json").read_text())["parameters"]["total"]
 

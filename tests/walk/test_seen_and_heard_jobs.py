@@ -69,7 +69,10 @@ def test_the_plan_of_the_page_trains_whisper(tmp_path: Path) -> None:
     reply = jobs.run_job(plan)
     assert reply["proof"]["plain"] and set(reply["metrics"]["test"]) >= {"cer", "wer", "nll"}
     assert reply["metrics"]["test"]["nll"]["value"] < 4.5  # ln of the bytes is 5.6
+    tuned, untuned = reply["metrics"]["test"], reply["baselines"]["untuned"]["test"]
+    assert set(untuned) == set(tuned) and untuned["nll"]["value"] > tuned["nll"]["value"]
     page = (run / "report.html").read_text(encoding="utf-8")
+    assert "the base without fine-tuning" in page and "compared with nothing simple" not in page
     assert "to write down what is said" in page and "Pieces a word is cut into" not in page, "clips have no tokens"
     assert "automatic-speech-recognition" in (run / "MODEL_CARD.md").read_text(encoding="utf-8")
     tunesmith.predict(run, table, tmp_path / "out.csv")

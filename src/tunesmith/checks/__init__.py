@@ -1,7 +1,8 @@
 """Checks: what a person should know of rows before anything is trained, one kind of doubt a file."""
 
+import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.drift import States
-from tunesmith.data.roles import label_of
+from tunesmith.data.roles import label_of, text_of
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.progress import part
 
@@ -53,6 +54,8 @@ class Seen:
     """Rows of given validation or test files, to look for leaks."""
     states: States | None = None
     """What a named base makes of rows, (N, H); None where none is named, or where it reads no texts."""
+    spoken: tuple[str, ...] = ()
+    """Columns of answers that are learnt as words: messages, as JSON."""
 
     @property
     def input(self) -> str | None:
@@ -63,6 +66,19 @@ class Seen:
     def texts(self) -> tuple[str, ...]:
         """Columns of words; none where a file is read in a text's place."""
         return () if self.roles.wordless else self.roles.texts
+
+    @property
+    def worded(self) -> tuple[str, ...]:
+        """Columns of words that are read or learnt."""
+        return (*self.texts, *self.spoken)
+
+    def words(self, record: Record, column: str) -> str:
+        """What a row says there; of messages all that is said in them."""
+        return (
+            "\n".join(_said(json.loads(str(record.cells[column]))))
+            if column in self.spoken
+            else text_of(record, column)
+        )
 
     @cached_property
     def label(self) -> str | None:
@@ -87,6 +103,16 @@ class Seen:
         """What a finding on `some` says of that."""
         some, rows = len(self.some), len(self.records)
         return "" if some == rows else f" (seen in {some} of {rows} rows)"
+
+
+def _said(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, but who says it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _said(each))
+    elif isinstance(value, dict):
+        yield from (text for key, each in value.items() if key != "role" for text in _said(each))
 
 
 class Check(Part):
@@ -117,14 +143,16 @@ def made(settings: Settings) -> list[Check]:
         raise TunesmithError(f"checks.{error.title.lower()}: {told}") from error
 
 
-def check(
+def check(  # noqa: PLR0913 - the rows, what they mean, and what dear checks are given
     records: Sequence[Record], roles: Roles, held_out: Sequence[Record] = (), *, thorough: bool = False,
-    states: States | None = None, settings: Settings = MappingProxyType({}),
+    states: States | None = None, settings: Settings = MappingProxyType({}), spoken: tuple[str, ...] = (),
 ) -> list[Finding]:  # fmt: skip
-    """All findings, the severe ones first; with `thorough` those of the dear checks, too, which a base may help."""
+    """All findings, the severe ones first; with `thorough` those of the dear checks, too, which a base may help.
+    `spoken`: columns of answers that are learnt as words."""
     from tunesmith.checks.missing_value import whole_rows
 
-    every, whole = Seen(records, roles), Seen(whole_rows(records, roles), roles, held_out, states)
+    every = Seen(records, roles, spoken=spoken)
+    whole = Seen(whole_rows(records, roles), roles, held_out, states, spoken)
     found: list[Finding] = []
     for each in made(settings):
         if thorough or not each.thorough:

@@ -9,7 +9,6 @@ from tunesmith.checks import Check, Finding, Seen, Severity
 from tunesmith.data.format import counted
 from tunesmith.data.markup import without_markup
 from tunesmith.data.overlap import Hits
-from tunesmith.data.roles import text_of
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 # UTF-8 read as latin-1 or cp1252 (Ã©, â€™), UTF-8 read as GBK (锟斤拷 = the replacement character), and that character
@@ -44,10 +43,10 @@ class Debris(Check):
     name: Literal["debris"] = "debris"
 
     def look(self, seen: Seen) -> Iterable[Finding]:
-        for column in seen.texts:
+        for column in seen.worded:
             hits = {kind: Hits() for kind, *_ in TESTS}
             for record in seen.records:
-                text = text_of(record, column)
+                text = seen.words(record, column)
                 for kind, _, _, test in TESTS:
                     if test(text):
                         hits[kind].add(record)

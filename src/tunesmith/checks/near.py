@@ -9,6 +9,7 @@ from tunesmith.checks import Check, Finding, Seen
 from tunesmith.data import near
 from tunesmith.data.coded import coded
 from tunesmith.data.format import counted
+from tunesmith.data.leaks import twins
 from tunesmith.data.overlap import rows_shown
 from tunesmith.data.roles import label_of
 from tunesmith.data.rows import Index, chosen
@@ -21,6 +22,8 @@ class Near(Check):
     thorough: ClassVar[bool] = True
 
     def look(self, seen: Seen) -> Iterable[Finding]:
+        if seen.held_out and seen.roles.captioned:
+            yield from self._same_files(seen)
         if near.objection(seen.roles):
             return
         found = near.groups(seen.records, seen.roles)
@@ -48,6 +51,15 @@ class Near(Check):
             yield Finding("near_conflicts", clashing.rows, seen.label, "info", told + fix)
         if seen.held_out:
             yield from self._overlap(seen)
+
+    def _same_files(self, seen: Seen) -> Iterable[Finding]:
+        found = twins(seen.records, seen.held_out, seen.roles)
+        if rows := len(found.rows):
+            pair = [seen.records[int(found.twins[0])], seen.held_out[int(found.rows[0])]]
+            told = counted(rows, "held-out row brings a file", "held-out rows bring a file")
+            told += f" of training rows, whatever the text (first: {rows_shown(pair)}). "
+            fix = "The report gives the metrics without them; data.near=remove takes them out of the training rows"
+            yield Finding("near_overlap", rows, seen.roles.file, "warning", told + fix)
 
     def _overlap(self, seen: Seen) -> Iterable[Finding]:
         found = near.leaks(seen.records, seen.held_out, seen.roles)

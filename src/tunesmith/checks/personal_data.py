@@ -8,7 +8,6 @@ from tunesmith.checks import Check, Finding, Seen
 from tunesmith.data.format import counted
 from tunesmith.data.overlap import Hits
 from tunesmith.data.personal import spans
-from tunesmith.data.roles import text_of
 
 _SECRET = ("key", "password")
 
@@ -20,11 +19,11 @@ class PersonalData(Check):
     thorough: ClassVar[bool] = True
 
     def look(self, seen: Seen) -> Iterable[Finding]:
-        for column in seen.texts:
+        for column in seen.worded:
             hits = {"personal_data": Hits(), "secrets": Hits()}
             counts: Counter[str] = Counter()
             for record in seen.records:
-                kinds = [span.kind for span in spans(text_of(record, column))]
+                kinds = [span.kind for span in spans(seen.words(record, column))]
                 counts.update(kinds)
                 for name, wanted in (("secrets", True), ("personal_data", False)):
                     if any((kind in _SECRET) is wanted for kind in kinds):

@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 from tunesmith.checks import Check, Finding, Seen
 from tunesmith.data.format import counted
 from tunesmith.data.overlap import Hits
-from tunesmith.data.roles import text_of
 from tunesmith.data.toxic import masked, own_words, words_in
 
 _SHOWN, _LISTED = 6, 50
@@ -28,10 +27,10 @@ class Toxic(Check):
 
     def look(self, seen: Seen) -> Iterable[Finding]:
         more = own_words(self.words) if self.words else ()
-        for column in seen.texts:
+        for column in seen.worded:
             hits, counts, listed = Hits(), Counter[str](), []
             for record in seen.some:
-                if found := [masked(word.lower()) for word in words_in(text_of(record, column), more)]:
+                if found := [masked(word.lower()) for word in words_in(seen.words(record, column), more)]:
                     hits.add(record)
                     counts.update(found)
                     listed.append({"row": record.place, "words": ", ".join(dict.fromkeys(found))})

@@ -68,6 +68,11 @@ class Roles:
         return DIGEST in self.texts or SAMPLES in self.texts
 
     @property
+    def captioned(self) -> bool:
+        """Whether a text stands beside a file that is read in a text's place."""
+        return self.wordless and len(self.texts) > 1
+
+    @property
     def further(self) -> tuple[str, ...]:
         """Columns that make an input beside its texts."""
         return self.side if self.file is None or self.wordless else (*self.side, DIGEST)

@@ -3,16 +3,16 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunesmith.data.format import Table, excerpt, find_column, listed
 from tunesmith.data.names import LABELS, TEXTS, plain
 from tunesmith.data.numbers import as_number
-from tunesmith.data.record import Cell, Record
+from tunesmith.data.record import Cell, Record, Roles
 from tunesmith.errors import TunesmithError
 
-__all__ = ["find_column", "infer_label", "infer_text", "label_of", "labels_of", "number_of", "text_of"]
+__all__ = ["find_column", "in_columns", "infer_label", "infer_text", "label_of", "labels_of", "number_of", "text_of"]
 
 _LOOKED_AT = 5000
 _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
@@ -67,6 +67,12 @@ def text_of(record: Record, column: str) -> str:
     if isinstance(value, str):
         return value
     raise _wrong(record, column, "not a text", value, "Write a string, or leave the row out")
+
+
+def in_columns(record: Record, roles: Roles, put: Callable[[str], str]) -> dict[str, Cell]:
+    """The text columns of a row that come out other when their texts are `put` otherwise."""
+    texts = {column: text_of(record, column) for column in (() if roles.wordless else roles.texts)}
+    return {column: after for column, text in texts.items() if (after := put(text)) != text}
 
 
 def label_of(record: Record, column: str) -> str:

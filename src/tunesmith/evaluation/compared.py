@@ -37,6 +37,8 @@ def baselines(
     found: Found = {}
     silent = without(model, encoded) if any(name.startswith("no_") for name in plan.baseline_names) else {}
     for name in [n for asked in plan.baseline_names for n in (plan.alone if asked == "parts" else (asked,))]:
+        if name == "untuned" and not plan.task.answers_before(model.facts):
+            continue
         if name in trained:
             predicted = trained[name]()
         elif name in silent:

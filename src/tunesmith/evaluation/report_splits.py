@@ -10,7 +10,6 @@ from tunesmith.evaluation.report_blocks import (
     Block,
     Cell,
     Note,
-    Points,
     Section,
     Table,
     count,
@@ -23,9 +22,10 @@ from tunesmith.evaluation.report_read import Results
 _SHOWN = 6
 Told = Mapping[str, Any]
 HOW = (
-    "p, corrected: how often rows drawn from one pot would differ as much in any of these comparisons. Below {level} "
-    "they are said to differ. AUC: how well a linear model tells rows of the split from training rows that it has not "
-    "seen; 0.5 is guessing, 1 is always. Largest distance: the largest gap between the shares of rows below some value."
+    "p, corrected: how often rows drawn from one pot would differ as much in any of these comparisons; below {level} "
+    "they are marked. AUC: how well a linear model tells rows of the split from training rows that it has not seen; "
+    "0.5 is guessing, 1 is always. Largest distance: the largest gap between the shares of rows below some value. "
+    "States of a base are compared by data check --base alone."
 )
 
 
@@ -73,15 +73,28 @@ def _listed(names: list[str]) -> str:
 
 
 def _table(tests: list[Told]) -> Table:
-    rows = [
-        [Cell(one["split"], f"{count(one['rows'][1], 'row')} beside {count(one['rows'][0], 'training row')}"),
-         Cell(one["what"]), Cell(fixed(one["value"]), one["measure"]),
-         Cell(p_value(one["p_corrected"])[2:].strip("\u00a0=")),
-         Cell("differ" if one["differs"] else "alike")]
-        for one in tests
-    ]  # fmt: skip
-    header = ["Compared with training rows", "What", "Measured", "p, corrected", "Verdict"]
-    return Table("Comparisons", header, rows, words=(0, 1, 4))
+    """A row for each thing that is compared (of several tasks, of each), a column for each split."""
+    known = {(*_parted(one["split"]), one["what"]): one for one in tests}
+    splits = list(dict.fromkeys(split for _, split, _ in known))
+    rows = []
+    for task, what in dict.fromkeys((task, what) for task, _, what in known):
+        own = [known.get((task, split, what)) for split in splits]
+        measure = next(one["measure"] for one in own if one)
+        rows.append([Cell(f"{task}: {what}" if task else what), Cell(measure), *map(_compared, own)])
+    return Table("Compared with training rows", ["What", "Measured", *map(str.capitalize, splits)], rows, words=(0, 1))
+
+
+def _parted(split: str) -> tuple[str, str]:
+    """(task, "" where there is one; split) of "task.split"."""
+    task, _, name = split.rpartition(".")
+    return task, name
+
+
+def _compared(one: Told | None) -> Cell:
+    if one is None:
+        return Cell("not compared")
+    told = f"{p_value(one['p_corrected'])} of {count(one['rows'][1], 'row')} beside {one['rows'][0]}"
+    return Cell(f"{fixed(one['value'])}{' differ' * one['differs']}", told)
 
 
 def _words(one: Told) -> Table:
@@ -91,21 +104,29 @@ def _words(one: Told) -> Table:
     return Table(f"What gives {one['split']} rows away", header, rows)
 
 
+_SHARED = {"time": "older than the last training row", "group": "values of training rows"}
+_ADVICE = {
+    "time": "If the model is to be used on what comes later, hold out the latest rows.",
+    "group": "If rows of one value resemble each other, keep them on one side: data.group=COLUMN.",
+}
+
+
 def _columns(leaks: list[Told]) -> list[Block]:
-    told = []
-    for leak in leaks:
-        of = count(leak["of"], f"{leak['split']} row")
-        if leak["what"] == "time":
-            last, first = leak["shown"]
-            told.append((
-                f"{leak['split'].capitalize()}, column “{leak['column']}”: rows from before the end of training.",
-                f"{leak['rows']} of {of}, from {first} on, are older than the last training row ({last}). If the model "
-                "is to be used on what comes later, hold out the latest rows.",
-            ))  # fmt: skip
-        else:
-            told.append((
-                f"{leak['split'].capitalize()}, column “{leak['column']}”: values of training rows.",
-                f"{leak['rows']} of {of} share a value with training rows: {', '.join(leak['shown'])}. If rows of one "
-                f"value resemble each other, keep them on one side: data.group={leak['column']}.",
-            ))  # fmt: skip
-    return [Points("On both sides of the split", told)] if told else []
+    """A row for each column that stands on both sides, with the held-out rows that share it."""
+    known = {(leak["column"], leak["what"], leak["split"]): leak for leak in leaks}
+    splits, rows = list(dict.fromkeys(leak["split"] for leak in leaks)), []
+    for column, what in dict.fromkeys((column, what) for column, what, _ in known):
+        own = [known.get((column, what, split)) for split in splits]
+        cells = [Cell(f"{o['rows']} of {count(o['of'], 'row')}", _seen(o)) if o else Cell("none") for o in own]
+        rows.append([Cell(column), Cell(_SHARED[what]), *cells])
+    header = ["Column", "What is shared", *map(str.capitalize, splits)]
+    advice = [Note(_ADVICE[what]) for what in dict.fromkeys(leak["what"] for leak in leaks)]
+    return [Table("On both sides of the split", header, rows, words=(0, 1)), *advice] if rows else []
+
+
+def _seen(leak: Told) -> str:
+    """Examples of what is shared."""
+    if leak["what"] == "time":
+        last, first = leak["shown"]
+        return f"from {first} on; training ends {last}"
+    return ", ".join(leak["shown"])

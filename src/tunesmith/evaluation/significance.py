@@ -55,11 +55,32 @@ def paired_bootstrap(  # noqa: PLR0913
 
     p is twice the smaller share of draws in which the difference is <= 0 or >= 0, with one added so that it is never 0.
     """
+    return _summed(*_differences(metric, a, b, resamples, seed, groups), level)
+
+
+def paired_mean(
+    metric: Metric, pairs: Sequence[tuple[Answers, Answers]], *, resamples: int = 1000, seed: int = 0,
+    level: float = 0.95,
+) -> Difference:  # fmt: skip
+    """The mean over several sets of rows of what both models differ by on each, rows drawn within each set. Sets on
+    which the metric is undefined for either are left out; NaN where nothing is left."""
+    each = [_differences(metric, a, b, resamples, seed + k, a.groups) for k, (a, b) in enumerate(pairs)]
+    known = [one for one in each if not np.isnan(one[0])] or [(float("nan"), np.full(1, np.nan))]
+    return _summed(float(np.mean([value for value, _ in known])), np.mean([drawn for _, drawn in known], 0), level)
+
+
+def _differences(
+    metric: Metric, a: Answers, b: Answers, resamples: int, seed: int, groups: Groups
+) -> tuple[float, Floats]:
+    """(a minus b, the same on each draw of rows)."""
     _check_pair(metric, a, b)
     plain = np.ones((1, a.rows))
     value = float((metric.measure(a, plain) - metric.measure(b, plain))[0])
     parts = [metric.measure(a, w) - metric.measure(b, w) for w in draws(a.rows, resamples, seed, groups)]
-    drawn_R = np.concatenate(parts)
+    return value, np.concatenate(parts)
+
+
+def _summed(value: float, drawn_R: Floats, level: float) -> Difference:
     interval = spread(value, drawn_R, level)
     defined = drawn_R[~np.isnan(drawn_R)]
     tail = min((defined <= 0).sum(), (defined >= 0).sum())

@@ -199,6 +199,8 @@ class Penalty(Part):
     """Whether it changes embeddings of words in some passes, so that nothing above them can be kept."""
     reads_old: ClassVar[bool] = False
     """Whether it looks at rows of earlier instalments."""
+    remembers: ClassVar[bool] = False
+    """Whether it holds on to what the base knew; plain sequential tuning goes without it."""
     moves: ClassVar[str] = ""
     """For a penalty on the base's own weights: what it does with them, to tell why a method that moves none leaves it
     without effect."""

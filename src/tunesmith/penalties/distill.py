@@ -31,6 +31,7 @@ class Distill(Penalty):
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     """T above 1 shows how the teacher ranks wrong answers."""
 
+    remembers: ClassVar[bool] = True
     reads_outputs: ClassVar[bool] = True
     prefer: ClassVar[str] = "a small model shall learn from a large one, or a new instalment keep the old one's answers"
     source: ClassVar[str] = "Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Li & Hoiem 2016, arXiv 1606.09282"

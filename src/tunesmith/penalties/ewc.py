@@ -27,6 +27,7 @@ class EWC(Penalty):
     rows: PositiveInt = 200
     """How many old rows the information is estimated on, at most."""
 
+    remembers: ClassVar[bool] = True
     reads_old: ClassVar[bool] = True
     moves: ClassVar[str] = "holds the base's weights where old rows need them"
     prefer: ClassVar[str] = "new rows come in instalments and old ones may be looked at, but not learnt again"

@@ -27,6 +27,7 @@ class L2SP(Penalty):
     head: Annotated[float, Field(ge=0)] = 0.01
     """Strength for the head's weights, which are drawn to zero: they started at random."""
 
+    remembers: ClassVar[bool] = True
     moves: ClassVar[str] = "draws the base's weights to where they started"
     prefer: ClassVar[str] = "there are few rows, or the tuned model must not lose what the base knew"
     source: ClassVar[str] = "Li, Grandvalet & Davoine 2018, https://arxiv.org/abs/1802.01483"

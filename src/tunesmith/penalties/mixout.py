@@ -25,6 +25,7 @@ class Mixout(Penalty):
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Probability of a weight to be the base's; the paper took 0.7 to 0.9 for very few rows."""
 
+    remembers: ClassVar[bool] = True
     moves: ClassVar[str] = "mixes the base's weights with where they started"
     prefer: ClassVar[str] = "a large base is tuned whole on very few rows and some seeds fail"
     source: ClassVar[str] = "Lee, Cho & Kang 2020, https://arxiv.org/abs/1909.11299"

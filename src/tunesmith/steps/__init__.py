@@ -27,6 +27,8 @@ class Step(Part):
     """Whether it changes the text columns of all rows, held-out ones too."""
     asks_plan: ClassVar[bool] = False
     """Whether `run` is given the plan as well (`plan=`)."""
+    asks_task: ClassVar[bool] = False
+    """Whether `run` is given the task as well (`task=`)."""
     base_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that name a base: its folder, or where there is none of that name, an alias or a hub id."""
 
@@ -52,6 +54,10 @@ class Step(Part):
         """Of the scope `learnt`: the training rows that go on, and what they teach, in words of JSON. It is stored with
         the facts, and given to `run` (`learnt=`)."""
         return records, {}
+
+    def spoils(self) -> str | None:
+        """Of a step that rewrites: why it is none for conversations, whose every message it would have to change."""
+        return "it changes text columns alone"
 
     @abstractmethod
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:

@@ -33,6 +33,11 @@ class Clean(Rewriting):
 
     prefer: ClassVar[str] = "Texts copied from web pages, mails or spreadsheets. It runs at prediction time too."
 
+    def spoils(self) -> str | None:
+        if self.markup == self.whitespace == "keep":
+            return None
+        return "code and tables in answers live by blanks and tags. Keep both (markup: keep, whitespace: keep)"
+
     def tidy(self, text: str) -> tuple[str, Counter[str]]:
         """A clean text, and how often what was done to it."""
         counts: Counter[str] = Counter()

@@ -16,6 +16,8 @@ from tunesmith.bases.find import Found
 from tunesmith.catalog import Catalog, Part
 from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.record import Cell
+from tunesmith.data.roles import in_columns
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
 from tunesmith.errors import TunesmithError
@@ -172,6 +174,10 @@ class Task(Part):
         """Whether a base answers this task before any training; a new head does not."""
         return False
 
+    def answers_before(self, facts: Facts) -> bool:
+        """Whether this base does, of a task with the baseline `untuned`; for tasks that have to meet it to know."""
+        return True
+
     def purpose(self, model_type: str) -> Purpose:
         """Which Auto class the network is, for a base of that `config.model_type`."""
         return "classify"
@@ -247,6 +253,14 @@ class Task(Part):
         """A row that was taken in, with what it asks last as `put` says it, and the same answers; None where it asks
         nothing."""
         raise AssertionError(f"rows of {type(self).__name__} ask nothing")
+
+    def rewritten(self, record: Record, roles: Roles, put: Callable[[str], str]) -> dict[str, Cell]:
+        """The cells of a row that come out other when every text that is read or learnt from is `put` otherwise."""
+        return in_columns(record, roles, put)
+
+    def reread(self, records: Sequence[Record], roles: Roles) -> Sequence[Record]:
+        """Rows that were taken in and then rewritten, with what was made of their cells made anew."""
+        return records
 
     # what a network is asked, in terms of a way to run it (engine.ways, engine.language)
 

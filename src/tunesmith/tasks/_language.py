@@ -22,6 +22,7 @@ from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.ragged import Growing
+from tunesmith.data.record import Cell
 from tunesmith.data.roles import find_column
 from tunesmith.data.table import Table
 from tunesmith.described import Described
@@ -32,6 +33,7 @@ from tunesmith.dialogue.controls import GUARD, guarded_text
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of, references_of
 from tunesmith.dialogue.laying import encoded, laid_out, lay, question, stops
 from tunesmith.dialogue.pairing import pair, source
+from tunesmith.dialogue.rewriting import rewritten
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.scratch import Column
@@ -125,8 +127,8 @@ class LanguageTask(Task):
     def objection(self, plan: Any) -> str | None:
         if fault := self.decode.objection():
             return f"decode: {fault}"
-        if step := self.rewriting(plan):
-            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if fault := spoiling(plan):
+            return fault
         if self.pool == "mean":
             return "pool: mean is for a head that reads one state of a row; a language model reads every token"
         return None
@@ -182,6 +184,13 @@ class LanguageTask(Task):
             replace(dialogue, messages=tuple(messages)), cast("list[str]", record.cells.get(REFERENCES, []))
         )
         return replace(record, cells=record.cells | made)
+
+    def rewritten(self, record: Record, roles: Roles, put: Callable[[str], str]) -> dict[str, Cell]:
+        assert self.mapping is not None, "the task is not resolved"
+        return rewritten(record.cells, self.mapping, self.references, put)
+
+    def reread(self, records: Sequence[Record], roles: Roles) -> Sequence[Record]:
+        return self.taken_in(records, labelled=roles.label is not None)
 
     def pieces(self, record: Record, tokenizer: Any, overlap: int) -> tuple[list[Record], int, int]:
         """(rows that a plain text is cut into, its tokens, theirs); the row itself where it fits."""
@@ -303,6 +312,13 @@ class LanguageTask(Task):
     def truth(self, encoded: Encoded, facts: Facts) -> Array:
         assert encoded.references is not None
         return texts(encoded.references)
+
+
+def spoiling(plan: Any) -> str | None:
+    """Why a step of the plan cannot be, where rows are conversations."""
+    found = ((step.name, step.spoils()) for step in plan.steps if step.rewrites)
+    return next((f"{name} is no step for conversations: {why}, or remove it from steps" for name, why in found if why),
+                None)  # fmt: skip
 
 
 class Making:

@@ -16,7 +16,7 @@ The outputs of a row are six numbers (`READ`), of which everything that is judge
 Shape letters: N rows, B rows of a piece.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -26,13 +26,15 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from tunesmith.bases.family import Family, Purpose
 from tunesmith.data import Record, Roles, stored
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.record import Cell
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
 from tunesmith.dialogue.formats import Columns, detect
+from tunesmith.dialogue.rewriting import rewritten
 from tunesmith.dialogue.templates import find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, Rows, Task, Tick, _pairs, _preferences, no_tick
-from tunesmith.tasks._language import ANSWER, PROMPT, end_of, met, refuse_unlearnable, told_format
+from tunesmith.tasks._language import ANSWER, PROMPT, end_of, met, refuse_unlearnable, spoiling, told_format
 from tunesmith.tasks._preferences import PER_TOKEN, WITH_REFERENCE, Loss, Two
 
 if TYPE_CHECKING:
@@ -97,8 +99,8 @@ class Prefer(Task):
         for field, losses in _USED_BY.items():
             if self.differs(field) and self.loss not in losses:
                 return f"{field} has no effect with loss: {self.loss} (it belongs to {' and '.join(losses)}). Remove it"
-        if step := self.rewriting(plan):
-            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if fault := spoiling(plan):
+            return fault
         if self.pool == "mean":
             return "pool: mean is for a head that reads one state of a row; a language model reads every token"
         if self.loss == "kto" and "win_rate" in plan.metric_names:
@@ -139,6 +141,13 @@ class Prefer(Task):
             columns = self.mapping
             return stored.records(_pairs.pair_taken(record, columns) for record in records)
         return stored.records(_pairs.opinions_taken(records, self.mapping, labelled=labelled))
+
+    def rewritten(self, record: Record, roles: Roles, put: Callable[[str], str]) -> dict[str, Cell]:
+        assert self.mapping is not None, "the task is not resolved"
+        return rewritten(record.cells, self.mapping, (), put)
+
+    def reread(self, records: Sequence[Record], roles: Roles) -> Sequence[Record]:
+        return self.taken_in(records, labelled=roles.label is not None)
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         return Facts(notes=told_format(self.mapping))

@@ -11,7 +11,7 @@ as its template writes it and scores its last token; an encoder reads question a
 The outputs of a row are four numbers (`READ`). Shape letters: N rows, B rows of a piece.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from tunesmith import scratch
 from tunesmith.bases.family import Family
 from tunesmith.data import Record, Roles, stored
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.record import Cell
 from tunesmith.data.roles import find_column, number_of
 from tunesmith.data.table import Table
 from tunesmith.data.words import Words
@@ -30,10 +31,11 @@ from tunesmith.dialogue.controls import apart
 from tunesmith.dialogue.formats import Columns, detect, dialogue_of
 from tunesmith.dialogue.laying import lay
 from tunesmith.dialogue.pairs import lay_pair
+from tunesmith.dialogue.rewriting import rewritten
 from tunesmith.dialogue.templates import Template, find_template
 from tunesmith.errors import TunesmithError
 from tunesmith.tasks import Array, Encoded, Facts, LogitsTask, Tick, _pairs, _text, no_tick
-from tunesmith.tasks._language import ANSWER, PROMPT, at, cells_of, dialogue_in, met, told_format
+from tunesmith.tasks._language import ANSWER, DIALOGUE, PROMPT, at, cells_of, dialogue_in, met, spoiling, told_format
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,8 +74,8 @@ class Reward(LogitsTask):
     source: ClassVar[str] = "Ouyang et al. 2022, https://arxiv.org/abs/2203.02155"
 
     def objection(self, plan: Any) -> str | None:
-        if step := self.rewriting(plan):
-            return f"{step} rewrites text columns, and the rows of this task are conversations. Remove it from steps"
+        if fault := spoiling(plan):
+            return fault
         if odd := [name for name in plan.metric_names if name not in _METRICS]:
             return f"{odd[0]} reads what a language model writes, and this one scores. Fitting: {', '.join(_METRICS)}"
         return None
@@ -108,6 +110,17 @@ class Reward(LogitsTask):
             raise TunesmithError(f"{some[0].source}: has texts alone. Give a question and its answer to be scored, or "
                                  f"'{columns.chosen}' and '{columns.rejected}'")  # fmt: skip
         return stored.records(replace(r, cells=r.cells | cells_of(dialogue_of(r, alone))) for r in records)
+
+    def rewritten(self, record: Record, roles: Roles, put: Callable[[str], str]) -> dict[str, Cell]:
+        assert self.mapping is not None, "the task is not resolved"
+        columns = self.mapping
+        if columns.chosen not in record.cells:  # one conversation, to be scored
+            own = {name: cell for name, cell in record.cells.items() if name not in (DIALOGUE, PROMPT, ANSWER)}
+            columns = detect(list(own), [own], record.source)
+        return rewritten(record.cells, columns, (), put)
+
+    def reread(self, records: Sequence[Record], roles: Roles) -> Sequence[Record]:
+        return self.taken_in(records, labelled=roles.label is not None)
 
     def study(self, records: Sequence[Record], roles: Roles) -> Facts:
         return Facts(notes=told_format(self.mapping))

@@ -80,7 +80,11 @@ class Transcribe(Task):
 
     @property
     def usual_baselines(self) -> tuple[str, ...]:
-        return ()
+        return ("untuned",)
+
+    def answers_before(self, facts: Facts) -> bool:
+        """A decoder has learnt to write; characters are told by a head that is new."""
+        return bool(facts.encoder_decoder)
 
     def purpose(self, model_type: str) -> Purpose:
         return "ctc"
