@@ -114,9 +114,10 @@ def test_a_search_in_two_processes_killed_with_its_head(
     plan = small(tiny_bases["bert"], tmp_path, untuned=False, pruner="none")
     if words[0] == "sampler=pbt":
         words = [*words, "search.pruner=asha", "workers=2"]
-    command = ["tune", str(plan), *words, "--quiet", "--json"]
+    command, last = ["tune", str(plan), *words], ["--quiet", "--json"]
     source = {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen([sys.executable, "-m", "tunesmith", *command, "run=runs/cut"], env=os.environ | source)
+    whole = [sys.executable, "-m", "tunesmith", *command, "run=runs/cut", *last]
+    child = subprocess.Popen(whole, env=os.environ | source)
     deadline = time.monotonic() + 240
     while not list(Path("runs/cut-tune/trials").glob("*/history.jsonl")):
         assert child.poll() is None and time.monotonic() < deadline
@@ -125,7 +126,7 @@ def test_a_search_in_two_processes_killed_with_its_head(
     child.wait()
     replies = []
     for run in ("runs/cut", "runs/whole"):
-        assert main([*command, f"run={run}"]) == 0
+        assert main([*command, f"run={run}", *last]) == 0
         replies.append(json.loads(capsys.readouterr().out))
     cut, whole = ([{k: t[k] for k in ("values", "state", "value")} for t in r["tried"]] for r in replies)
     assert cut == whole and replies[0]["worth"] == replies[1]["worth"]
