@@ -24,6 +24,7 @@ from tunesmith.replies import REPLIES
 from tunesmith.search.tuning import crew
 
 ROOT = Path(__file__).parent.parent.parent
+pytest.importorskip("optuna", reason="needs the extra [tune]")
 SILENT = Progress(silent=True)
 
 

@@ -31,6 +31,7 @@ from tunesmith.search.tuning.space import Space
 from tunesmith.search.tuning.tried import Tried, counted, ranked
 from tunesmith.search.tuning.winner import corrected
 
+pytest.importorskip("optuna", reason="needs the extra [tune]")
 SILENT = Progress(silent=True)
 LORA = {
     "name": "lora",

@@ -69,7 +69,7 @@ class Alone(Crew):
         key, asked = next(iter(self._asked.items()))
         del self._asked[key]
         self.working.discard(key)
-        return key, paused(self._ground, *asked)
+        return key, held(self._ground, *asked)
 
     def close(self) -> None:
         self._asked.clear()

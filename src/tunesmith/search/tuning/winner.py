@@ -57,7 +57,7 @@ def judged(ground: Ground, best: Contender, rivals: Sequence[Contender], untuned
         found[name] = {"value": finite(told.value), "low": finite(told.low), "high": finite(told.high)}
         found[name] |= {"rows": answers.rows}
     sides = [answered(ground, each.plan, each.folder, "validation") for each in rivals]
-    found["corrected"] = corrected(metric, sides, seed)
+    found["corrected"] = corrected(metric, sides, seed, evaluate.level)
     sign = 1 if metric.better == "higher" else -1
     seen, test = found["seen"]["value"], found["test"]["value"]
     found["optimism"] = None if seen is None or test is None else sign * (seen - test)
@@ -75,7 +75,7 @@ def _against(ground: Ground, metric: Metric, best: Contender, untuned: Contender
     return decide([examine(untuned.name, best.name, pair, asked)], asked)[0]
 
 
-def corrected(metric: Metric, sides: Sequence[Answers], seed: int) -> dict[str, Any] | None:
+def corrected(metric: Metric, sides: Sequence[Answers], seed: int, level: float = 0.95) -> dict[str, Any] | None:
     """The value of picking the best of all trials, on rows that did not pick: {value, low, high}; None where trials
     were not judged on the same rows."""
     first = sides[0]
@@ -94,5 +94,5 @@ def corrected(metric: Metric, sides: Sequence[Answers], seed: int) -> dict[str, 
     value_R = value_R[~np.isnan(value_R)]
     if not len(value_R):
         return None
-    low, high = np.quantile(value_R, [0.025, 0.975])
+    low, high = np.quantile(value_R, [(1 - level) / 2, (1 + level) / 2])
     return {"value": float(value_R.mean()), "low": float(low), "high": float(high), "trials": len(sides)}
