@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import cli
+from tunesmith.advising import evidence
+from tunesmith.advising.case import Case
+from tunesmith.advising.conditions import told
+from tunesmith.advising.rules import rules
 from tunesmith.bases.family import FAMILIES, TwoTowers, VisionFamily, family_of
 from tunesmith.bases.load import auto_class, quiet
 from tunesmith.bases.sighted import SightedLanguage
@@ -147,6 +151,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "steps.md", merged("steps.md", reference("steps"), "# Steps")
     yield "penalties.md", merged("penalties.md", reference("penalties"), "# Penalties")
     yield "tuning.md", merged("tuning.md", tune_reference(), "# Search of settings")
+    yield "advising.md", merged("advising.md", advice_reference(), "# Advice")
     yield "checks.md", merged("checks.md", check_reference(), "# Checks of data")
     for kind in ("tasks", "methods"):
         yield f"{kind}/README.md", merged(f"{kind}/README.md", index(kind), f"# {kind.capitalize()}")
@@ -304,6 +309,46 @@ def check_reference() -> str:
         when = "`data check`" if part.thorough else "`data check` and every training"
         rows.append([f"`{name}`", module, (part.__doc__ or "").strip().replace("\n", " "), when])
     return table(["name", "looks for", "how", "when"], rows)
+
+
+def advice_reference() -> str:
+    """The rules of `advise`, what was measured, and what rules may ask of a case."""
+    kinds = {"methods": ("points", "refuse"), "settings": ("set", "add"), "beside training": ("say",)}
+    parts = []
+    for title, names in kinds.items():
+        rows = [
+            [rule.rule, told(rule.when), consequence(rule), f"{rule.because} ({rule.basis})", rule.source]
+            for rule in rules() if any(getattr(rule, name) for name in names)
+        ]  # fmt: skip
+        parts += [f"### Rules: {title}", table(["rule", "when", "then", "because", "source"], rows)]
+    parts += ["### What was measured", measured_reference()]
+    facts = [[f"`{name}`", inline(text)] for name, text in Case.meanings().items()]
+    return "\n\n".join([*parts, "### What rules may ask", table(["fact", "is"], facts)])
+
+
+def consequence(rule: Any) -> str:
+    """What a rule does, in words."""
+    if rule.refuse:
+        return f"out: {', '.join(rule.refuse)}"
+    given = rule.points or rule.set or rule.add
+    sign = "+" if rule.points else ""
+    return rule.say or ", ".join(
+        f"{name} {f'{value:{sign}g}' if rule.points else f'= {value}'}" for name, value in given.items()
+    )
+
+
+def measured_reference() -> str:
+    """Expected points against LoRA by method, for every kind and size of data that was measured, and effort."""
+    places = {(each.kind, evidence.size_of(each.rows)): each.rows for each in evidence.lines()}
+    rows = []
+    for name in CATALOGS["methods"].names():
+        cells = []
+        for (kind, _), count in places.items():
+            found = evidence.worth(name, kind, count)
+            cells.append("" if found is None else f"{found.points:+.1f} ({len(found.sets)})")
+        effort = evidence.effort(name)
+        rows.append([name, *cells, "" if effort is None else f"{effort:.2f}"])
+    return table(["method", *(f"{kind}, {size}" for kind, size in places), "effort"], rows)
 
 
 def metric_reference() -> str:

@@ -98,6 +98,19 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     return Trained(run.path, reply)
 
 
+def forecast(plan: Plan, *, online: bool = False) -> dict[str, Any]:
+    """What `train` would take, without training and without loading a weight: {memory_mb, seconds, disk_mb, fits, said,
+    …}, from the lengths of the rows, the base's config.json, and how fast this machine was found to be. `said` alone
+    for bases that are not counted so."""
+    from tunesmith.job import foresee
+
+    plan = pinned(plan)
+    found = plan.base.found(online=online)
+    require_libraries(plan.train)
+    plan = fitted(plan, found)
+    return foresee(prepare(plan, Progress(silent=True), earlier_in(found.folder, found.name), learn=False), found)
+
+
 def _who(plan: Plan, prepared: Prepared, found: Found, online: bool) -> dict[str, Any]:
     """What makes two runs the same."""
     from tunesmith.model import saved
@@ -512,6 +525,43 @@ def planned(tree: dict[str, Any], ground: Any) -> Plan:
     return fitted(made, ground.found(made))
 
 
+def advise(  # noqa: PLR0913 - what is advised on, and the wish
+    plan: Plan, *, bases: Sequence[str] = (), memory: str | None = None, budget: str | None = None, switch: int = 1,
+    fixed_base: bool = False, apply: str | Path | None = None, without: Sequence[str] = (), online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Which method, settings and base for the plan's data and this machine, with reasons; nothing is trained.
+
+    `memory` ("8GB") and `budget` ("20m") are limits, `switch` tasks share one base, whose weights `fixed_base` leaves
+    alone. `apply`: write the recommended plan there. `without`: measured data sets that do not count.
+    """
+    from tunesmith import advising
+    from tunesmith.advising.wishes import wish_of, written
+    from tunesmith.job import foreseer
+    from tunesmith.methods import METHODS
+
+    wish = wish_of(memory, budget, switch, fixed_base=fixed_base)
+    plan, bar = pinned(plan), progress or Progress()
+    found = plan.base.found(online=online)
+    # near-duplicates take long and change no advice; the plan's method may be one that this base refuses
+    unwatched = plan.data.model_copy(update={"near": "ignore"})
+    looked = plan.model_copy(update={"data": unwatched, "method": METHODS.make("full")})
+    before = earlier_in(found.folder, found.name)
+    prepared = prepare(fitted(looked, found), bar, before, learn=False)
+    look = foreseer(prepared, found)
+
+    def foreseen(each: Plan) -> dict[str, Any]:
+        cut = {"max_tokens": each.task.max_tokens} if "max_tokens" in type(each.task).model_fields else {}
+        told = look(each.model_copy(update={"task": prepared.plan.task.model_copy(update=cut)}))
+        return {name: told.get(name) for name in ("memory_mb", "seconds", "disk_mb")} | {"note": told["said"]}
+
+    reply, best = advising.advise(
+        plan, found, prepared, wish, lambda each: fitted(each, found), forecast=foreseen, named=bases, without=without,
+        online=online, progress=bar,
+    )  # fmt: skip
+    return reply | {"plan": None if apply is None else str(written(best, reply, Path(apply)))}
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -541,8 +591,8 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
-    "compare_scores", "doubts", "evaluate",
+    "Imported", "Plan", "Prepared", "Trained", "advise", "agree", "ask", "chat", "check", "compare", "compare_log",
+    "compare_scores", "doubts", "evaluate", "forecast",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
     "register", "train", "train_plan", "trial", "tune",
 ]  # fmt: skip

@@ -585,9 +585,96 @@ class TuneReply(Reply):
     page: str
 
 
+class Forecasted(BaseModel):
+    """MB of memory at the peak of training, seconds of it, MB that a finished run keeps; null = no forecast."""
+
+    model_config = ConfigDict(extra="allow")
+
+    memory_mb: float | None
+    seconds: float | None
+    disk_mb: float | None
+
+
+class Reason(BaseModel):
+    """One reason for or against a method: `points` of quality that it counts."""
+
+    text: str
+    rule: str
+    source: str
+    basis: Literal["paper", "measured", "logic"]
+    points: float
+
+
+class SettingAdvised(BaseModel):
+    """A setting with its reason; a path that ends in + adds to a list."""
+
+    path: str
+    value: Any
+    was: Any
+    reason: str
+    rule: str
+    source: str
+    basis: Literal["paper", "measured", "logic"]
+
+
+class MethodAdvised(BaseModel):
+    """A method of the ranking. `points`: expected quality against LoRA in points of the metric; `reason` has all of
+    `reasons` in one line, `why` those of the settings."""
+
+    method: str
+    settings: dict[str, Any]
+    reason: str
+    forecast: Forecasted
+    points: float
+    fits: bool
+    trainable: int
+    total: int
+    learning_rate: float
+    reasons: list[Reason]
+    why: list[SettingAdvised]
+
+
+class BaseAdvised(BaseModel):
+    """A base of the ranking. `probe`: what a linear model on its frozen vectors reaches; null = not probed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base: str
+    usable: bool
+    readable: bool | None
+    reason: str
+    probe: float | None
+
+
+class Also(BaseModel):
+    """What to do beside training."""
+
+    do: str
+    reason: str
+    rule: str
+    source: str
+
+
+class AdviseReply(Reply):
+    """`advise`."""
+
+    ranking: list[MethodAdvised]
+    recommended: str
+    refused: dict[str, str]
+    """{method: why it is out}."""
+    bases: list[BaseAdvised]
+    known: dict[str, Any]
+    """Facts that the rules ask about; null = not known."""
+    also: list[Also]
+    plan: str | None
+    """File that the recommended plan was written to."""
+    seconds: float
+    warnings: list[str]
+
+
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply,
-    "compare": CompareReply, "predict": PredictReply,
+    "advise": AdviseReply, "compare": CompareReply, "predict": PredictReply,
     "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
     "data trial": TrialReply,
     "parts": PartsReply,

@@ -93,7 +93,7 @@ class Several(Crew):
         super().__init__()
         self.room, self._stop = room, stop
         context = get_context("spawn")  # a forked child would hang in the threads of tokenizers
-        self._told = context.Event()
+        self._told = context.RawValue("b", 0)  # without a lock, which a worker that is killed could take with it
         threads = max(1, (os.cpu_count() or 1) // room)
         # os._exit of a worker whose parent is gone; a worker that dies (killed for memory) breaks the pool, and is told
         self._pool = ProcessPoolExecutor(room, context, _begin, (os.getpid(), self._told, threads, online))
@@ -110,7 +110,7 @@ class Several(Crew):
 
         while True:
             if self._stop.signal is not None:
-                self._told.set()
+                self._told.value = 1
             ready, _ = wait(self._asked, timeout=0.2, return_when=FIRST_COMPLETED)
             if ready:
                 break
@@ -124,7 +124,7 @@ class Several(Crew):
                                  "search.workers=1, and run the same command again: it goes on") from None  # fmt: skip
 
     def close(self) -> None:
-        self._told.set()
+        self._told.value = 1
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -143,7 +143,7 @@ class _Told(Stop):
     @property
     def signal(self) -> int | None:
         """Of that process."""
-        return int(signal.SIGTERM) if self.orphaned or self._event.is_set() else None
+        return int(signal.SIGTERM) if self.orphaned or self._event.value else None
 
     @signal.setter
     def signal(self, value: int | None) -> None:
