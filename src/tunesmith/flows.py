@@ -532,6 +532,37 @@ def race(  # noqa: PLR0913 - what runs, what may be spent, what decides
             return run_race(plan, asked, lambda each: fitted(each, found), place_of_it, prepared, bar)
 
 
+def tune(
+    plan: Path | str | Mapping[str, Any] | None, words: Sequence[str] = (), *, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Search the ranges of a plan, given as a file or as nested dictionaries, with `words` over it. The same call goes
+    on with an interrupted search, and one with more trials or a larger budget with a finished one."""
+    from tunesmith.search.ground import Ground
+    from tunesmith.search.tuning.opening import look
+    from tunesmith.search.tuning.reading import tree_of
+
+    tree, bar = tree_of(plan, words), progress or Progress()
+    with Stop() as stop:
+        ground = Ground(Progress(silent=True), stop, online=online)
+        search = look(tree, planned, ground, bar)
+        first, found = search.first, ground.found(search.first)
+        prepared = prepare(first, bar, earlier_in(found.folder, found.name), learn=False)
+        who = _who(prepared.plan, prepared, found, online) | {"tune": search.identity}
+        named = place(prepared.plan, who, fork=False).path
+        run = Run(named.with_name(f"{named.name}-tune"))
+        with lease(run):
+            claim(run, who)
+            return search.carry_out(run.path, stop)
+
+
+def planned(tree: dict[str, Any], ground: Any) -> Plan:
+    """A plan from a tree, as a search trains it: with its base found and fitted to it."""
+    made = pinned(make_plan(tree))
+    require_libraries(made.train)
+    return fitted(made, ground.found(made))
+
+
 def advise(  # noqa: PLR0913 - what is advised on, and the wish
     plan: Plan, *, bases: Sequence[str] = (), memory: str | None = None, budget: str | None = None, switch: int = 1,
     fixed_base: bool = False, apply: str | Path | None = None, without: Sequence[str] = (), online: bool = False,
@@ -601,5 +632,5 @@ __all__ = [
     "Imported", "Plan", "Prepared", "Trained", "advise", "agree", "ask", "chat", "check", "compare", "compare_log",
     "compare_scores", "doubts", "evaluate", "forecast",
     "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "race", "read",
-    "read_plan", "register", "train", "train_plan", "trial",
+    "read_plan", "register", "train", "train_plan", "trial", "tune",
 ]  # fmt: skip

@@ -519,6 +519,72 @@ class HardPromptReply(Reply):
     trials: list[dict[str, Any]]
 
 
+class Worth(BaseModel):
+    """The best trial of a search: on the rows that picked it (`seen`), the same without the luck of being picked
+    (`corrected`; null where trials were not judged on the same rows), and on rows that no trial saw (`test`)."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+    level: float
+    seen: Value
+    corrected: Value | None
+    test: Value
+    optimism: float | None
+    """How much better it looked on the rows that picked it than on those that no trial saw."""
+    against: dict[str, Any] | None
+    """The best against the plan with its defaults, on the test rows, as `compare` answers; null where it was not
+    trained."""
+
+
+class Found(BaseModel):
+    """The best settings, and the plan with them."""
+
+    trial: int
+    settings: dict[str, Any]
+    value: float | None
+    plan: str
+
+
+class Trial(BaseModel):
+    """One trial; `value` is of the metric that picks, on validation rows."""
+
+    number: int
+    values: dict[str, Any]
+    state: Literal["done", "stopped", "failed", "open", "member"]
+    value: float | None
+    share: float
+    seconds: float
+    cpu_seconds: float
+    reason: str
+    changed: list[dict[str, Any]]
+    """Of populations: when it went on from another member, and with which settings."""
+
+
+class TuneReply(Reply):
+    """`tune`."""
+
+    folder: str
+    engine: Literal["optuna", "ray"]
+    sampler: Literal["tpe", "random", "pbt"]
+    pruner: Literal["asha", "hyperband", "none"]
+    seed: int
+    trials: dict[str, int]
+    """{state: how many}."""
+    seconds: float
+    """Wall time of all calls together."""
+    cpu_seconds: float
+    picked_by: str
+    best: Found
+    worth: Worth
+    importance: dict[str, float] | None
+    """{setting: share}; null where too few trials were trained to the end."""
+    space: dict[str, dict[str, Any]]
+    corners: dict[str, Any]
+    tried: list[Trial]
+    notes: list[str]
+    page: str
+
+
 class Forecasted(BaseModel):
     """MB of memory at the peak of training, seconds of it, MB that a finished run keeps; null = no forecast."""
 
@@ -679,7 +745,7 @@ REPLIES: dict[str, type[Reply]] = {
     "data trial": TrialReply,
     "parts": PartsReply, "race": RaceReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
-    "hardprompt": HardPromptReply,
+    "hardprompt": HardPromptReply, "tune": TuneReply,
 }  # fmt: skip
 
 
