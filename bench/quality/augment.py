@@ -33,7 +33,7 @@ INTENTS, JUDGED, BATCH = 20, 1000, 16
 WORDNET, CILIN = DATA / "open_english_wordnet" / "oewn_2025_yaml.tar.xz", DATA / "cilin_zh" / "new_cilin.txt"
 
 
-def arms(chinese: bool) -> dict[str, dict[str, Any]]:
+def arms(chinese: bool, method: str) -> dict[str, dict[str, Any]]:
     """What each arm adds to the plan."""
     thesaurus = str(CILIN if chinese else WORDNET)
     ways = ["sound", "shape"] if chinese else ["keyboard", "slip"]
@@ -41,7 +41,12 @@ def arms(chinese: bool) -> dict[str, dict[str, Any]]:
         "synonyms": {"name": "synonyms", "resource": thesaurus}, "eda": {"name": "eda"},
         "noise": {"name": "noise", "ways": ways}, "cut": {"name": "mask", "how": "cut"},
     }  # fmt: skip
-    return {"none": {}} | {name: {"steps": [step]} for name, step in steps.items()}
+    penalties = {"tfidf": (), "head": ("mixup", "smote")}.get(method, ("mixup", "cutoff"))
+    return (
+        {"none": {}}
+        | {name: {"steps": [step]} for name, step in steps.items()}
+        | {name: {"penalties": [name]} for name in penalties}
+    )
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def main() -> None:
         methods = asked.methods or (["tfidf", "full"] if job.chinese else ["tfidf", "head", "lora", "full"])
         for method in methods:
             for split in job.splits(asked.seeds):
-                for arm, more in arms(job.chinese).items():
+                for arm, more in arms(job.chinese, method).items():
                     if (asked.set, method, arm, split.seed) not in have:
                         told(
                             {"set": asked.set, "method": method, "arm": arm, "seed": split.seed}

@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _FLOWS = (
     "train", "evaluate", "predict", "load", "ask", "chat", "check", "register", "merge", "compare", "compare_log",
-    "compare_scores", "import_plan", "trial",
+    "compare_scores", "import_plan", "trial", "tune", "advise", "race",
 )  # fmt: skip
 __all__ = [*_FLOWS, "__version__"]  # noqa: PLE0604 - filled from _FLOWS
 

@@ -197,8 +197,8 @@ def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep |
         found = [f for f in found if f.kind != "duplicates"]
         whole = Seen(whole_rows(records, asked), roles)
         found += [f for f in Repeats(name="repeats").look(whole) if f.kind == "duplicates"]
-    own = "tunesmith:"  # a column that the task made of several: the user's file has none of that name
-    told = (f if f.column is None else replace(f, column=f.column.removeprefix(own)) for f in by_severity(found))
+    ours = "tunesmith:"  # a column that the task made of several: the user's file has none of that name
+    told = (f if f.column is None else replace(f, column=f.column.removeprefix(ours)) for f in by_severity(found))
     return [f.as_json() for f in told]
 
 

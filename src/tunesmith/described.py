@@ -29,6 +29,11 @@ class Described(BaseModel):
         return {name: text for name, text in found.items() if name in cls.model_fields}
 
     @classmethod
+    def remark(cls, attribute: str) -> str:
+        """The docstring below an attribute that is no setting, of this class alone; empty where there is none."""
+        return _docstrings(cls.__module__).get(cls.__qualname__, {}).get(attribute, "")
+
+    @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         schema = handler(core_schema)
         settings = handler.resolve_ref_schema(schema).get("properties", {})

@@ -98,6 +98,19 @@ def train_plan(plan: Plan, *, online: bool = False, fork: bool = False, progress
     return Trained(run.path, reply)
 
 
+def forecast(plan: Plan, *, online: bool = False) -> dict[str, Any]:
+    """What `train` would take, without training and without loading a weight: {memory_mb, seconds, disk_mb, fits, said,
+    …}, from the lengths of the rows, the base's config.json, and how fast this machine was found to be. `said` alone
+    for bases that are not counted so."""
+    from tunesmith.job import foresee
+
+    plan = pinned(plan)
+    found = plan.base.found(online=online)
+    require_libraries(plan.train)
+    plan = fitted(plan, found)
+    return foresee(prepare(plan, Progress(silent=True), earlier_in(found.folder, found.name), learn=False), found)
+
+
 def _who(plan: Plan, prepared: Prepared, found: Found, online: bool) -> dict[str, Any]:
     """What makes two runs the same."""
     from tunesmith.model import saved
@@ -481,6 +494,112 @@ def trial(
             return carry_out(Trial(plan, found, run.path, seeds, arms_of(plan, rows, each)), bar, stop)
 
 
+def race(  # noqa: PLR0913 - what runs, what may be spent, what decides
+    plan: Plan | Path | str, methods: Sequence[Any] | None = None, *, budget: str = "20m", memory: str | None = None,
+    seeds: int = 3, margin: float | None = None, grid: bool = True, dry: bool = False, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Methods, and settings of each (`grid`), on the plan's data within a budget of wall time ("20m"): the smallest one
+    that is not significantly worse than the best, and loses no more than `margin` in the unit of the metric.
+
+    `memory` ("8GB") stops what needs more, `seeds` is how often finalists are trained. The same call goes on with an
+    interrupted race and answers with the stored result of a finished one. `dry`: only say what would run.
+    """
+    from tunesmith.search.ground import Ground
+    from tunesmith.search.racing.start import Asked, Place, run_race
+    from tunesmith.search.racing.start import dry as only_planned
+
+    began, asked = time.monotonic(), Asked(methods, budget, memory, seeds, margin, grid)
+    plan = pinned(plan if isinstance(plan, Plan) else read_plan(Path(plan)))
+    found, bar = plan.base.found(online=online), progress or Progress()
+    require_libraries(plan.train)
+    own = fitted(plan, found)
+    told = only_planned(plan, asked, lambda each: fitted(each, found))
+    if dry:
+        return told
+    with Stop() as stop:
+        ground = Ground(Progress(silent=True), stop, online=online, rows_seed=plan.train.seed)
+        bar.say(f"race: {len(told['ranking'])} arms, {budget}")
+        prepared = ground.work(own, Path(), began).prepared
+        who = _who(own, prepared, found, online) | {"race": asked.who}
+        named = place(prepared.plan, who, fork=False).path
+        run = Run(named.with_name(f"{named.name}-race"))
+        with lease(run):
+            claim(run, who)
+            if (reply := run.reply) is not None:
+                return reply | {"status": "already_done"}
+            place_of_it = Place(run.path, ground, began)
+            return run_race(plan, asked, lambda each: fitted(each, found), place_of_it, prepared, bar)
+
+
+def tune(
+    plan: Path | str | Mapping[str, Any] | None, words: Sequence[str] = (), *, online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Search the ranges of a plan, given as a file or as nested dictionaries, with `words` over it. The same call goes
+    on with an interrupted search, and one with more trials or a larger budget with a finished one."""
+    from tunesmith.search.ground import Ground
+    from tunesmith.search.tuning.opening import look
+    from tunesmith.search.tuning.reading import tree_of
+
+    tree, bar = tree_of(plan, words), progress or Progress()
+    with Stop() as stop:
+        ground = Ground(Progress(silent=True), stop, online=online)
+        search = look(tree, planned, ground, bar)
+        first, found = search.first, ground.found(search.first)
+        prepared = prepare(first, bar, earlier_in(found.folder, found.name), learn=False)
+        who = _who(prepared.plan, prepared, found, online) | {"tune": search.identity}
+        named = place(prepared.plan, who, fork=False).path
+        run = Run(named.with_name(f"{named.name}-tune"))
+        with lease(run):
+            claim(run, who)
+            return search.carry_out(run.path, stop)
+
+
+def planned(tree: dict[str, Any], ground: Any) -> Plan:
+    """A plan from a tree, as a search trains it: with its base found and fitted to it."""
+    made = pinned(make_plan(tree))
+    require_libraries(made.train)
+    return fitted(made, ground.found(made))
+
+
+def advise(  # noqa: PLR0913 - what is advised on, and the wish
+    plan: Plan, *, bases: Sequence[str] = (), memory: str | None = None, budget: str | None = None, switch: int = 1,
+    fixed_base: bool = False, apply: str | Path | None = None, without: Sequence[str] = (), online: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Which method, settings and base for the plan's data and this machine, with reasons; nothing is trained.
+
+    `memory` ("8GB") and `budget` ("20m") are limits, `switch` tasks share one base, whose weights `fixed_base` leaves
+    alone. `apply`: write the recommended plan there. `without`: measured data sets that do not count.
+    """
+    from tunesmith import advising
+    from tunesmith.advising.wishes import wish_of, written
+    from tunesmith.job import foreseer
+    from tunesmith.methods import METHODS
+
+    wish = wish_of(memory, budget, switch, fixed_base=fixed_base)
+    plan, bar = pinned(plan), progress or Progress()
+    found = plan.base.found(online=online)
+    # near-duplicates take long and change no advice; the plan's method may be one that this base refuses
+    unwatched = plan.data.model_copy(update={"near": "ignore"})
+    looked = plan.model_copy(update={"data": unwatched, "method": METHODS.make("full")})
+    before = earlier_in(found.folder, found.name)
+    prepared = prepare(fitted(looked, found), bar, before, learn=False)
+    look = foreseer(prepared, found)
+
+    def foreseen(each: Plan) -> dict[str, Any]:
+        cut = each.task.model_dump(include={"max_tokens"})
+        told = look(each.model_copy(update={"task": prepared.plan.task.model_copy(update=cut)}))
+        return {name: told.get(name) for name in ("memory_mb", "seconds", "disk_mb")} | {"note": told["said"]}
+
+    reply, best = advising.advise(
+        plan, found, prepared, wish, lambda each: fitted(each, found), forecast=foreseen, named=bases, without=without,
+        online=online, progress=bar,
+    )  # fmt: skip
+    return reply | {"plan": None if apply is None else str(written(best, reply, Path(apply)))}
+
+
 def hardprompt(plan: Plan, asked: Any, *, online: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search a prompt for a base that is not changed; `asked` is a `hardprompt.job.Asked`. The same call goes on with
     an interrupted search and makes no call twice. An endpoint needs no base: the plan's is not opened."""
@@ -510,8 +629,8 @@ def import_plan(path: str | Path, out: str | Path | None = None) -> Imported:
 
 
 __all__ = [
-    "Imported", "Plan", "Prepared", "Trained", "agree", "ask", "chat", "check", "compare", "compare_log",
-    "compare_scores", "doubts", "evaluate",
-    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "read", "read_plan",
-    "register", "train", "train_plan", "trial",
+    "Imported", "Plan", "Prepared", "Trained", "advise", "agree", "ask", "chat", "check", "compare", "compare_log",
+    "compare_scores", "doubts", "evaluate", "forecast",
+    "hardprompt", "import_plan", "load", "make_plan", "merge", "predict", "prepare", "preview", "race", "read",
+    "read_plan", "register", "train", "train_plan", "trial", "tune",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The job of one run: facts, training, judgement, saving, proof. Each part can be repeated, so a kill costs little."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from tunesmith.files import read_json, write_folder, write_json, write_text
 from tunesmith.judging import judge
 from tunesmith.mining import mine, told
 from tunesmith.model import Model, facts_for, rows_for_golden, save
-from tunesmith.plan_text import dump_plan
+from tunesmith.plan import Plan
+from tunesmith.plan_text import dump_plan, read_plan
 from tunesmith.prepared import Prepared
 from tunesmith.progress import Progress, Stop
 from tunesmith.provenance import provenance, reply
@@ -31,6 +33,8 @@ from tunesmith.tasks import Encoded, Facts
 from tunesmith.training.checkpoint import State
 from tunesmith.work import Work, decide, fresh, trained
 
+LOOKED_AT = 2000
+"""Rows whose lengths are enough for a forecast before a run."""
 CONVERSATIONAL = ("format", "template")
 """Facts that are told of every run on conversations, and are nothing to be warned of."""
 
@@ -66,6 +70,7 @@ def begin(work: Work) -> tuple[Model, dict[str, Encoded]]:
     known = study(work)
     if known.facts.wording is not None:
         work.progress.say(f"label words as {work.found.name} reads them: {'; '.join(known.facts.wording.spelt)}")
+    settle(work, known)  # what is written down has it
     _write_data(work, known)
     return equip(work, known), known.encoded
 
@@ -96,6 +101,7 @@ def study(work: Work) -> Known:
 
 def equip(work: Work, known: Known) -> Model:
     """A fresh network, with what only a network can say of the rows before training: references, hard negatives."""
+    settle(work, known)
     model = fresh(work, work.plan, known.facts, known.tokenizer, known.sight)
     refer(model, known.encoded, work.progress)
     if (found := mine(model, known.encoded["train"], work.progress)) is not None and work.run.file(
@@ -106,6 +112,57 @@ def equip(work: Work, known: Known) -> Model:
     work.lessons = adapting.lessons(model, work.prepared, known.encoded["train"])
     work.warnings += adapting.notes(work.plan, work.lessons)
     return model
+
+
+def settle(work: Work, known: Known) -> None:
+    """Put into the plan what the memory that is free decides; a run which goes on is as it was. Raises TunesmithError
+    where nothing would fit, before anything is loaded."""
+    from tunesmith.training.ahead import look_ahead, settled, surely_fits
+
+    plan = work.plan
+    if plan.train.fit and work.run.plan.is_file():
+        tokens = read_plan(work.run.plan).train.micro_tokens
+        plan = plan.model_copy(update={"train": plan.train.model_copy(update={"micro_tokens": tokens, "fit": False})})
+    elif plan.train.fit or not surely_fits(work.found):
+        found = look_ahead(plan, known.facts, work.found, known.tokenizer, known.encoded["train"])
+        if found is None and plan.train.fit:
+            raise TunesmithError(
+                "train.fit (or train.batch: auto): what fits is known before loading for bases of text with one stack "
+                "of blocks alone. Set train.micro_tokens"
+            )
+        plan = plan if found is None else settled(found)
+        if work.plan.train.fit:
+            work.progress.say(f"train.fit: {plan.train.micro_tokens} tokens in a forward pass")
+    work.prepared.plan = plan
+
+
+def foresee(prepared: Prepared, found: Found) -> dict[str, Any]:
+    """What a run of these rows will take, without loading a weight; of many rows some are looked at."""
+    return foreseer(prepared, found)(prepared.plan)
+
+
+def foreseer(prepared: Prepared, found: Found) -> Callable[[Plan], dict[str, Any]]:
+    """`foresee` for plans on the same rows and base, which differ in how they learn: rows become tokens once for all
+    that read as many of them."""
+    from tunesmith.training.ahead import look_ahead, told
+
+    rows = prepared.splits["train"]
+    some = rows if len(rows) <= LOOKED_AT else rows[:: -(-len(rows) // LOOKED_AT)]
+    held: dict[str, tuple[Any, Facts, Encoded]] = {}
+
+    def foreseen(plan: Plan) -> dict[str, Any]:
+        key = f"{plan.task.model_dump_json()} {plan.method.num_front()} {plan.method.extra_tokens()}"
+        if key not in held:
+            tokenizer = plan.task.processor(found)
+            facts = facts_for(plan, rows, prepared.roles, found, tokenizer)
+            held[key] = tokenizer, facts, plan.task.encode(some, prepared.roles, tokenizer, facts)
+        tokenizer, facts, encoded = held[key]
+        ahead = look_ahead(plan, facts, found, tokenizer, encoded)
+        if ahead is None:
+            return {"said": f"not known before {found.name} is loaded: only bases of text with one stack of blocks are"}
+        return told(ahead, len(some) / max(1, len(rows)))
+
+    return foreseen
 
 
 def _refuse_unmeasurable(work: Work, facts: Facts) -> None:

@@ -312,15 +312,9 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
     """The base as transformers' Auto class, padding token set; with a new head and its labels, if the task has one."""
     from tunesmith.bases.load import load_net
 
-    head: dict[str, Any] = {}
     purpose = plan.task.purpose(base.model_type)
     family = family_for(plan, base)
-    if family.headed:
-        head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
-    head |= plan.task.config(facts)
-    if facts.labels:
-        head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
-    head.setdefault("pad_token_id", tokenizer.pad_token_id)
+    head = _headed(plan, facts, family, tokenizer)
     net = load_net(base, purpose=purpose, layers=plan.base.layers, start=facts.start, family=family, **head)
     for name, value in plan.task.configured().items():
         setattr(net.config, name, value)
@@ -329,6 +323,32 @@ def fresh(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Any:
 
         shelve_pooler(net)
     return net
+
+
+def _headed(plan: Plan, facts: Facts, family: Family, tokenizer: Any) -> dict[str, Any]:
+    """Fields of the base's configuration that a task sets."""
+    head: dict[str, Any] = {}
+    if family.headed:
+        head = {"num_labels": plan.task.outputs(facts), "problem_type": plan.task.problem_type}
+    head |= plan.task.config(facts)
+    if facts.labels:
+        head |= {"id2label": dict(enumerate(facts.labels)), "label2id": {n: i for i, n in enumerate(facts.labels)}}
+    head.setdefault("pad_token_id", tokenizer.pad_token_id)
+    return head
+
+
+def hollow(plan: Plan, facts: Facts, base: Found, tokenizer: Any) -> Model:
+    """The model that `build` makes, with shapes and no weights (torch's device meta), for a forecast before anything is
+    loaded. It computes nothing."""
+    import torch
+
+    from tunesmith.bases.load import empty_net
+
+    family = family_for(plan, base)
+    head = _headed(plan, facts, family, tokenizer)
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        auto: Any = plan.method.apply(empty_net(base, family, plan.base.layers, **head), family)
+        return Model(plan, facts, base, _network(plan, facts, base, auto), tokenizer)
 
 
 def untuned(model: Model) -> Model:

@@ -9,6 +9,33 @@ from tunesmith.settings import train_objections
 
 _HEADLESS = ("embed", "language", "masked", "image_to_text")
 """Purposes of a network that has no head of ours, whatever the base; of others the optimizer finds out."""
+RANGES = ("choice", "uniform", "log", "integer", "log_integer", "times")
+"""What a range of `tune` begins with: {log: [1e-5, 1e-3]}."""
+
+
+def is_range(node: Any) -> bool:
+    """Whether a piece of a plan is meant as a range or a tie: one known word, with a list behind it."""
+    if not isinstance(node, dict) or len(node) != 1:
+        return False
+    ((word, given),) = node.items()
+    return word in RANGES and isinstance(given, (list, tuple))
+
+
+def ranges_in(node: Any, path: str = "") -> list[str]:
+    """Paths of the ranges in a plan's tree, the outermost of nested ones."""
+    if is_range(node):
+        return [path]
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    return [found for key, below in items for found in ranges_in(below, f"{path}.{key}".strip("."))]
+
+
+def searched(tree: Any) -> list[str]:
+    """A sentence for everything in a plan's tree that only `tune` understands."""
+    found = [f"{path}: a range is for `tunesmith tune`; a plan that is trained has a value there"
+             for path in ranges_in(tree)]  # fmt: skip
+    if isinstance(tree, dict) and "search" in tree:
+        found.append("search: this section is for `tunesmith tune`, whose best.yaml can be trained. Remove it")
+    return found
 
 
 def objections(plan: Plan) -> list[str]:

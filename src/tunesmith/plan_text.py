@@ -1,6 +1,6 @@
 """Plans as text: YAML and `path=value` words in, every mistake at once with its path out, and back to YAML."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tunesmith.catalog import Choice
 from tunesmith.errors import TunesmithError, unknown
 from tunesmith.plan import Plan
-from tunesmith.plan_rules import objections
+from tunesmith.plan_rules import objections, searched
 from tunesmith.steps import STEPS
 from tunesmith.tasks import TASKS
 
@@ -43,16 +43,23 @@ def read_plan(path: Path | None, words: list[str] | tuple[str, ...] = ()) -> Pla
 
     Raises TunesmithError that lists every mistake.
     """
-    tree = _load(path) if path else {}
+    return make_plan(read_tree(path, words))
+
+
+def read_tree(path: Path | None, words: Sequence[str] = (), known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a plan is made from, as nested dictionaries, from a file or what is `known`; `tune` finds ranges in it."""
+    tree = _load(path) if path else known or {}
     if path:
-        _anchor(tree, path.parent)
+        anchor(tree, path.parent)
     for word in words:
         _override(tree, word)
-    return make_plan(tree)
+    return tree
 
 
 def make_plan(tree: dict[str, Any]) -> Plan:
     """A plan from nested dictionaries. Raises TunesmithError that lists every mistake."""
+    if found := searched(tree):
+        raise TunesmithError(_told(found))
     try:
         plan = Plan.model_validate(tree)
     except ValidationError as error:
@@ -92,7 +99,7 @@ def _load(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _anchor(tree: dict[str, Any], folder: Path) -> None:
+def anchor(tree: dict[str, Any], folder: Path) -> None:
     """Make the data paths of a plan file independent of the current folder."""
 
     def fixed(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import TracebackType
@@ -161,11 +161,23 @@ def _rich_bar() -> Any:
 
 
 class Stop:
-    """A wish to stop, set by a signal and granted where the state is safe. A second signal ends at once."""
+    """A wish to stop, set by a signal or when it is late, granted where the state is safe. A second signal ends at
+    once."""
 
     def __init__(self) -> None:
-        self.signal: int | None = None
+        self.late: Callable[[], bool] = lambda: False
+        """Whether time is up; for work that has a budget."""
+        self._number: int | None = None
         self._before: dict[int, Any] = {}
+
+    @property
+    def signal(self) -> int | None:
+        """Number of the signal; 0 where nobody sent one and it is late; None: go on."""
+        return self._number if self._number is not None else 0 if self.late() else None
+
+    @signal.setter
+    def signal(self, number: int | None) -> None:
+        self._number = number
 
     def __enter__(self) -> "Stop":
         import signal

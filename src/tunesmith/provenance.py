@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.files import digest_bytes, digest_file, write_json
 from tunesmith.model import Model, ecosystem, kept
 from tunesmith.training.checkpoint import State
+from tunesmith.training.foreseeing import record
 from tunesmith.work import Work
 
 WATT_PER_CORE = 10.0
@@ -67,6 +68,7 @@ def provenance(work: Work, model: Model, state: State, proof: dict[str, Any], sa
             "seconds": said["seconds"],
             "memory_peak_mb": said["memory_peak_mb"],
             "memory": state.memory,
+            "forecast": record(state, work.run.path, said["seconds"]["total"], work.plan.task.name),
             "energy_wh": round(state.cpu_seconds * WATT_PER_CORE / 3600, 3),
             "energy_basis": f"estimate: CPU seconds of training x {WATT_PER_CORE:g} W for a busy core",
             "parameters": said["parameters"],

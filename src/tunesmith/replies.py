@@ -519,14 +519,233 @@ class HardPromptReply(Reply):
     trials: list[dict[str, Any]]
 
 
+class Worth(BaseModel):
+    """The best trial of a search: on the rows that picked it (`seen`), the same without the luck of being picked
+    (`corrected`; null where trials were not judged on the same rows), and on rows that no trial saw (`test`)."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+    level: float
+    seen: Value
+    corrected: Value | None
+    test: Value
+    optimism: float | None
+    """How much better it looked on the rows that picked it than on those that no trial saw."""
+    against: dict[str, Any] | None
+    """The best against the plan with its defaults, on the test rows, as `compare` answers; null where it was not
+    trained."""
+
+
+class Found(BaseModel):
+    """The best settings, and the plan with them."""
+
+    trial: int
+    settings: dict[str, Any]
+    value: float | None
+    plan: str
+
+
+class Trial(BaseModel):
+    """One trial; `value` is of the metric that picks, on validation rows."""
+
+    number: int
+    values: dict[str, Any]
+    state: Literal["done", "stopped", "failed", "open", "member"]
+    value: float | None
+    share: float
+    seconds: float
+    cpu_seconds: float
+    reason: str
+    changed: list[dict[str, Any]]
+    """Of populations: when it went on from another member, and with which settings."""
+
+
+class TuneReply(Reply):
+    """`tune`."""
+
+    folder: str
+    engine: Literal["optuna", "ray"]
+    sampler: Literal["tpe", "random", "pbt"]
+    pruner: Literal["asha", "hyperband", "none"]
+    seed: int
+    trials: dict[str, int]
+    """{state: how many}."""
+    seconds: float
+    """Wall time of all calls together."""
+    cpu_seconds: float
+    picked_by: str
+    best: Found
+    worth: Worth
+    importance: dict[str, float] | None
+    """{setting: share}; null where too few trials were trained to the end."""
+    space: dict[str, dict[str, Any]]
+    corners: dict[str, Any]
+    tried: list[Trial]
+    notes: list[str]
+    page: str
+
+
+class Forecasted(BaseModel):
+    """MB of memory at the peak of training, seconds of it, MB that a finished run keeps; null = no forecast."""
+
+    model_config = ConfigDict(extra="allow")
+
+    memory_mb: float | None
+    seconds: float | None
+    disk_mb: float | None
+
+
+class Looked(BaseModel):
+    """A look at an arm: the best value so far on validation rows, at that share of its steps."""
+
+    share: float
+    value: float | None
+    seconds: float
+
+
+class Against(BaseModel):
+    """A finalist minus the best. `p`, `p_adjusted` (Holm): of "it is at least as good", one-sided; `p_within`: of "it
+    loses the margin or more"; `detectable`: the loss that would have been found with power .8."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None
+    p_within: float | None
+    margin: float | None
+    detectable: float | None
+    keeps_up: bool
+
+
+class Raced(BaseModel):
+    """An arm of a race. Times are of its first seed, its forecast is from its first look; a dry race knows the first
+    six fields alone."""
+
+    arm: str
+    method: str
+    settings: dict[str, Any]
+    fate: Literal["finalist", "finished", "stopped", "failed", "not tried", "planned"]
+    reason: str
+    forecast: Forecasted | None
+    learning_rate: float | None = None
+    share: float = 0.0
+    validation: float | None = None
+    test: Value | None = None
+    """On rows of `split`, over `seeds`; of those that finished."""
+    against: Against | None = None
+    seeds: int = 0
+    seconds: float | None = None
+    memory_mb: float | None = None
+    learning: int | None = None
+    parameters: int | None = None
+    trainable_share: float | None = None
+    answer_ms: float | None = None
+    course: list[Looked] = []
+
+
+class RaceReply(Reply):
+    """`race`. `recommended` is the name of an arm; null where nothing finished, and of a dry race."""
+
+    status: Literal["done", "already_done", "planned"]
+    metric: str
+    better: Literal["higher", "lower"]
+    budget_seconds: float
+    memory_limit_mb: float | None
+    seeds: int
+    recommended: str | None
+    said: list[str]
+    ranking: list[Raced]
+    refused: dict[str, str]
+    """{arm: why it cannot run here}."""
+    warnings: list[str]
+
+
+class Reason(BaseModel):
+    """One reason for or against a method: `points` of quality that it counts."""
+
+    text: str
+    rule: str
+    source: str
+    basis: Literal["paper", "measured", "logic"]
+    points: float
+
+
+class SettingAdvised(BaseModel):
+    """A setting with its reason; a path that ends in + adds to a list."""
+
+    path: str
+    value: Any
+    was: Any
+    reason: str
+    rule: str
+    source: str
+    basis: Literal["paper", "measured", "logic"]
+
+
+class MethodAdvised(BaseModel):
+    """A method of the ranking. `points`: expected quality against LoRA in points of the metric; `reason` has all of
+    `reasons` in one line, `why` those of the settings."""
+
+    method: str
+    settings: dict[str, Any]
+    reason: str
+    forecast: Forecasted
+    points: float
+    fits: bool
+    trainable: int
+    total: int
+    learning_rate: float
+    reasons: list[Reason]
+    why: list[SettingAdvised]
+
+
+class BaseAdvised(BaseModel):
+    """A base of the ranking. `probe`: what a linear model on its frozen vectors reaches; null = not probed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base: str
+    usable: bool
+    readable: bool | None
+    reason: str
+    probe: float | None
+
+
+class Also(BaseModel):
+    """What to do beside training."""
+
+    do: str
+    reason: str
+    rule: str
+    source: str
+
+
+class AdviseReply(Reply):
+    """`advise`."""
+
+    ranking: list[MethodAdvised]
+    recommended: str
+    refused: dict[str, str]
+    """{method: why it is out}."""
+    bases: list[BaseAdvised]
+    known: dict[str, Any]
+    """Facts that the rules ask about; null = not known."""
+    also: list[Also]
+    plan: str | None
+    """File that the recommended plan was written to."""
+    seconds: float
+    warnings: list[str]
+
+
 REPLIES: dict[str, type[Reply]] = {
     "train": TrainReply, "chat": ChatReply, "merge": MergeReply, "evaluate": EvaluateReply,
-    "compare": CompareReply, "predict": PredictReply,
+    "advise": AdviseReply, "compare": CompareReply, "predict": PredictReply,
     "data": DataReply, "data agree": AgreeReply, "data labels": LabelsReply, "data preview": PreviewReply,
     "data trial": TrialReply,
-    "parts": PartsReply,
+    "parts": PartsReply, "race": RaceReply,
     "doctor": DoctorReply, "register": RegisterReply, "import": ImportReply,
-    "hardprompt": HardPromptReply,
+    "hardprompt": HardPromptReply, "tune": TuneReply,
 }  # fmt: skip
 
 

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
@@ -43,13 +51,19 @@ class Train(Section):
     """Peak learning rate; auto: the method's own default."""
     head_lr: Rate | None = None
     """Learning rate of the head, where it should differ."""
-    batch: PositiveInt = 32
-    """Rows in one optimizer step. What fits in memory is a matter of `micro_tokens`, not of this."""
+    batch: Annotated[
+        PositiveInt, WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": "auto"}]})
+    ] = 32
+    """Rows in one optimizer step. What fits in memory is a matter of `micro_tokens`, not of this: auto is 32 rows, in
+    forward passes as large as fit (`fit`)."""
     batch_tokens: PositiveInt | None = None
     """Tokens in one optimizer step, instead of `batch` rows: steps of even cost where texts differ much in length."""
     micro_tokens: PositiveInt = 2048
     """Tokens in one forward pass: a batch is split into such pieces, sorted by length, and their gradients add up to
     exactly the big batch's (gradient accumulation)."""
+    fit: bool = False
+    """Take the largest `micro_tokens` that fits into the memory that is free when the run begins; it is written into
+    the run's plan, so that going on and repeating use the same. `batch: auto` says it, too."""
     optimizer: Literal["adamw", "sgd", "adafactor", "lion", "adamw8bit", "galore"] = "adamw"
     """lion and galore need the extra [optim], adamw8bit the extra [quant]. galore: AdamW on gradients of low rank, for
     methods that move whole matrices: about a fifth of AdamW's state at an eighth of the rank."""
@@ -121,6 +135,14 @@ class Train(Section):
     seed: NonNegativeInt = 0
     """The one source of randomness: rows, weights, dropout, resampling."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_fits(cls, value: Any) -> Any:
+        """`batch: auto` is a word for the default number of rows and `fit`."""
+        if isinstance(value, dict) and value.get("batch") == "auto":
+            return {k: v for k, v in value.items() if k != "batch"} | {"fit": True}
+        return value
+
 
 class Engine(Section):
     """Shortcuts: work that is left out because it cannot change the result. Each can be switched off."""
@@ -186,6 +208,8 @@ def train_objections(train: Train) -> list[str]:
         found.append("train.swa and train.ema are two averages of the same weights: remove one of the two")
     if train.batch_tokens is not None and train.batch != Train.model_fields["batch"].default:
         found.append("train.batch has no effect with train.batch_tokens: remove one of the two")
+    if train.fit and train.micro_tokens != Train.model_fields["micro_tokens"].default:
+        found.append("train.micro_tokens has no effect with train.fit (or train.batch: auto): remove one of the two")
     for field in ("evaluate_every", "save_every", "log_every", "warmup"):
         value = getattr(train, field)
         if isinstance(value, str) and (text := Moment.objection(value, seconds=field != "warmup")):

@@ -33,8 +33,8 @@ from tunesmith.tasks import TASKS
 
 FEW, TIMES = 640, 3
 """So many that numbers of rows are beyond those that Python keeps at hand."""
-FLAT, GROWS = 4.0, 100.0
-"""Bytes that a further row may cost at most where memory is flat (18 MB from 500,000 to 5,000,000 rows), and costs at
+FLAT, GROWS = 6.0, 100.0
+"""Bytes that a further row may cost at most where memory is flat (27 MB from 500,000 to 5,000,000 rows), and costs at
 least where it grows."""
 ROLES = Roles(("text",), "label", side=("hours",))
 WORDS = ("pump", "belt", "motor", "valve", "leaks", "hums", "stops", "is hot", "again", "today", "<b>not</b>", "泵")
@@ -44,10 +44,12 @@ CASES: dict[str, dict[str, Any]] = {
     "boilerplate": {"lines": LINES}, "chunk": {}, "dedup": {}, "dedup drop": {"conflicts": "drop"},
     "dedup near": {"by": "near"}, "eda": {}, "language": {"languages": ["zh"]}, "length": {"least": 28},
     "mix": {"shares": [1, 3]}, "mix repeats": {"shares": [1, 1], "rows": 400, "repeats": 9},
-    "outliers": {"how": "drop"}, "outliers clip": {}, "sample": {"rows": 400}, "mask": {"how": "cut", "share": 0.1}, "synonyms": {}, "templates": {},
+    "outliers": {"how": "drop"}, "outliers clip": {}, "sample": {"rows": 400}, "mask": {"how": "cut"},
+    "synonyms": {}, "templates": {},
 }  # fmt: skip
 SLOW = (
-    "balance weights", "dedup near", "eda", "noise", "synonyms", "contextual", "backtranslate", "paraphrase", "chunk",
+    "mask", "balance weights", "dedup near", "eda", "noise", "synonyms", "contextual", "backtranslate", "paraphrase",
+    "chunk",
     "boilerplate", "chinese", "clean", "repair", "urls", "sounds", "mix repeats", "templates", "pictures",
 )  # fmt: skip
 """Tried under that mark: their way over the rows is that of another case, or takes many seconds."""
@@ -58,7 +60,7 @@ NAMES = [name for name in STEPS.names() if name not in {case.split()[0] for case
 
 @pytest.fixture(autouse=True)
 def pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything into files, in small pieces; what nobody holds any more is gone at once."""
+    """Everything into files, in small pieces."""
     for name, size in {
         "scratch.LIMIT": 0, "scratch._PIECE": 256, "scratch._BLOCK": 64, "scratch._SORTED": 128,
         "data.stored.PIECE": 64, "data.alike._PART": 128, "data.alike._HELD": 1024, "data.coded._HELD": 64,
@@ -67,13 +69,9 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "data._bands._PAIRS": 128, "data.fences._LOOKED_AT": 33,
     }.items():  # fmt: skip
         monkeypatch.setattr(f"tunesmith.{name}", size)
-    usual = gc.get_threshold()
-    gc.freeze()  # so that looking through what came since is cheap
-    gc.collect()  # and is not put off for all that is frozen
-    gc.set_threshold(200, 2, 2)
+    gc.disable()  # when it looks for cycles is chance; what leaves cycles behind fails
     yield
-    gc.set_threshold(*usual)
-    gc.unfreeze()
+    gc.enable()
 
 
 def text(i: int) -> str:
@@ -103,7 +101,7 @@ class Ground:
         sounds.write(folder / "one.wav", sounds.tone(440, 0.05, np.random.default_rng(0)))
 
     def step(self, case: str) -> Step:
-        name, more = case.split()[0], dict[str, Any]()
+        name, more = case.split(maxsplit=1)[0], dict[str, Any]()
         if name in ("synonyms", "eda"):
             more["resource"] = str(self.folder / "groups.csv")
         if name == "relabel":

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.bases import heads, quant, rope
@@ -138,6 +139,21 @@ def _read(found: Found, family: Family, config: dict[str, Any]) -> tuple[Any, di
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise TunesmithError(f"base: {found.name} does not load: {error}") from error
     return net, info
+
+
+def empty_net(found: Found, family: Family, layers: int | None, **config: Any) -> "nn.Module":
+    """The network of `load_net` with shapes and no weights: nothing of the base is read but its config.json."""
+    import torch
+    import transformers
+
+    _check_layers(found, family, layers)
+    how: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
+    rope_only = replace(found, quant=None)
+    with quiet(), torch.device("meta"):
+        settings = transformers.AutoConfig.from_pretrained(
+            found.folder, local_files_only=True, **how, **taken(rope_only, family), **dict(family.settings), **config
+        )
+        return cast("nn.Module", getattr(transformers, auto_class(family.purpose)).from_config(settings))
 
 
 def taken(found: Found, family: Family) -> dict[str, Any]:

@@ -17,13 +17,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--online", action="store_true", help="allow fetching the base from the hub")
 
 
-def plan_of(words: list[str]) -> "Plan":
-    """The plan of a command's words. The first word without '=' is the file."""
-    from tunesmith.plan_text import read_plan  # here, so that --help costs nothing
-
+def parted(words: list[str]) -> tuple[str | None, list[str]]:
+    """The plan file among a command's words, the first one without '=', and the others."""
     files = [w for w in words if "=" not in w]
     if len(files) > 1:
         from tunesmith.errors import TunesmithError
 
         raise TunesmithError(f"one plan file at most; got {', '.join(files)}. Settings are written path=value")
-    return read_plan(Path(files[0]) if files else None, [w for w in words if "=" in w])
+    return files[0] if files else None, [w for w in words if "=" in w]
+
+
+def plan_of(words: list[str]) -> "Plan":
+    """The plan of a command's words."""
+    from tunesmith.plan_text import read_plan  # here, so that --help costs nothing
+
+    file, settings = parted(words)
+    return read_plan(Path(file) if file else None, settings)

@@ -9,8 +9,9 @@ import torch
 from tunesmith.bases.family import plain
 from tunesmith.bases.quant import is_quantised, num_bytes, numel
 from tunesmith.engine import memory
+from tunesmith.engine.answers import MAX_TOKENS
 from tunesmith.engine.checkpointing import switch
-from tunesmith.engine.forecast import Forecast, Held, Shape, Step, check_bytes, forecast, shape_of, size
+from tunesmith.engine.forecast import BUFFERS, HOLES, Forecast, Held, Shape, Step, check_bytes, forecast, shape_of, size
 from tunesmith.engine.language import PackedLanguage, PlainLanguage
 from tunesmith.engine.lessons import UNREAD
 from tunesmith.engine.measured import measured
@@ -49,12 +50,15 @@ def fit(
     net, family, plan = shortcuts.net, shortcuts.family, shortcuts.plan
     if family.sense != "text":
         seen, room = measured(shortcuts, train, batches, moving, device)
+        seen = replace(
+            seen, holes=int(holes(device) * seen.activations), process=process(device, num_bytes(net)["held"])
+        )
         return Fitted(seen, room, _told(seen, seen, room, on=False, asked="off"))
     blocks = family.block_list(net.auto)
     base: Any = plain(net.auto)
     shape = shape_of(base.config, family, len(blocks))
     step = _largest(shortcuts, train, batches)
-    step = step._replace(narrow=narrow, **_dropouts(base.config, plan.train.dropout))
+    step = step._replace(narrow=narrow, holes=holes(device), **dropouts(base.config, plan.train.dropout))
     held = _held(net, blocks, moving, plan.train)
     whole = forecast(shape, step, held)
     if shortcuts.way is not shortcuts.plain:
@@ -66,9 +70,19 @@ def fit(
     on = able and (asked == "on" or (asked == "auto" and whole.step > FILL * room))
     switch(net, family, on=on)
     found = forecast(shape, step._replace(checkpointing=True), held) if on else whole
-    found = replace(found, check=check)
+    found = replace(found, check=check, process=process(device, held.weights))
     lines = _told(found, whole, room, on=on, asked=asked) + _about_quant(net, plan.base.quant)
     return Fitted(found, room, lines)
+
+
+def holes(device: torch.device) -> float:
+    """The share of what comes and goes that a heap needs besides."""
+    return HOLES if device.type == "cpu" else 0.0
+
+
+def process(device: torch.device, weights: int) -> int:
+    """Bytes that this process holds, on a CPU, besides its weights and what a step needs."""
+    return memory.resident() + memory.untouched() + BUFFERS - weights if device.type == "cpu" else 0
 
 
 def _told(found: Forecast, whole: Forecast, room: int, *, on: bool, asked: str) -> list[str]:
@@ -96,12 +110,13 @@ def _held(net: Any, blocks: list[torch.nn.Module], moving: "Mapping[str, torch.T
     return Held(
         weights=num_bytes(net)["held"],
         whole=sum(p.numel() for b in blocks for p in b.parameters() if p.ndim == 2 and p.is_floating_point()),
-        learning=sum(p.numel() for p in moving.values()),
+        learning=sum(p.numel() for p in moving.values()), widest=max((p.numel() for p in moving.values()), default=0),
         optimizer=train.optimizer, largest=max(quantised, default=0), average=train.ema is not None,
     )  # fmt: skip
 
 
-def _dropouts(config: Any, asked: float | None) -> dict[str, bool]:
+def dropouts(config: Any, asked: float | None) -> dict[str, bool]:
+    """Where a network draws dropout while it trains."""
     attention = [getattr(config, n, 0) for n in ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")]
     hidden = [getattr(config, n, 0) for n in ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")]
     shares = [max(map(float, found)) if asked is None else asked for found in (attention, hidden)]
@@ -115,16 +130,16 @@ def _largest(shortcuts: "Shortcuts[Any]", train: "Encoded", batches: "Batches") 
     slabs = way.levers.budget > 0 if isinstance(way, PackedLanguage) else packed
     depth = len(shortcuts.family.block_list(shortcuts.net.auto))
     still = 0 if plan.method.thaws() else plan.method.still(shortcuts.net.auto, shortcuts.family)
-    pieces = [
-        (_places(way, train, piece, plan.method.num_front(), packed=packed), piece)
-        for number in range(min(STEPS, batches.per_epoch))
-        for piece in way.pieces(train, batches.rows(number), plan.train.micro_tokens)
+    cut = [
+        list(way.pieces(train, batches.rows(n), plan.train.micro_tokens)) for n in range(min(STEPS, batches.per_epoch))
     ]
+    pieces = [(_places(way, train, p, plan.method.num_front(), packed=packed), p) for step in cut for p in step]
     tokens, rows = max(pieces, key=lambda each: each[0])
     return Step(
         tokens=tokens, longest=int(train.ids.lengths_of(rows).max()), reads=_reads(train, rows), above=depth - still,
         packed=slabs, language=isinstance(way, (PlainLanguage, PackedLanguage)),
         masked=train.masking is not None, norms_learn=plan.method.moves_base(), last_at_reads=not shortcuts.whole,
+        answered=min(MAX_TOKENS, train.ids.size), alone=max(map(len, cut)) == 1,
     )  # fmt: skip
 
 

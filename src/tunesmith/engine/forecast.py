@@ -6,9 +6,11 @@
     optimizer     its state for what learns
     activations   what the backward pass of one forward pass needs, by token and block; see `block_bytes`
     head          states, logits and their gradients where the loss is computed
+    passing       what a block holds for a moment, where that is more: rows that are only answered, blocks that rest
+    holes         what the C library's heap holds between tensors that came and went, on a CPU (docs/memory.md)
+    process       what was there before: libraries, rows, the tokenizer
 
-The largest piece of a step counts, since pieces run one after the other. Counted are tensors: the C library's heap may
-hold up to twice the activations on a CPU, because large tensors that come and go leave holes (docs/memory.md).
+The largest piece of a step counts, since pieces run one after the other.
 
 Shape letters as in the names: a token has `width` states; `inner` is the width of the feed-forward part, `keys` that
 of keys and of values.
@@ -26,6 +28,11 @@ TOKENS = 512
 """Of the self-check, see `proof`."""
 SLAB = 64 << 20
 """Logits of the packed way that are held at a time, at most."""
+HOLES = 0.3
+"""Bytes of holes for a byte that comes and goes in a step, measured over jobs as those of docs/memory.md (0.1 to 0.7):
+glibc lays an aligned tensor into no hole of exactly its size."""
+BUFFERS = 40 << 20
+"""What libraries take for themselves at a first step on a CPU: packed operands of products, modules."""
 
 
 class Shape(NamedTuple):
@@ -67,6 +74,12 @@ class Step(NamedTuple):
     last_at_reads: bool = False
     """Whether the last block runs at the read positions alone."""
     checkpointing: bool = False
+    answered: int = 0
+    """Tokens of the largest forward pass without gradients."""
+    alone: bool = False
+    """Whether a step is one forward pass: gradients then come as activations go, and never lie beside all of them."""
+    holes: float = 0.0
+    """HOLES on a CPU whose heap keeps what is freed; 0 on a device with an allocator of torch's own."""
 
 
 class Held(NamedTuple):
@@ -81,6 +94,8 @@ class Held(NamedTuple):
     optimizer: str = "adamw"
     largest: int = 0
     """Weights of the largest quantised layer, which is multiplied out when it is used."""
+    widest: int = 0
+    """Weights of the largest tensor that learns: all optimizers but torch's fused AdamW copy its gradient."""
     average: bool = False
     """Whether a moving average of the weights is kept."""
 
@@ -96,20 +111,29 @@ class Forecast:
     head: int
     check: int = 0
     """All that is held while shortcuts are compared with the library's own forward pass, before the first step."""
+    passing: int = 0
+    holes: int = 0
+    overlap: int = 0
+    """Gradients that take the place of activations."""
+    process: int = 0
 
     @property
     def step(self) -> int:
         """A step of training."""
-        return self.weights + self.gradients + self.optimizer + self.activations + self.head
+        moving = max(self.activations + self.head, self.passing)
+        return self.weights + self.gradients + self.optimizer + moving + self.holes - self.overlap
 
     @property
     def total(self) -> int:
-        """The peak of the run."""
+        """The peak of the run, without what the process held before."""
         return max(self.step, self.check)
 
     def told(self, room: int) -> str:
         """A line for the user."""
-        parts = [f"{f.name} {size(v)}" for f in fields(self)[:-1] if (v := getattr(self, f.name)) >= 10**5]
+        named = [f.name for f in fields(self) if f.name not in ("check", "process", "overlap")]
+        if self.activations + self.head > self.passing:
+            named.remove("passing")
+        parts = [f"{name} {size(v)}" for name in named if (v := getattr(self, name)) >= 10**5]
         if self.check > self.step:
             parts.append(f"but {size(self.check)} for the self-check before the first step, see engine.check")
         return f"forecast: {size(self.total)} at peak ({', '.join(parts)}), {size(room)} here"
@@ -121,7 +145,8 @@ def check_bytes(shape: Shape, step: Step, held: Held) -> int:
     bare = step._replace(last_at_reads=False, checkpointing=False, attention_dropout=False, hidden_dropout=False)
     ways = (TOKENS, True), (min(step.longest, TOKENS // 3), False)
     found = [forecast(shape, _few(bare._replace(packed=packed), tokens), held) for tokens, packed in ways]
-    return found[0].weights + 3 * found[0].gradients + max(each.activations + each.head for each in found)
+    most = max(each.activations + each.head + each.holes for each in found)
+    return found[0].weights + 3 * found[0].gradients + most
 
 
 def _few(step: Step, tokens: int) -> Step:
@@ -133,13 +158,16 @@ def forecast(shape: Shape, step: Step, held: Held) -> Forecast:
     """The peak of a training step."""
     float_size = FLOAT / 2 if step.narrow else FLOAT
     weights = held.weights + (2 * held.whole if step.narrow else 0) + 2 * FLOAT * held.largest
+    activations = int(_activations(shape, step) * float_size / FLOAT)
+    head, passing = _head(shape, step, learns=held.learning > held.whole), _passing(shape, step)
+    copied = 0 if held.optimizer == "adamw" else FLOAT * held.widest
     return Forecast(
         weights=int(weights + (FLOAT * held.learning if held.average else 0)),
-        gradients=FLOAT * held.learning,
-        optimizer=int(OPTIMIZER_BYTES[held.optimizer] * held.learning),
-        activations=int(_activations(shape, step) * float_size / FLOAT),
-        head=_head(shape, step, learns=held.learning > held.whole),
-    )
+        gradients=FLOAT * held.learning, optimizer=int(OPTIMIZER_BYTES[held.optimizer] * held.learning) + copied,
+        activations=activations, head=head, passing=passing,
+        holes=int(step.holes * max(activations + head, passing)),
+        overlap=min(FLOAT * held.learning, activations + head) if step.alone else 0,
+    )  # fmt: skip
 
 
 def block_bytes(shape: Shape, step: Step) -> int:
@@ -166,6 +194,12 @@ def _activations(shape: Shape, step: Step) -> int:
     if step.checkpointing:
         return embedded + step.above * FLOAT * step.tokens * shape.width + (whole if step.above > 1 else last)
     return embedded + (step.above - 1) * whole + last
+
+
+def _passing(shape: Shape, step: Step) -> int:
+    """What a block holds while it runs without keeping anything."""
+    widest = 4 * shape.width + 2 * shape.keys + (3 if shape.gated else 2) * shape.inner
+    return FLOAT * max(step.answered, 0 if step.above else step.tokens) * widest
 
 
 def _head(shape: Shape, step: Step, *, learns: bool) -> int:

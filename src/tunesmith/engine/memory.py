@@ -1,9 +1,12 @@
 """Memory: what is held now, the most that was held, what is free, and a warning before it is full."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "bad_alloc")
+"""What torch's allocator on a CPU, and some libraries, say."""
 NEAR = 0.92
 """Share of the device's memory from which on a longer batch than any so far may fail."""
 GROUP = Path("/sys/fs/cgroup")
@@ -27,11 +30,50 @@ def held(device: torch.device) -> dict[str, float]:
 def resident() -> int:
     """Bytes of memory that this process holds (RSS, the pages of mapped files included: transformers maps the weights
     of a base); 0 where the system does not say."""
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """The most that `resident` has been since the process began, or since `forget_peak`; 0 where the system does not
+    say."""
+    return _status("VmHWM")
+
+
+def forget_peak() -> None:
+    """Let `peak` begin anew, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _status(key: str) -> int:
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS")), 0)
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(key)), 0)
+
+
+def untouched() -> int:
+    """Bytes of mapped weights that this process has not read yet: they become its own as soon as it does."""
+    try:
+        lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    found, counts = 0, False
+    for line in lines:
+        words = line.split()
+        if not words[0].endswith(":"):
+            counts = words[-1].endswith(".safetensors")
+        elif counts and words[0] in ("Size:", "Rss:"):
+            found += (int(words[1]) << 10) * (1 if words[0] == "Size:" else -1)
+    return found
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a CPU or on a device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def room(device: torch.device) -> int:

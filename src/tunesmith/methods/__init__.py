@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Ecosystem = Literal["plain", "tunesmith"]
+Grid = tuple[Mapping[str, Any], ...]
+"""Changes of settings, one after another."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Method(Part):
     ecosystem: ClassVar[Ecosystem] = "plain"
     """plain: transformers or PEFT alone open the saved model; tunesmith: needs `import tunesmith.peft`."""
 
+    grid: ClassVar[Grid] = ({"rate": 3.0}, {"rate": 1 / 3})
+    """What a race tries beside the settings given, each a change of some of them; `rate` is a factor of the learning
+    rate, which decides more than any other setting (Bengio 2012, arXiv 1206.5533)."""
+    space: ClassVar[Mapping[str, Any]] = {}
+    """{setting: range} of what `tune` searches beside the learning rate where a plan has no range of its own."""
     head_alone: ClassVar[bool] = False
     """Whether nothing below the head ever moves."""
     whole: ClassVar[bool] = False
@@ -76,6 +83,10 @@ class Method(Part):
     def auto_rate(self) -> float:
         """What `train.lr: auto` means with these settings."""
         return self.rate
+
+    def searched(self) -> Mapping[str, Any]:
+        """`space`, as far as it goes with these settings."""
+        return self.space
 
     def rate_scale(self, net: "nn.Module") -> float:
         """What that is multiplied by for this network."""

@@ -14,6 +14,7 @@ In convolutional networks h + A(h) stands at the end of each branch, before the 
 of 1 x 1: the same bottleneck at every pixel (Rebuffi et al. 2018, https://arxiv.org/abs/1803.10082).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from pydantic import Field, PositiveInt
 
 from tunesmith.bases.family import TwoTowers, VisionFamily, plain
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Ecosystem, Learnt, Method, _peft, _weights
+from tunesmith.methods import Ecosystem, Grid, Learnt, Method, _peft, _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,8 +49,12 @@ class Adapter(Method):
 
     rate: ClassVar[float] = 1e-3
     width_power: ClassVar[int] = 1
+    grid: ClassVar[Grid] = (*Method.grid, {"reduction_factor": 4})
+    """The width of the bottleneck is what its quality is bought with (Houlsby et al. 2019, figure 4)."""
     ecosystem: ClassVar[Ecosystem] = "tunesmith"
     averages: ClassVar[bool] = True
+    space: ClassVar[Mapping[str, Any]] = {"reduction_factor": {"choice": [2, 8, 16, 64]}}
+    """Houlsby et al. chose the size of the bottleneck by validation for each task (their section 3.2)."""
     stays: ClassVar[str] = "its bottlenecks have a bend in the middle, and no matrix of a layer equals them"
     prefer: ClassVar[str] = "many tasks share one base and the update must not be linear; it stays in the network"
     source: ClassVar[str] = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"

@@ -1,7 +1,7 @@
 """Full fine-tuning: every weight moves, lower blocks at lower rates if asked (Howard & Ruder 2018)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class Full(_weights.OwnWeights):
 
     rate: ClassVar[float] = 5e-5
     width_power: ClassVar[int] = 2
+    space: ClassVar[Mapping[str, Any]] = {"decay": {"uniform": [0.7, 1.0]}}
+    """Layer-wise decay: Howard and Ruder 2018 took 1/2.6, Clark et al. 2020 (ELECTRA) 0.8 to 0.9."""
     prefer: ClassVar[str] = "there are thousands of rows and the machine has the memory: the reference for quality"
     source: ClassVar[str] = "Devlin et al. 2019, https://arxiv.org/abs/1810.04805"
 

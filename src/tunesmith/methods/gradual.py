@@ -9,7 +9,7 @@ Howard & Ruder 2018 (ULMFiT), https://arxiv.org/abs/1801.06146, with their discr
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -34,6 +34,8 @@ class Gradual(_weights.OwnWeights):
 
     rate: ClassVar[float] = 5e-5
     width_power: ClassVar[int] = 2
+    space: ClassVar[Mapping[str, Any]] = {"decay": {"uniform": [0.7, 1.0]}}
+    """Howard and Ruder 2018 thaw and decay together."""
     prefer: ClassVar[str] = "full tuning forgets what the base knew, and there are epochs enough to thaw"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
 

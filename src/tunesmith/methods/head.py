@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import _weights
+from tunesmith.methods import Grid, _weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +21,8 @@ class Head(_weights.OwnWeights):
 
     head_alone: ClassVar[bool] = True
     rate: ClassVar[float] = 5e-3
+    grid: ClassVar[Grid] = ({"rate": 1 / 3}, {"pooler": False})
+    """Whether a pretrained pooler moves, too, decides between a linear probe and a small network."""
     prefer: ClassVar[str] = "there are very few rows or seconds: the frozen base costs no gradients"
     source: ClassVar[str] = "Peters et al. 2019, To Tune or Not to Tune?, https://arxiv.org/abs/1903.05987"
 

@@ -9,6 +9,7 @@ https://arxiv.org/abs/2111.09839; by size: Bhardwaj et al. 2024, https://arxiv.o
 """
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -16,10 +17,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from tunesmith.bases.family import plain
 from tunesmith.described import Described
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, _masks, _peft, _weights
+from tunesmith.methods import Grid, Learnt, _masks, _peft, _weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from torch import Tensor, nn
 
@@ -60,8 +61,16 @@ class Layers(_weights.OwnWeights):
 
     rate: ClassVar[float] = 1e-4
     width_power: ClassVar[int] = 2
+    grid: ClassVar[Grid] = ({"rate": 3.0}, {"top": 1}, {"top": 4})
+    """How many blocks learn is what the method chooses; rates of few blocks may be higher."""
+    space: ClassVar[Mapping[str, Any]] = {"top": {"integer": [1, 4]}}
+    """How many blocks from the top: what the method is about; bases of all sizes have four."""
     prefer: ClassVar[str] = "full tuning fits but overfits or is too slow: frozen bottom blocks cost no gradients"
     source: ClassVar[str] = "Howard & Ruder 2018, https://arxiv.org/abs/1801.06146"
+
+    def searched(self) -> Mapping[str, Any]:
+        chosen = self.freeze is not None or self.pattern is not None or self.heads is not None
+        return {} if chosen else self.space
 
     def objection(self, plan: Any) -> str | None:
         ways = {"top": self.top, "freeze": self.freeze, "pattern": self.pattern, "heads": self.heads}

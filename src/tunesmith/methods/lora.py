@@ -18,7 +18,7 @@ from pydantic import Field, PositiveInt
 from tunesmith.bases.family import plain
 from tunesmith.bases.quant import weight_of
 from tunesmith.errors import TunesmithError
-from tunesmith.methods import Learnt, Method, _adalora, _peft, _pissa
+from tunesmith.methods import Grid, Learnt, Method, _adalora, _peft, _pissa
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +51,14 @@ class LoRA(Method):
 
     rate: ClassVar[float] = 5e-4
     width_power: ClassVar[int] = 1
+    grid: ClassVar[Grid] = (*Method.grid, {"r": 32, "alpha": 64})
+    """A rank of 8 is usually enough (Hu et al. 2021, section 7.2); 32 shows where it is not."""
     mergeable: ClassVar[bool] = True
+    space: ClassVar[Mapping[str, Any]] = {
+        "r": {"choice": [4, 8, 16, 32]}, "alpha": {"times": [2, "method.r"]}, "targets": {"choice": ["qv", "all"]},
+    }  # fmt: skip
+    """Ranks that Hu et al. tried (their table 6), alpha 2r so that rank and scale are not confounded, and their two
+    choices of layers."""
     prefer: ClassVar[str] = "nothing else speaks: near full tuning in quality, small files, nothing left at run time"
     source: ClassVar[str] = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
 
@@ -83,6 +90,10 @@ class LoRA(Method):
 
     def keeps_base(self) -> bool:
         return self.init != "pissa"
+
+    def searched(self) -> Mapping[str, Any]:
+        odd = {"vera": ("r", "alpha")}.get(self.variant, ())  # its rank costs nothing, and it has no alpha
+        return {field: given for field, given in self.space.items() if field not in odd}
 
     def auto_rate(self) -> float:
         return {"adalora": 1.5e-3, "vera": 5e-3}.get(self.variant, self.rate)

@@ -37,6 +37,8 @@ class Prefix(Method):
 
     rate: ClassVar[float] = 3e-2
     packs: ClassVar[bool] = False
+    space: ClassVar[Mapping[str, Any]] = {"tokens": {"log_integer": [5, 50]}}
+    """Li and Liang 2021 found the best length to differ by task (their figure 4)."""
     stays: ClassVar[str] = "its keys and values stand before every row and are no weights of the base"
     prefer: ClassVar[str] = "the base must stay untouched in memory and rows of many tasks share it"
     source: ClassVar[str] = "Li & Liang 2021, https://arxiv.org/abs/2101.00190"

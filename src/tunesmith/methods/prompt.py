@@ -39,6 +39,8 @@ class Prompt(Method):
     """What the prompt starts as, e.g. "is this review positive or negative"; repeated or cut to `tokens`."""
 
     rate: ClassVar[float] = 3e-2
+    space: ClassVar[Mapping[str, Any]] = {"tokens": {"log_integer": [5, 50]}}
+    """Lester et al. 2021 tried 1 to 150 (their figure 3a)."""
     stays: ClassVar[str] = "its virtual tokens stand before every row and are no weights of the base"
     prefer: ClassVar[str] = "the base is a large decoder and a task may cost a few kilobytes; small bases want others"
     source: ClassVar[str] = "Lester et al. 2021, https://arxiv.org/abs/2104.08691"

@@ -39,6 +39,8 @@ class PTuning(Method):
     """Its width."""
 
     rate: ClassVar[float] = 5e-3
+    space: ClassVar[Mapping[str, Any]] = {"tokens": {"log_integer": [5, 50]}}
+    """As of prompt tuning: few tokens say too little, many are slow to learn."""
     stays: ClassVar[str] = "its virtual tokens stand before every row and are no weights of the base"
     prefer: ClassVar[str] = "prompt tuning is unstable on your base: the encoder ties the tokens together"
     source: ClassVar[str] = "Liu et al. 2021, https://arxiv.org/abs/2103.10385"

@@ -11,7 +11,7 @@ chosen in the end is trained as a run.
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,11 +54,15 @@ class Standing:
     """Of all its pieces, loading and caches included."""
     cpu_seconds: float
     memory_mb: float | None
-    """The most that a step held."""
+    """The most that the process held while it trained."""
     learning: int
     parameters: int
     answer_ms: float | None = None
     """Median time of one row's answer, alone, once it is finished."""
+    training: float = 0.0
+    """Of `seconds`, those of its steps, at their pace in the last piece; the rest is loading, caches and checks."""
+    rate: float | None = None
+    """Its peak learning rate, as it was fitted to the base."""
     failed: str | None = None
     """Why it cannot go on: it diverged, a part refused, memory ran out."""
 
@@ -88,8 +92,9 @@ def digest_of(plan: Plan) -> str:
     return digest_json(plan.model_dump(mode="json") | {"run": None})
 
 
-def advance(ground: Ground, plan: Plan, folder: Path, until: float = 1.0) -> Standing:
-    """Train on, to that share of all steps; an attempt that is further already is left as it is.
+def advance(ground: Ground, plan: Plan, folder: Path, until: float = 1.0, *, answers: bool = False) -> Standing:
+    """Train on, to that share of all steps; an attempt that is further already is left as it is. `answers`: a pause,
+    too, leaves what the best weights so far answer to the validation rows.
 
     A plan that fails (it diverges, a part refuses it, memory runs out) is an attempt that failed, not an error. A wish
     to stop is granted at the next step, with a checkpoint: raises Interrupted.
@@ -99,7 +104,7 @@ def advance(ground: Ground, plan: Plan, folder: Path, until: float = 1.0) -> Sta
         return before
     with _clocked(before) as spent:
         try:
-            found = _piece(ground, plan, folder, until)
+            found = _piece(ground, plan, folder, until, answers=answers)
         except (TunesmithError, MemoryError) as error:
             if isinstance(error, Interrupted):
                 raise
@@ -120,29 +125,50 @@ def _clocked(before: Standing | None) -> Iterator[list[float]]:
     spent[1] = (before.cpu_seconds if before else 0.0) + time.process_time() - began[1]
 
 
-def _piece(ground: Ground, plan: Plan, folder: Path, until: float) -> Standing:
+class Pace:
+    """How long a step takes, from the first time that the loop tells of one in a piece to the last."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, float]] = []
+
+    def saw(self, step: int, values: Mapping[str, float]) -> None:
+        """The loop tells of a step."""
+        self.seen = [*self.seen[:1], (step, time.monotonic())]
+
+    def of(self, steps: int, otherwise: float) -> float:
+        """Seconds of so many steps; `otherwise` where only one was told of."""
+        if not self.seen or self.seen[-1][0] == self.seen[0][0]:
+            return otherwise
+        (first, began), (last, ended) = self.seen[0], self.seen[-1]
+        return min(otherwise, steps * (ended - began) / (last - first))
+
+
+def _piece(ground: Ground, plan: Plan, folder: Path, until: float, *, answers: bool) -> Standing:
     """Train, and where that was the last piece, leave what the model answers."""
+    from tunesmith.engine.memory import forget_peak
     from tunesmith.engine.network import count
 
+    forget_peak()  # of attempts before, in this process
     work = ground.work(plan, folder, time.monotonic())
     known = ground.known(work)
     folder.mkdir(parents=True, exist_ok=True)
     model = equip(work, known)
     assert work.lessons is not None, "a network is equipped with what it learns from"
-    state = trained(work, model, work.lessons, known.encoded["validation"], folder, until=until)
+    pace = Pace()
+    state = trained(work, model, work.lessons, known.encoded["validation"], folder, until=until, log=pace.saw)
     model.net.train()  # parameters are counted as they were trained
     parameters = count(model.net)
     model.net.eval()
-    milliseconds = None
-    if state.finished:
+    milliseconds = _answer_ms(model, work.prepared.splits["validation"]) if state.finished else None
+    if state.finished or answers:
         model = decide(model, known.encoded["validation"])
-        milliseconds = _answer_ms(model, work.prepared.splits["validation"])
-        _keep(folder, model, known.encoded)
+        shown = known.encoded if state.finished else {"validation": known.encoded["validation"]}
+        _keep(folder, model, shown)
     return Standing(
         plan=digest_of(plan), step=state.step, total=state.total, value=state.best_value, step_of_value=state.best_step,
         finished=state.finished, reason=state.reason, seconds=0.0, cpu_seconds=0.0,
         memory_mb=state.memory.get("peak_mb"), learning=parameters["trainable"], parameters=parameters["total"],
-        answer_ms=milliseconds,
+        answer_ms=milliseconds, training=pace.of(state.step, state.seconds), rate=model.learning_rate,
     )  # fmt: skip
 
 
@@ -173,10 +199,13 @@ def _keep(folder: Path, model: Model, encoded: dict[str, Encoded]) -> None:
 
 
 def answered(ground: Ground, plan: Plan, folder: Path, split: str) -> Answers:
-    """What a finished attempt answers to the rows of `validation` or `test`, in the order of the split."""
+    """What a finished attempt answers to the rows of `validation` or `test`, in the order of the split; a paused one
+    that was asked for answers, to those of `validation`."""
     if not (folder / SAID).is_file():
         raise TunesmithError(f"{folder} has no answers: the attempt is not finished, or it failed")
     work = ground.work(plan, folder, time.monotonic())
     facts, encoded = Facts.model_validate(read_json(folder / FACTS)), ground.known(work).encoded[split]
     with np.load(folder / SAID, allow_pickle=False) as said:
+        if split not in said.files:
+            raise TunesmithError(f"{folder} has no answers to {split} rows: the attempt is not finished")
         return answers_of(work.plan.task, said[split], encoded, facts)

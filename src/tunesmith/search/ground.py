@@ -27,8 +27,12 @@ ROOM = 4
 class Ground:
     """Bases and rows of a search, each made when a plan first asks for it."""
 
-    def __init__(self, progress: Progress, stop: Stop, *, online: bool = False) -> None:
-        self.progress, self.stop, self.online = progress, stop, online
+    def __init__(
+        self, progress: Progress, stop: Stop, *, online: bool = False, rows_seed: int | None = None
+    ) -> None:  # fmt: skip
+        """`rows_seed`: rows are divided with this seed, whatever that of a plan, so that seeds of a plan learn from the
+        same rows and are judged on the same."""
+        self.progress, self.stop, self.online, self.rows_seed = progress, stop, online, rows_seed
         self._bases: dict[str, Found] = {}
         self._rows: dict[str, Prepared] = {}
         self._known: dict[str, Known] = {}
@@ -42,9 +46,9 @@ class Ground:
 
     def work(self, plan: Plan, folder: Path, began: float) -> Work:
         """A plan's rows, ready for its own network."""
-        found = self.found(plan)
+        found, dividing = self.found(plan), self._dividing(plan)
         before = earlier_in(found.folder, found.name)
-        made = _kept(self._rows, _rows_key(plan), lambda: prepare(plan, self.progress, before))
+        made = _kept(self._rows, _rows_key(dividing), lambda: prepare(dividing, self.progress, before))
         # what the task found of its columns is the rows'; all else is this plan's
         own = plan.model_copy(update={"task": made.plan.task})
         prepared = replace(made, plan=own, notes=list(made.notes))
@@ -52,7 +56,13 @@ class Ground:
 
     def known(self, work: Work) -> Known:
         """Its rows as tokens, and what was learnt of them."""
-        return _kept(self._known, _tokens_key(work.plan, work.found), lambda: study(work))
+        return _kept(self._known, _tokens_key(self._dividing(work.plan), work.found), lambda: study(work))
+
+    def _dividing(self, plan: Plan) -> Plan:
+        """The plan with the seed that rows are divided with."""
+        if self.rows_seed is None:
+            return plan
+        return plan.model_copy(update={"train": plan.train.model_copy(update={"seed": self.rows_seed})})
 
 
 def _kept(held: dict[str, T], key: str, make: Callable[[], T]) -> T:

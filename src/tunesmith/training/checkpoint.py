@@ -46,7 +46,11 @@ class State:
     """Running training loss since the last evaluation: sum over rows, and rows."""
     history_lines: int = 0
     memory: dict[str, float] = field(default_factory=dict)
-    """{forecast_mb, peak_mb}: the largest step as it was forecast, and the most that was seen of it."""
+    """{forecast_mb, peak_mb, error}: of the process while it trains, as it was forecast and as it was."""
+    forecast: dict[str, Any] = field(default_factory=dict)
+    """Seconds and disk, as they were forecast; and by how much (`training.foreseeing`)."""
+    micro_tokens: int | None = None
+    """Tokens of a forward pass, once memory ran out with as many as the plan has."""
     warnings: list[str] = field(default_factory=list)
     kernel: dict[str, Any] = field(default_factory=dict)
     """What the bits depend on (processor, threads, versions) where the run began."""

@@ -17,7 +17,6 @@ import torch
 from tunesmith.engine import memory, statistics
 from tunesmith.engine.batches import Batches, step_rows
 from tunesmith.engine.checkpointing import switch
-from tunesmith.engine.fitting import fit
 from tunesmith.engine.network import training_mode
 from tunesmith.engine.noise import Noise
 from tunesmith.engine.precision import Precision
@@ -30,9 +29,11 @@ from tunesmith.training import checkpoint as checkpoints
 from tunesmith.training import optimizer as optimizers
 from tunesmith.training import watch
 from tunesmith.training.average import average_of
+from tunesmith.training.foreseeing import Foresight
 from tunesmith.training.given import Job, step_seed
 from tunesmith.training.judging import evaluate
 from tunesmith.training.keeping import finish, resume, save
+from tunesmith.training.retrying import taken
 from tunesmith.training.schedule import factor, warmup_steps
 from tunesmith.training.terms import Terms
 
@@ -73,18 +74,22 @@ class Loop:
         self.in_training_mode = False
         self.paused = False
         """Whether as much is done as was asked for, and all is not."""
-        self.unasked = 0
-        """Bytes of the process that are no tensors of training."""
         self.clocks = dict.fromkeys(("evaluate", "save", "log"), time.monotonic())
 
     @property
     def checkpoint_folder(self) -> Path:
         return self.job.folder / "checkpoints"
 
+    @property
+    def micro_tokens(self) -> int:
+        """Tokens of a forward pass: the plan's, or fewer since memory ran out."""
+        return self.state.micro_tokens or self.asked.micro_tokens
+
     def run(self) -> checkpoints.State:
         """Train to the end (or to the early stop, or to the pause), then put the kept weights into the model."""
         give_memory_back()
         keep_freed_memory()
+        self.foresight = Foresight(self)
         if self.job.save:
             resume(self)
         self.state.total = self.total
@@ -95,10 +100,13 @@ class Loop:
         with self.job.progress.bar("training", self.total, "steps", self.state.step):
             self.paused = self._paused()
             while self.state.step < self.total and not self.state.finished and not self.paused:
-                self._step()
+                now, cpu_now = time.monotonic(), time.process_time()
+                rows = self._step()
+                self.foresight.step(rows, time.monotonic() - now, time.process_time() - cpu_now)
                 self.state.seconds = seconds + time.monotonic() - began
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
                 self._after_step()
+        self.foresight.end()
         finish(self)
         switch(self.net, self.model.family, on=False)
         if self.net.noise is not None:
@@ -112,25 +120,17 @@ class Loop:
         shortcuts.prove(job.train, learning=True)
         shortcuts.cache({"train": job.train, "validation": job.validation}, job.progress)
         give_memory_back()  # the check held the gradients of two ways, and steps need other pieces
-        self._fit()
+        self.foresight.begin()
         shortcuts.notes += self.terms.rest(self.model, job.train)
         epochs = max(1, self.total // max(1, self.per_epoch))
         job.progress.say(self.precision.about)
         for line in shortcuts.explain(job.train, self.batches, epochs):
             job.progress.say(line)
 
-    def _fit(self) -> None:
-        """Forecast the memory of a step, and keep less of it where it would not fit."""
-        device = self.precision.accelerator.device
-        narrow = self.precision.name != "fp32"
-        found = fit(self.model.shortcuts, self.job.train, self.batches, self.moving, device, narrow=narrow)
-        self.model.shortcuts.notes = found.lines
-        self.state.memory["forecast_mb"] = round(found.forecast.total / 2**20, 1)
-        self.unasked = memory.resident() - found.forecast.weights
-
     # one step
 
-    def _step(self) -> None:
+    def _step(self) -> Any:
+        """Take an optimizer step; returns its rows."""
         step = self.state.step
         epoch, place = divmod(step, self.per_epoch)
         if place == 0 or not self.in_training_mode:
@@ -138,11 +138,11 @@ class Loop:
                 half.method.thaw(half.auto, half.family, epoch)
             training_mode(self.model.net, self.model.plan.method, self.model.family)
             self.in_training_mode = True
-        torch.manual_seed(seed := step_seed(self.asked.seed, step))
+        seed = step_seed(self.asked.seed, step)
         if self.net.noise is not None:
             self.net.noise.seed = seed
         rows = self.batches.rows(step)
-        loss, penalty = self._backward(rows, seed)
+        loss, penalty = taken(self, rows, seed, self._backward)
         rate = self._set_rates(step)
         watch.refuse_bad_loss(loss, step + 1, self.model.learning_rate)
         if step == 0:
@@ -153,6 +153,7 @@ class Loop:
         self.state.loss_sum += loss * weight
         self.state.loss_rows += weight
         self._log_step(loss, penalty, rate, norm)
+        return rows
 
     def _backward(self, rows: Any, seed: int) -> tuple[float, float]:
         """Add up the gradients of the step's weighted mean loss and of the penalties; returns both values."""
@@ -175,8 +176,8 @@ class Loop:
         encoded, task, way = self.job.train, self.model.plan.task, self.model.shortcuts.way
         total = more = 0.0
         with self.precision.autocast():
-            encoded = task.faced(way, encoded, rows, self.asked.micro_tokens)
-            pieces = list(way.pieces(encoded, rows, self.asked.micro_tokens))
+            encoded = task.faced(way, encoded, rows, self.micro_tokens)
+            pieces = list(way.pieces(encoded, rows, self.micro_tokens))
             self.terms.face(way, encoded, pieces, self.state.step / self.total, seed)
         for piece in pieces:
             with self.precision.autocast():
@@ -244,8 +245,7 @@ class Loop:
         """Memory of the accelerator for the journal; warns once when it is nearly full."""
         device = self.precision.accelerator.device
         found = memory.held(device)
-        own = found.get("memory_peak_mb") or round((memory.resident() - self.unasked) / 2**20, 1)
-        self.state.memory["peak_mb"] = max(own, self.state.memory.get("peak_mb", 0.0))
+        self.foresight.seen()
         text = memory.warning(device, found["memory_peak_mb"]) if found else None
         if text and not any("MB of the device" in w for w in self.state.warnings):
             self.state.warnings.append(text)
