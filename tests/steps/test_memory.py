@@ -34,7 +34,7 @@ from tunesmith.tasks import TASKS
 FEW, TIMES = 640, 3
 """So many that numbers of rows are beyond those that Python keeps at hand."""
 FLAT, GROWS = 24.0, 100.0
-"""Bytes that a further row may cost at most where memory is flat (less than the smallest Python object in a list; 108 MB
+"""Bytes that a further row may cost at most where memory is flat (less than any Python object in a list; 108 MB
 from 500,000 to 5,000,000 rows), and costs at least where it grows."""
 ROLES = Roles(("text",), "label", side=("hours",))
 WORDS = ("pump", "belt", "motor", "valve", "leaks", "hums", "stops", "is hot", "again", "today", "<b>not</b>", "泵")
