@@ -73,7 +73,7 @@ def _quantiles(sorted_N: Floats, shares_Q: Floats, form: Form) -> Floats:
     before_Q = places_Q.astype(np.int64)
     low_Q, high_Q = (form(sorted_N[np.minimum(before_Q + i, len(sorted_N) - 1)]) for i in (0, 1))
     part_Q, gap_Q = places_Q - before_Q, high_Q - low_Q
-    return np.where(part_Q < 0.5, low_Q + gap_Q * part_Q, high_Q - gap_Q * (1 - part_Q))
+    return np.asarray(np.where(part_Q < 0.5, low_Q + gap_Q * part_Q, high_Q - gap_Q * (1 - part_Q)))
 
 
 def medcouple(values_N: Floats) -> float:
