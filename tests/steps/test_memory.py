@@ -114,7 +114,7 @@ class Ground:
     def growth(self, case: str) -> float:
         """Bytes of memory for each further row."""
         step = self.step(case)
-        self.peak(step, 64)  # what is made once is there
+        self.peak(step, FEW * TIMES if case in SLOW else 64)  # what is made once, or remembered of some words, is there
         few, many = self.peak(step, FEW), self.peak(step, FEW * TIMES)
         return (many - few) / (FEW * (TIMES - 1))
 
