@@ -45,7 +45,8 @@ CASES: dict[str, dict[str, Any]] = {
     "eda": {}, "language": {"languages": ["zh"]}, "length": {"least": 28},
     "mix": {"shares": [1, 3]}, "mix repeats": {"shares": [1, 1], "rows": 400, "repeats": 9},
     "outliers": {"how": "drop"}, "outliers clip": {}, "sample": {"rows": 400}, "mask": {"how": "cut"},
-    "synonyms": {}, "templates": {}, **dict.fromkeys(("contextual", "backtranslate", "paraphrase"), {"share": 0.05}),
+    "synonyms": {}, "templates": {}, "contextual": {"share": 0.05},
+    "backtranslate": {"share": 0.05}, "paraphrase": {"share": 0.05},
 }  # fmt: skip
 SLOW = (
     "mask", "balance weights", "dedup", "pii", "eda", "noise", "synonyms", "contextual", "backtranslate", "paraphrase",
