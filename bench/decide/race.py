@@ -3,8 +3,8 @@
     race      all methods of the set (or those named) within the budget, with their other settings
     confirm   every method as it stands trained to the end on the same rows, one after another, with as many seeds
 
-Regret is the best method's test value when all are trained to the end, minus that of the recommended one in the race, in
-points of the metric. Time is wall seconds of the race against those of all full trainings, and against those of the whole
+Regret is the best method's test value when all are trained to the end, minus that of the recommended one, in points of the
+metric; the recommended one's is of its own full training, or from the race where it has other settings than the defaults. Time is wall seconds of the race against those of all full trainings, and against those of the whole
 grid (each arm at the rate of its first look). Lines go into race.jsonl, a line a race; what is there is not measured
 again, and a race that was cut off goes on. `--table` prints them as Markdown. Real weights (minilm), sets of
 bench/quality/sets.py; the budget is wall time, so that figures want an idle machine.
@@ -86,7 +86,10 @@ def measured(plan: Any, asked: argparse.Namespace) -> dict[str, Any]:
     took = time.monotonic() - began if reply["status"] == "done" else reply["seconds"]
     by = {line["arm"]: line for line in reply["ranking"]}
     whole = {m: full(plan, m, asked.confirm, Path(reply["folder"]).with_name("confirm")) for m in asked.methods}
-    won = None if reply["recommended"] is None else by[reply["recommended"]]["test"]["value"]
+    name = reply["recommended"]
+    won = None if name is None else by[name]["test"]["value"]
+    if name in whole:  # as it stands: the seeds of the confirmation, as those of the best
+        won = float(np.mean(whole[name]["values"]))
     sign = 1 if reply["better"] == "higher" else -1
     best = max(whole, key=lambda name: sign * np.mean(whole[name]["values"]))
     grid = [line["forecast"]["seconds"] for line in by.values() if line["forecast"] and line["forecast"]["seconds"]]
