@@ -286,7 +286,8 @@ def head(kind: str, part: type[Part]) -> str:
         told = told if default else ("those of the task inside", "that of the task inside")
         facts += [["default metrics", told[0]], ["kind of answer", told[1]]]
     if kind == "steps":
-        facts += [["runs on", SCOPES[about.scope]]]
+        held = f"grows: it holds {about.holds}" if about.memory == "grows" else "flat in the number of rows"
+        facts += [["runs on", SCOPES[about.scope]], ["memory", held]]
     bare = f"[{name_of(part)}]" if kind in TOGETHER else name_of(part)  # such sections are lists
     line = EXAMPLES.get(name_of(part), f"{SECTIONS[kind]}: {bare}")
     settings = list(setting_rows(about.model_json_schema(), ""))

@@ -32,7 +32,7 @@ def _about(part: type[Any]) -> dict[str, Any]:
         "source": part.source,
         "fields": fields,
     }
-    for extra in ("rate", "mergeable", "ecosystem", "scope", "kinds", "better", "kind"):
+    for extra in ("rate", "mergeable", "ecosystem", "scope", "memory", "holds", "kinds", "better", "kind"):
         if hasattr(part, extra):
             about[extra] = getattr(part, extra)
     return about

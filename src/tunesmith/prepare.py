@@ -30,6 +30,9 @@ from tunesmith.prepared import BARE, LEARNT, SPLITS, Learnt, Prepared, key_of
 from tunesmith.progress import LONG, Progress, part
 from tunesmith.tasks import Task
 
+_MUCH = 10**9
+"""Bytes that a step may hold in memory before the user is told."""
+
 
 def prepare(
     plan: Plan, progress: Progress | None = None, before: Earlier = NOTHING, *, learn: bool = True, again: bool = True
@@ -68,7 +71,7 @@ def _prepared(plan: Plan, progress: Progress, before: Earlier, *, learn: bool) -
     for (name, strand), rows in raw.items():
         taken.setdefault(name, []).append(plan.task.taken_in_for(strand, joined(rows), ledger))
     pools = {name: joined(each) for name, each in taken.items()}
-    notes: list[str] = []
+    notes = _held(plan, len(ledger), progress)
     if len(ledger) >= LONG:
         progress.say(f"preparing {len(ledger)} rows: {', '.join(step.name for step in plan.steps)}, split, overlap")
     splits, own, near, learnt = _divide(plan, roles, pools, before, ledger, notes)
@@ -185,7 +188,7 @@ def _keep_out(
             continue
         numbers, twin = ids(splits[name]), shared(inputs(held, roles), inputs(splits[name], roles))
         gone = scratch.where(twin >= 0)
-        for row in gone.tolist():
+        for row in scratch.each(gone):
             ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {what}")
         if len(gone):
             splits[name] = chosen(splits[name], scratch.where(twin < 0))
@@ -248,6 +251,16 @@ class _LabelSets:
         return (tuple(dict.fromkeys(map(str, cast("list[Any]", r.cells[self.column])))) for r in self.records)
 
 
+def _held(plan: Plan, rows: int, progress: Progress) -> list[str]:
+    """What steps will hold in memory that rows in files do not save them from; said before it may be too much."""
+    sizes = [(step, step.held(rows)) for step in plan.steps if step.memory == "grows"]
+    notes = [f"step {step.name} will hold about {size / 1e9:.1f} GB in memory: {step.holds}"
+             for step, size in sizes if size > _MUCH]  # fmt: skip
+    for note in notes:
+        progress.say(f"warning: {note}")
+    return notes
+
+
 def run_steps(
     plan: Plan, scope: str, records: Sequence[Record], roles: Roles, ledger: Ledger, learnt: Learnt | None = None
 ) -> Sequence[Record]:
@@ -289,7 +302,7 @@ def _part(plan: Plan, roles: Roles, splits: dict[str, Sequence[Record]], ledger:
             if plan.data.overlap == "refuse":
                 _refuse_shared(name, later, splits[later], np.flatnonzero(shared(known[name], known[later]) >= 0))
             numbers = ids(splits[name])
-            for row in gone.tolist():
+            for row in scratch.each(gone):
                 ledger.mark(int(numbers[row]), "dropped", f"the same text stands in {later}")
             stays = scratch.where(twin < 0)
             splits[name] = chosen(splits[name], stays)

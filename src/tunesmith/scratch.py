@@ -6,7 +6,7 @@ its last reader, even after a kill. Its pages are the system's to drop and read 
 
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
 
@@ -86,12 +86,17 @@ def filled(values: Iterable[Any], length: int, dtype: Any) -> Array:
     return out.array()
 
 
-def where(flags: Array) -> Array:
-    """The places of True, (n,) int64, in order."""
+def where(values: Array, holds: Callable[[Array], Array] = np.asarray) -> Array:
+    """The places of True, (n,) int64, in order; or of values of which something holds, asked a block at a time."""
     out = Column(np.int64)
-    for part in blocks(len(flags)):
-        out.extend(np.flatnonzero(flags[part]) + part.start)
+    for part in blocks(len(values)):
+        out.extend(np.flatnonzero(holds(values[part])) + part.start)
     return out.array()
+
+
+def each(values: Array) -> Iterator[Any]:
+    """The values (N,) one by one, as Python's own numbers: never more than a block of them."""
+    return (value for part in blocks(len(values)) for value in values[part].tolist())
 
 
 def copied(values: Array) -> Array:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
-from tunesmith import scratch
 from tunesmith.checks import Check, Finding, Seen, Severity
 from tunesmith.data.fences import fences
 from tunesmith.data.numbers import numbers, numeric
@@ -29,7 +28,7 @@ class Outliers(Check):
             if (found := fences(values)) is None:
                 continue
             values_N = numbers(column, seen.records)  # the fences are of 50,000 rows, what lies outside of all
-            rows = scratch.where(found.outside(values_N))
+            rows = found.outside(values_N)
             if not len(rows):
                 continue
             read, heavy = column in (*seen.roles.side, label), len(rows) > max(2, TAIL * len(values_N))

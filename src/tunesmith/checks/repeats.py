@@ -17,7 +17,7 @@ class Repeats(Check):
     def look(self, seen: Seen) -> Iterable[Finding]:
         same = twins(seen.records, seen.roles)
         clashing = same.clashing
-        if repeats := int(same.repeats.sum()):
+        if repeats := same.repeats:
             shown = rows_shown(chosen(seen.records, same.members(int(same.first[0]))))
             told = counted(repeats, "row repeats", "rows repeat")
             told += f" another row up to case and spaces (first: {shown}). "

@@ -49,6 +49,8 @@ def _counts(asked: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
 def _table(kind: str, parts: list[dict[str, Any]]) -> str:
     if kind == "checks":
         return table(["name", "looks for"], [[p["name"], p["summary"]] for p in parts])
+    if kind == "steps":
+        return table(["name", "memory", "prefer when"], [[p["name"], p["memory"], p["prefer"]] for p in parts])
     if kind != "methods":
         return table(["name", "prefer when"], [[p["name"], p["prefer"]] for p in parts])
     header = ["name", "trained", "stored", "added at inference", "head", "merges", "opens in", "prefer when"]

@@ -18,6 +18,8 @@ Index = NDArray[np.int64]
 Words = NDArray[np.uint64]
 _PART = 1 << 17
 """Digests sorted at once."""
+_HELD = 1 << 18
+"""Bytes of digests held before they go into their columns."""
 
 
 class Digests(NamedTuple):
@@ -43,7 +45,7 @@ class Growing:
     def add(self, one: bytes) -> None:
         """Add a row."""
         self._held += one
-        if len(self._held) >= 1 << 18:
+        if len(self._held) >= _HELD:
             self._flush()
 
     def _flush(self) -> None:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from tunesmith import scratch
 
+_HELD = 1 << 16
+"""Numbers held before they go into their column."""
+
 
 @dataclass(frozen=True)
 class Coded:
@@ -59,7 +62,7 @@ def coded(values: Iterable[str]) -> Coded:
     column, held = scratch.Column(np.int32), list[int]()
     for value in values:
         held.append(known.setdefault(value, len(known)))
-        if len(held) == 1 << 16:
+        if len(held) == _HELD:
             column.extend(held)
             held.clear()
     column.extend(held)

@@ -26,6 +26,7 @@ def drawn(rows: Index, count: int, order: np.random.Generator) -> Iterator[Index
     """`count` of these rows, in pieces: all of them as often as that goes, then as many by chance as are lacking."""
     whole, rest = divmod(count, len(rows))
     for _ in range(whole):
-        yield rows
+        yield from (rows[part] for part in scratch.blocks(len(rows)))
     order.shuffle(again := scratch.copied(rows))
-    yield np.sort(again[:rest])
+    again[:rest].sort()
+    yield from (again[part] for part in scratch.blocks(rest))

@@ -10,10 +10,14 @@ k = 3 is Tukey's "far out"; the longer side as in the adjusted boxplot of Hubert
 samples. MC: Brys, Hubert and Struyf 2004.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tunesmith import scratch
 
 K = 3.0
 FEWEST = 20
@@ -21,6 +25,8 @@ FEWEST = 20
 _LOOKED_AT = 1001
 """Quantiles that the medcouple is taken of, where there are more values."""
 Floats = NDArray[np.float64]
+Form = Callable[[Any], Any]
+"""What is made of values before they are compared; it keeps their order."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +36,44 @@ class Fences:
     low: float
     high: float
 
-    def outside(self, values_N: Floats) -> NDArray[np.bool_]:
-        """(N,): which values are; a missing one (NaN) is not."""
-        return np.asarray((values_N < self.low) | (values_N > self.high))
+    def outside(self, values_N: Floats) -> NDArray[np.int64]:
+        """(n,): the places of values that do, in order; a missing one (NaN) does not."""
+        return scratch.where(values_N, lambda some: (some < self.low) | (some > self.high))
 
 
 def fences(values_N: Floats, k: float = K) -> Fences | None:
     """The fences of a column; None for fewer than 20 values, or where half of them are one and nothing can be told."""
     if len(values_N) < FEWEST:
         return None
-    if values_N.min() > 0 and abs(_skew(logs_N := np.log(values_N))) < abs(_skew(values_N)):
-        found = _of(logs_N, k)
+    sorted_N = scratch.copied(values_N)
+    sorted_N.sort()  # in place, in its file where it has one
+    skew = _skew(sorted_N, np.asarray)
+    if sorted_N[0] > 0 and abs(of_logs := _skew(sorted_N, np.log)) < abs(skew):
+        found = _of(sorted_N, np.log, of_logs, k)
         return found and Fences(*np.exp([found.low, found.high]).tolist())
-    return _of(values_N, k)
+    return _of(sorted_N, np.asarray, skew, k)
 
 
-def _of(values_N: Floats, k: float) -> Fences | None:
-    first, third = np.quantile(values_N, [0.25, 0.75]).tolist()
+def _of(sorted_N: Floats, form: Form, skew: float, k: float) -> Fences | None:
+    first, third = _quantiles(sorted_N, np.array([0.25, 0.75]), form).tolist()
     if first == third:
         return None
-    skew, reach = _skew(values_N), k * (third - first)
+    reach = k * (third - first)
     return Fences(first - reach * np.exp(3 * max(0.0, -skew)), third + reach * np.exp(3 * max(0.0, skew)))
 
 
-def _skew(values_N: Floats) -> float:
-    few = len(values_N) <= _LOOKED_AT
-    return medcouple(values_N if few else np.quantile(values_N, np.linspace(0, 1, _LOOKED_AT)))
+def _skew(sorted_N: Floats, form: Form) -> float:
+    few = len(sorted_N) <= _LOOKED_AT
+    return medcouple(form(sorted_N) if few else _quantiles(sorted_N, np.linspace(0, 1, _LOOKED_AT), form))
+
+
+def _quantiles(sorted_N: Floats, shares_Q: Floats, form: Form) -> Floats:
+    """(Q,): np.quantile of form(values) to the bit, of which only the two values beside each quantile are looked at."""
+    places_Q = shares_Q * (len(sorted_N) - 1)
+    before_Q = places_Q.astype(np.int64)
+    low_Q, high_Q = (form(sorted_N[np.minimum(before_Q + i, len(sorted_N) - 1)]) for i in (0, 1))
+    part_Q, gap_Q = places_Q - before_Q, high_Q - low_Q
+    return np.asarray(np.where(part_Q < 0.5, low_Q + gap_Q * part_Q, high_Q - gap_Q * (1 - part_Q)))
 
 
 def medcouple(values_N: Floats) -> float:

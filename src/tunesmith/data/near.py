@@ -39,6 +39,8 @@ TRIES = 24
 """Pairs of a row that turn out to be none, after which it is given up and counted."""
 _HEAD = 50_000
 """Characters of a text that make its signature: two near twins have near beginnings, and memory has an end."""
+_ROWS = 1000
+"""Rows normalised at once."""
 _PAIRS = 1 << 11
 """Pairs compared roughly at once."""
 _BATCH = 1 << 17
@@ -61,7 +63,7 @@ class Inputs:
         whole, rest, end, sketches = alike.Growing(), scratch.Column(np.uint64), 0, Sketches()
         self._columns = len(roles.texts)
         records = chain.from_iterable(rows)
-        while some := [key(record, roles, within=within) for record in islice(records, 1000)]:
+        while some := [key(record, roles, within=within) for record in islice(records, _ROWS)]:
             held = ["\n".join(parts[: self._columns]) for parts in some]  # no normalised text has a line break
             raw = [text.encode("utf-8", "surrogatepass") for text in held]
             texts.extend(np.frombuffer(b"".join(raw), np.uint8))

@@ -86,19 +86,27 @@ class Twins(NamedTuple):
     """(R,): the first row with that input and the same label."""
 
     @property
-    def repeats(self) -> NDArray[np.bool_]:
-        """(R,): whether an earlier row has the same input and label."""
-        return np.asarray(self.same != self.rows)
+    def repeats(self) -> int:
+        """How many of them stand behind a row with the same input and label."""
+        return sum(int((self.same[part] != self.rows[part]).sum()) for part in scratch.blocks(len(self.rows)))
 
     @property
     def clash(self) -> NDArray[np.bool_]:
         """(R,): whether the rows with that input disagree on the label."""
-        return np.isin(self.first, self.clashing)
+        return scratch.taken(self._disagrees(), self.first)
 
     @property
     def clashing(self) -> Index:
         """The first rows of the inputs whose rows disagree on the label, in order."""
-        return np.unique(self.first[self.same != self.first])
+        return scratch.where(self._disagrees())
+
+    def _disagrees(self) -> NDArray[np.bool_]:
+        """Whether each row of the sequence, up to the last of these, is the first of an input with several labels."""
+        found = scratch.room(int(self.rows[-1]) + 1 if len(self.rows) else 0, np.bool_)
+        for part in scratch.blocks(len(self.rows)):
+            first = self.first[part]
+            found[first[self.same[part] != first]] = True
+        return found
 
     def members(self, first: int) -> Index:
         """All rows of the input whose first row that is."""

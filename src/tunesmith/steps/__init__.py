@@ -10,6 +10,7 @@ from tunesmith.data import Record, Roles
 from tunesmith.data.ledger import Ledger
 
 Scope = Literal["every_row", "pool", "learnt", "split", "train"]
+Memory = Literal["flat", "grows"]
 
 
 class Step(Part):
@@ -31,6 +32,17 @@ class Step(Part):
     """Whether `run` is given the task as well (`task=`)."""
     base_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that name a base: its folder, or where there is none of that name, an alias or a hub id."""
+
+    memory: ClassVar[Memory] = "flat"
+    """flat: whatever there is of each row passes through memory in pieces or lies in files (`tunesmith.scratch`).
+    grows: what `holds` says is held in memory as a whole."""
+    holds: ClassVar[str] = ""
+    """Of a step whose memory grows: what it holds, how much of it, and why."""
+
+    def held(self, rows: int) -> int:
+        """Of a step whose memory grows: about how many bytes it will hold where that many rows were read; said to the
+        user before it runs where that is much. Those of `holds` count, not what is flat."""
+        return 0
 
     def files(self) -> tuple[Path, ...]:
         """What it reads beside the rows; the content is part of what makes two runs the same."""

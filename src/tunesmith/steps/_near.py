@@ -36,8 +36,12 @@ class NearGroups:
                 self._first += [rows] if self.clashing <= 5 else []
 
     def _clash(self, rows: Index) -> bool:
-        known = np.unique(self._labels[rows])
-        return bool(np.count_nonzero(known) > 1)
+        known = {0}
+        for part in scratch.blocks(len(rows)):
+            known.update(np.unique(self._labels[rows[part]]).tolist())
+            if len(known) > 2:
+                return True
+        return False
 
     def shown(self) -> list[Sequence[Record]]:
         """The rows with a label of the first five groups that disagree."""

@@ -85,7 +85,8 @@ class Balance(Step):
         self, records: Sequence[Record], classes: list[Index], ledger: Ledger, order: np.random.Generator
     ) -> Sequence[Record]:
         most, index = max(map(len, classes)), scratch.Column(np.int64)
-        index.extend(np.arange(len(records)))
+        for part in scratch.blocks(len(records)):
+            index.extend(np.arange(part.start, part.stop))
         for rows in classes:
             for piece in drawn(rows, round(self.strength * (most - len(rows))), order):
                 index.extend(piece)
@@ -101,8 +102,9 @@ class Balance(Step):
         for rows in classes:
             surplus = round(self.strength * (len(rows) - fewest))
             order.shuffle(rows)
-            stays[rows[:surplus]] = False
+            for part in scratch.blocks(surplus):
+                stays[rows[part]] = False
         known = ids(records)
-        for number in scratch.where(~stays).tolist():
+        for number in scratch.each(scratch.where(stays, np.logical_not)):
             ledger.mark(int(known[number]), "dropped", "balance: under (its class has more rows than the others)")
         return chosen(records, scratch.where(stays))

@@ -53,11 +53,11 @@ class Dedup(Step):
         found = twins(records, roles, exact=self.by == "exact")
         clashing = found.clashing
         self._refuse(records, roles, found, clashing)
-        dropped = found.clash if self.conflicts == "drop" else np.zeros(len(found.rows), dtype=bool)
+        dropped = found.clash if self.conflicts == "drop" else scratch.room(len(found.rows), np.bool_)
         known, stays = ids(records), scratch.room(len(records), np.bool_, 1)
-        repeats = found.repeats
         for part in scratch.blocks(len(found.rows)):
-            for i in (np.flatnonzero(dropped[part] | repeats[part]) + part.start).tolist():
+            repeats = found.same[part] != found.rows[part]
+            for i in (np.flatnonzero(dropped[part] | repeats) + part.start).tolist():
                 row, original = int(found.rows[i]), int(found.same[i])
                 if dropped[i]:
                     ledger.mark(int(known[row]), "dropped", "dedup: the same text carries different labels")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from tunesmith import scratch
@@ -40,7 +41,7 @@ class Length(Step):
         known = ids(records)
         for part in scratch.blocks(len(records)):
             stays[part] = (sizes[part] >= self.least) & (sizes[part] <= (self.most or sizes[part]))
-        for row in scratch.where(~stays).tolist():
+        for row in scratch.each(scratch.where(stays, np.logical_not)):
             why = f"shorter than {self.least}" if sizes[row] < self.least else f"longer than {self.most}"
             ledger.mark(int(known[row]), "dropped", f"length: {why} characters")
         return chosen(records, scratch.where(stays))

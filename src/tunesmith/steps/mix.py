@@ -8,6 +8,7 @@ Temperature as in multilingual BERT: https://github.com/google-research/bert/blo
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -64,18 +65,19 @@ class Mix(Step):
         files = [source.file for source in plan.data.train]
         number = {file: place for place, file in enumerate(files)}
         of_N = scratch.filled((number.get(r.source, -1) for r in records), len(records), np.int64)
-        there = [scratch.where(of_N == place) for place in range(len(files))]
+        there = [scratch.where(of_N, partial(np.equal, place)) for place in range(len(files))]
         if empty := next((f for f, rows in zip(files, there, strict=True) if not len(rows)), None):
             raise TunesmithError(f"steps.mix: no row of {empty} is left to learn from. Take the file out of data.train")
         shares = tempered(self.shares or [len(rows) for rows in there], self.temperature)
         counts = self._counts(files, [len(rows) for rows in there], [share / sum(shares) for share in shares])
         times = scratch.room(len(records), np.int32)
-        times[scratch.where(of_N < 0)] = 1
+        for part in scratch.blocks(len(records)):
+            times[part] = of_N[part] < 0
         for place, (rows, count) in enumerate(zip(there, counts, strict=True)):
             for piece in drawn(rows, count, np.random.default_rng([seed, 9, place])):
                 times[piece] += 1
         ledger.told[self.name] = [
-            _told(file, len(rows), share / sum(shares), count, times[rows])
+            _told(file, len(rows), share / sum(shares), count, scratch.taken(times, rows))
             for file, rows, share, count in zip(files, there, shares, counts, strict=True)
         ]
         return _taken(records, times, ledger)
@@ -98,21 +100,24 @@ class Mix(Step):
 
 def _told(file: str, rows: int, share: float, count: int, times: Any) -> dict[str, Any]:
     """What was drawn of a file, for data.json and the report."""
-    return {"file": file, "rows": rows, "share": round(share, 6), "drawn": count, "left out": int((times == 0).sum()),
+    left_out = rows - sum(np.count_nonzero(times[part]) for part in scratch.blocks(rows))
+    return {"file": file, "rows": rows, "share": round(share, 6), "drawn": count, "left out": left_out,
             "most times a row": int(times.max())}  # fmt: skip
 
 
 def _taken(records: Sequence[Record], times: Any, ledger: Ledger) -> Sequence[Record]:
     """Each row as often as it was drawn, in order; the ledger is told of those that are not, and of those that are
     more than once."""
-    index, again = scratch.Column(np.int64), scratch.Column(np.int64)
+    index, again, known = scratch.Column(np.int64), scratch.Column(np.int64), ids(records)
+    goes = scratch.room(len(ledger), np.bool_)
     for part in scratch.blocks(len(records)):
         index.extend(np.repeat(np.arange(part.start, part.stop), times[part]))
-        again.extend(np.repeat(np.arange(part.start, part.stop), np.maximum(times[part], 1) - 1))
-    known = ids(records)
+        again.extend(np.repeat(known[part], np.maximum(times[part], 1) - 1))
+        goes[known[part]] = True
     found: Index = index.array()
-    stays = np.unique(scratch.taken(known, found))  # of a row that was cut some pieces may go and others stay
-    for row in np.setdiff1d(known, stays).tolist():
+    for part in scratch.blocks(len(found)):  # of a row that was cut some pieces may go and others stay
+        goes[known[found[part]]] = False
+    for row in scratch.each(scratch.where(goes)):
         ledger.mark(row, "dropped", "mix: not drawn")
-    ledger.repeated(scratch.taken(known, again.array()))
+    ledger.repeated(again.array())
     return chosen(records, found)

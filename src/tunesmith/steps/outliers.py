@@ -57,7 +57,7 @@ class Outliers(Step):
         out = {c: known.outside(values[c]) for c, known in found.items() if known}
         ledger.told.setdefault(self.name, []).extend(
             {"column": c, "low": known and known.low, "high": known and known.high,
-             "training rows outside": int(out[c].sum()) if c in out else None}
+             "training rows outside": len(out[c]) if c in out else None}
             for c, known in found.items()
         )  # fmt: skip
         bounds = {c: [known.low, known.high] for c, known in found.items() if known}
@@ -82,14 +82,17 @@ class Outliers(Step):
     def _bounds(self, column: str, values_N: Any) -> Fences | None:
         if column in self.bounds:
             return Fences(*self.bounds[column])
-        return fences(values_N[~np.isnan(values_N)], self.fence)
+        there = scratch.where(values_N, lambda some: ~np.isnan(some))
+        return fences(scratch.taken(values_N, there), self.fence)
 
     def _without(self, records: Sequence[Record], out: dict[str, Any], ledger: Ledger) -> Sequence[Record]:
-        known, gone = ids(records), np.logical_or.reduce(list(out.values()))
-        for row in scratch.where(gone).tolist():
-            column = next(c for c, outside_N in out.items() if outside_N[row])
-            ledger.mark(int(known[row]), "dropped", f"outliers: {column} is outside its bounds")
-        return chosen(records, scratch.where(~gone))
+        known, stays = ids(records), scratch.room(len(records), np.bool_, 1)
+        for column, places in out.items():
+            for row in scratch.each(places):
+                if stays[row]:
+                    ledger.mark(int(known[row]), "dropped", f"outliers: {column} is outside its bounds")
+                stays[row] = False
+        return chosen(records, scratch.where(stays))
 
     def run(
         self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int, learnt: Any = None

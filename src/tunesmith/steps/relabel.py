@@ -10,7 +10,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import SOFT, Record, Roles
 from tunesmith.data.roles import label_of
 from tunesmith.errors import TunesmithError, unknown
-from tunesmith.steps import Scope, Step
+from tunesmith.steps import Memory, Scope, Step
 from tunesmith.steps._fixes import Fix, Place, placed, read_fixes, require_same
 
 WORDS = ("keep", "drop")
@@ -28,6 +28,11 @@ class Relabel(Step):
     scope: ClassVar[Scope] = "pool"
     prefer: ClassVar[str] = "Labels that somebody has looked at again; the data file stays as it is."
     file_settings: ClassVar[tuple[str, ...]] = ("file",)
+    memory: ClassVar[Memory] = "grows"
+    holds: ClassVar[str] = (
+        "every decision of its file, about eight times the size of the file, to find each by the place of its row; "
+        "rows without a decision cost nothing"
+    )
 
     def objection(self, plan: Any) -> str | None:
         if plan.task.kind != "classes" or plan.task.two_domains:
@@ -40,6 +45,9 @@ class Relabel(Step):
         if "clean" in names[names.index(self.name) :]:
             return "relabel stands before clean, which runs before it all the same. Write clean first"
         return None
+
+    def held(self, rows: int) -> int:
+        return 8 * sum(file.stat().st_size for file in self.files())
 
     def run(self, records: Sequence[Record], roles: Roles, ledger: Ledger, seed: int) -> Sequence[Record]:
         if roles.label is None:

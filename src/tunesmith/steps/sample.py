@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import PositiveInt
 
 from tunesmith import scratch
-from tunesmith.data.coded import coded
+from tunesmith.data.coded import Coded, coded
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.record import Record, Roles
 from tunesmith.data.roles import label_of
-from tunesmith.data.rows import chosen, ids
+from tunesmith.data.rows import Index, chosen, ids
 from tunesmith.steps import Scope, Step
 from tunesmith.steps._making import Making
 
@@ -45,22 +45,27 @@ class Sample(Step):
     ) -> Sequence[Record]:
         if len(records) <= self.rows:
             return records
-        order = np.random.default_rng(seed).permutation(len(records))
+        order = scratch.filled(range(len(records)), len(records), np.int64)
+        np.random.default_rng(seed).shuffle(order)
         if plan.task.kind == "classes" and roles.label is not None:
             label = roles.label
-            order = order[np.argsort(_places(coded(label_of(r, label) for r in records).numbers[order]), kind="stable")]
-        stays = scratch.room(len(records), np.bool_)
-        stays[:] = False
-        stays[order[: self.rows]] = True
-        known = ids(records)
-        for row in scratch.where(~stays).tolist():
+            classes = coded(label_of(r, label) for r in records)
+            order = scratch.taken(order, scratch.order(_places(classes, order)))
+        known, stays = ids(records), scratch.room(len(records), np.bool_)
+        for part in scratch.blocks(self.rows):
+            stays[order[part]] = True
+        for row in scratch.each(scratch.where(stays, np.logical_not)):
             ledger.mark(int(known[row]), "dropped", "sample: not among the rows that were drawn")
         return chosen(records, scratch.where(stays))
 
 
-def _places(classes: Any) -> Any:
-    """(N,): where each row of a drawn order stands in its class, as a share of the class; first rows before all."""
-    sizes = np.bincount(classes)
-    rank = np.empty(len(classes), np.int64)
-    rank[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(size) for size in sizes])
-    return np.where(rank == 0, -1.0, (rank + 0.5) / sizes[classes])
+def _places(classes: Coded, order: Index) -> Index:
+    """(N,): where each row of a drawn order stands in its class, as a share of the class, in whole numbers that are in
+    the order of the shares: the bits of a positive float. First rows before all."""
+    out = scratch.room(len(order), np.int64)
+    for rows in Coded(classes.names, scratch.taken(classes.numbers, order)).rows():
+        for part in scratch.blocks(len(rows)):
+            share = (np.arange(part.start, part.stop) + 0.5) / len(rows)
+            out[rows[part]] = share.view(np.int64)
+        out[rows[0]] = 0
+    return out
