@@ -359,8 +359,9 @@ def _by_rows(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
 AUGMENT = """
 ## Augmentation
 
-Does it help? Each arm is the plan without augmentation plus one step (one copy of each training row), and makes as many
-steps of 16 rows: what differs is what rows look like, not how long is learnt. Accuracy, mean over the seeds, which draw
+Does it help? Each arm is the plan without augmentation plus one step (one copy of each training row) or one penalty (mixup,
+cutoff, smote), and makes as many steps of 16 rows: what differs is what rows look like, not how long is learnt. `lora` and
+`full` on the English sets are not measured yet. Accuracy, mean over the seeds, which draw
 rows, head and order; difference to "none" with a 95 % interval over seeds (paired t), its p, and that p after Holm's correction
 for all arms of a set and method. "p, rows" swaps test rows of all seeds one by one: it asks about these trained networks, and
 not about training again. mwo: 22 failure modes, about 500 rows (first fold of five repeats). banking10, banking50: 10 and 50 rows of

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.bases.find import Found
-from tunesmith.checks import Seen, Settings, by_severity, check, made
+from tunesmith.checks import MADE, Seen, Settings, by_severity, check, made
 from tunesmith.checks.missing_value import whole_rows
 from tunesmith.checks.repeats import Repeats
 from tunesmith.data import Record, Roles, kept
@@ -197,8 +197,7 @@ def findings_in(records: Sequence[Record], roles: Roles, task: Any, deep: Deep |
         found = [f for f in found if f.kind != "duplicates"]
         whole = Seen(whole_rows(records, asked), roles)
         found += [f for f in Repeats(name="repeats").look(whole) if f.kind == "duplicates"]
-    ours = "tunesmith:"  # a column that the task made of several: the user's file has none of that name
-    told = (f if f.column is None else replace(f, column=f.column.removeprefix(ours)) for f in by_severity(found))
+    told = (f if f.column is None else replace(f, column=f.column.removeprefix(MADE)) for f in by_severity(found))
     return [f.as_json() for f in told]
 
 

@@ -164,7 +164,7 @@ OTHER: dict[str, Any] = {
     "floor": 0.1, "cycles": 4, "power": 3.0, "factor": 0.3, "dropout": 0.2, "ema": 0.9, "evaluate_every": "5 steps",
     "save_every": "5 steps",
     "log_every": "5 steps", "patience": 9, "best": "loss", "keep": "last", "precision": "fp32", "log": "mlflow",
-    "seed": 5, "neftune": 5.0, "swa": 0.5, "batch_norm": "moving", "checkpointing": "on",
+    "seed": 5, "neftune": 5.0, "swa": 0.5, "batch_norm": "moving", "checkpointing": "on", "fit": True,
     "galore": Galore(rank=4),
 }  # fmt: skip
 

@@ -21,6 +21,8 @@ Severity = Literal["info", "warning", "error"]
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 Settings = Mapping[str, Mapping[str, Any]]
 """{check: {setting: value}}."""
+MADE = "tunesmith:"
+"""Begins the names of columns that a task made of several; those of answers hold messages as JSON."""
 LOOKED_AT = 50_000
 """Rows that the dearer checks look at; which are taken evenly from larger data, and the finding says so."""
 
@@ -55,7 +57,7 @@ class Seen:
     states: States | None = None
     """What a named base makes of rows, (N, H); None where none is named, or where it reads no texts."""
     spoken: tuple[str, ...] = ()
-    """Columns of answers that are learnt as words: messages, as JSON."""
+    """Columns of answers that are learnt as words."""
 
     @property
     def input(self) -> str | None:
@@ -74,11 +76,9 @@ class Seen:
 
     def words(self, record: Record, column: str) -> str:
         """What a row says there; of messages all that is said in them."""
-        return (
-            "\n".join(_said(json.loads(str(record.cells[column]))))
-            if column in self.spoken
-            else text_of(record, column)
-        )
+        text = text_of(record, column)
+        messages = column in self.spoken and column.startswith(MADE)
+        return "\n".join(_said(json.loads(text))) if messages else text
 
     @cached_property
     def label(self) -> str | None:

@@ -72,6 +72,9 @@ class Loop:
         self.evaluations: list[dict[str, float]] = []
         self.best_in_memory: dict[str, torch.Tensor] = {}
         self.in_training_mode = False
+        self.rows: Any = ()
+        """Of the last step."""
+        self.foresight = Foresight(self)
         self.paused = False
         """Whether as much is done as was asked for, and all is not."""
         self.clocks = dict.fromkeys(("evaluate", "save", "log"), time.monotonic())
@@ -101,8 +104,8 @@ class Loop:
             self.paused = self._paused()
             while self.state.step < self.total and not self.state.finished and not self.paused:
                 now, cpu_now = time.monotonic(), time.process_time()
-                rows = self._step()
-                self.foresight.step(rows, time.monotonic() - now, time.process_time() - cpu_now)
+                self._step()
+                self.foresight.step(self.rows, time.monotonic() - now, time.process_time() - cpu_now)
                 self.state.seconds = seconds + time.monotonic() - began
                 self.state.cpu_seconds = cpu_seconds + time.process_time() - cpu_began
                 self._after_step()
@@ -129,8 +132,7 @@ class Loop:
 
     # one step
 
-    def _step(self) -> Any:
-        """Take an optimizer step; returns its rows."""
+    def _step(self) -> None:
         step = self.state.step
         epoch, place = divmod(step, self.per_epoch)
         if place == 0 or not self.in_training_mode:
@@ -153,7 +155,7 @@ class Loop:
         self.state.loss_sum += loss * weight
         self.state.loss_rows += weight
         self._log_step(loss, penalty, rate, norm)
-        return rows
+        self.rows = rows
 
     def _backward(self, rows: Any, seed: int) -> tuple[float, float]:
         """Add up the gradients of the step's weighted mean loss and of the penalties; returns both values."""
