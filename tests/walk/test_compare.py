@@ -87,6 +87,7 @@ def test_comparisons_without_sense_are_refused(runs: dict[str, Path]) -> None:
     assert "Name a model for each group" in refused({"s": runs["all"], "own": {"a": runs["a"]}}, by="brand")
 
 
+@pytest.mark.slow
 def test_the_example_of_brands_runs(
     tiny_bases: TinyBases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

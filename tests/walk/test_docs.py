@@ -234,10 +234,14 @@ def without_comments(block: str) -> str:
     return "\n".join(re.sub(r"(^|\s+)#.*", "", line) for line in block.splitlines())
 
 
-@pytest.mark.parametrize(
-    "block", {without_comments(b): b for name in READMES for b in commands(ROOT / name) if is_cheap(b)}.values(),
-    ids=lambda b: b[:40],
-)  # fmt: skip
+def cheap_blocks() -> list[Any]:
+    """One test each; a base reads every row, which takes long."""
+    found = {without_comments(b): b for name in READMES for b in commands(ROOT / name) if is_cheap(b)}
+    marks = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(b, marks=marks["--base" in b], id=b[:40]) for b in found.values()]
+
+
+@pytest.mark.parametrize("block", cheap_blocks())
 def test_cheap_commands_of_the_readmes_run(block: str, checkout: Path) -> None:
     done = shell(block, checkout)
     assert done.returncode == 0, done.stderr
