@@ -41,7 +41,8 @@ def lay(net: Any, folder: Path, parts: Sequence[Share]) -> None:
     layer = found[0].replace(".modules_to_save.default", "")  # files of adapters leave the wrapper out of names
     beside = [f for f in folder.iterdir() if f.is_file() and f.name != file.name]
     tensors = load_file(str(file))
-    head = {n: t for n, t in tensors.items() if n.endswith((f"{layer}.weight", f"{layer}.bias"))}
+    # with the dot: DistilBERT has a pre_classifier below its classifier
+    head = {n: t for n, t in tensors.items() if f".{n}".endswith((f".{layer}.weight", f".{layer}.bias"))}
     trunk = None if file.name == ADAPTER else _split(folder, tensors, head)
     for part in parts:
         own = folder / part.name
