@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tunesmith.bases.family import plain
+from tunesmith.bases.family import TwoTowers, plain
 from tunesmith.methods import Ecosystem, Learnt, Method, _fused, _peft
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Fusion(Method):
     def apply(self, net: "nn.Module", family: "Family") -> "nn.Module":
         parts = [_fused.read(run) for run in self.of]
         places = _fused.placed(net, parts)
+        if isinstance(family, TwoTowers):  # a tower that does not learn stays as it is
+            places = {path: each for path, each in places.items() if family.block_of(f"{path}.") is not None}
         net = _peft.wrap(
             net,
             family,
